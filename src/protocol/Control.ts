@@ -1,0 +1,192 @@
+/**
+ * Control messages: JSON objects in WebSocket text messages, told apart by `type` (spec: wire 0 to 3). Members that the
+ * deployed programs do not know are additive and marked "ours"; unknown members are ignored in both directions.
+ */
+import * as Either from "effect/Either"
+import * as Schema from "effect/Schema"
+
+/** An optional member. Go programs write an empty list or map as null, so null means absent. */
+const optional = <A, I>(schema: Schema.Schema<A, I>) => Schema.optionalWith(schema, { nullable: true })
+
+/** 32 bytes as 64 lower-case hex characters: a WireGuard or X25519 public key as it stands in control messages. */
+export const HexKey = Schema.String.pipe(Schema.pattern(/^[0-9a-f]{64}$/), Schema.annotations({ identifier: "HexKey" }))
+
+/** The name that addresses a machine, in grants and on the command line alike. */
+export const MachineName = Schema.String.pipe(
+  Schema.pattern(/^[^\s/\p{Cc}]{1,128}$/u),
+  Schema.annotations({ identifier: "MachineName" })
+)
+
+const ServiceEntry = Schema.Struct({
+  port: Schema.Int,
+  proto: optional(Schema.String),
+  name: optional(Schema.String),
+  description: optional(Schema.String)
+})
+
+/** A free-form map that an agent registers and the hub republishes. */
+export const Capabilities = Schema.Record({ key: Schema.String, value: Schema.Unknown })
+
+/** Agent to hub, first message on a control socket (spec: wire 2.3). */
+export const Register = Schema.Struct({
+  type: Schema.Literal("register"),
+  protocolVersion: optional(Schema.Int),
+  machineName: optional(Schema.String),
+  agentId: optional(Schema.String),
+  machineRegistrationId: optional(Schema.String),
+  displayName: optional(Schema.String),
+  hostname: optional(Schema.String),
+  os: optional(Schema.String),
+  agentVersion: optional(Schema.String),
+  location: optional(Schema.String),
+  owner: optional(Schema.String),
+  tags: optional(Schema.Array(Schema.String)),
+  token: optional(Schema.String),
+  ports: optional(Schema.Array(Schema.Int)),
+  services: optional(Schema.Array(ServiceEntry)),
+  capabilities: optional(Capabilities),
+  /** Ours: the agent's long-term public key; two agents of one name are told apart by it. */
+  identity: optional(HexKey)
+})
+export type Register = typeof Register.Type
+
+/** Hub to agent: the registration stands. `machineId` is the machine's name. */
+export const Registered = Schema.Struct({ type: Schema.Literal("registered"), machineId: Schema.String })
+export type Registered = typeof Registered.Type
+
+/** Ours, inside session-request: for whom the hub asks. */
+export const SessionClient = Schema.Struct({
+  /** The client's long-term public key, which the tunnel's first message must prove. Absent for a deployed client. */
+  key: optional(HexKey),
+  principal: Schema.String,
+  /** Names of the services that the session may use; absent means all. */
+  services: optional(Schema.Array(Schema.String)),
+  /** Revision of the policy that permitted it. */
+  revision: Schema.Int
+})
+export type SessionClient = typeof SessionClient.Type
+
+/** Hub to agent on the control socket: a client wants a session; join it (spec: wire 3.4). */
+export const SessionRequest = Schema.Struct({
+  type: Schema.Literal("session-request"),
+  sessionId: Schema.String.pipe(Schema.minLength(8), Schema.maxLength(128)),
+  sessionIdx: Schema.Int,
+  wgPubKey: optional(Schema.String),
+  client: optional(SessionClient)
+})
+export type SessionRequest = typeof SessionRequest.Type
+
+/** Client to hub, first message (spec: wire 3.2). `machineId` is the machine's name. */
+export const Connect = Schema.Struct({
+  type: Schema.Literal("connect"),
+  protocolVersion: optional(Schema.Int),
+  machineId: optional(Schema.String),
+  wgPubKey: optional(Schema.String),
+  ports: optional(Schema.Array(Schema.Int)),
+  token: optional(Schema.String),
+  /** Ours: the client's long-term public key. */
+  identity: optional(HexKey)
+})
+export type Connect = typeof Connect.Type
+
+/** Agent to hub, first message on a session socket. The session id is the only proof (spec: wire 3.5). */
+export const SessionJoin = Schema.Struct({
+  type: Schema.Literal("session-join"),
+  machineId: optional(Schema.String),
+  sessionId: optional(Schema.String)
+})
+export type SessionJoin = typeof SessionJoin.Type
+
+/** Hub to agent on the session socket: paired. */
+export const SessionStart = Schema.Struct({ type: Schema.Literal("session-start"), wgPubKey: optional(Schema.String) })
+export type SessionStart = typeof SessionStart.Type
+
+/** Hub to client: paired. */
+export const Ready = Schema.Struct({
+  type: Schema.Literal("ready"),
+  sessionIdx: Schema.Int,
+  /** Ours: the identity that the hub took the token for. */
+  principal: optional(Schema.String)
+})
+export type Ready = typeof Ready.Type
+
+/** Agent to client, relayed verbatim: the agent's session key and what it offers (spec: wire 3.6). */
+export const WgPubkey = Schema.Struct({
+  type: Schema.Literal("wg-pubkey"),
+  wgPubKey: HexKey,
+  ports: optional(Schema.Array(Schema.Int)),
+  capabilities: optional(Capabilities),
+  /** Ours: tunnels the agent speaks, best first. */
+  tunnels: optional(Schema.Array(Schema.String)),
+  /** Ours: the agent's long-term public key. */
+  identity: optional(HexKey)
+})
+export type WgPubkey = typeof WgPubkey.Type
+
+/** Hub to agent on the session socket: the client has gone. */
+export const SessionEnd = Schema.Struct({ type: Schema.Literal("session-end") })
+
+/** Keeps proxies from closing an idle socket; swallowed by the hub. */
+export const Keepalive = Schema.Struct({ type: Schema.Literal("keepalive") })
+
+/** Hub to anyone: refused; the same text closes the socket (spec: wire 1.5). */
+export const ErrorMessage = Schema.Struct({ type: Schema.Literal("error"), message: Schema.String })
+
+/** Everything that this version of the programs says or acts on. */
+export const ControlMessage = Schema.Union(
+  Register,
+  Registered,
+  SessionRequest,
+  Connect,
+  SessionJoin,
+  SessionStart,
+  Ready,
+  WgPubkey,
+  SessionEnd,
+  Keepalive,
+  ErrorMessage
+)
+export type ControlMessage = typeof ControlMessage.Type
+
+/** A text message that could not be taken for a control message. */
+export type ControlProblem =
+  | { readonly _tag: "NotJson" }
+  | { readonly _tag: "UnknownType"; readonly type: string }
+  | { readonly _tag: "Malformed"; readonly type: string; readonly problem: string }
+
+const decodeMessage = Schema.decodeUnknownEither(ControlMessage)
+
+const knownTypes: ReadonlySet<string> = new Set(ControlMessage.members.map((member) => member.fields.type.literals[0]))
+
+const parseJson = Either.liftPredicate(
+  (value: unknown): value is { readonly type?: unknown } =>
+    typeof value === "object" && value !== null && !Array.isArray(value),
+  (): ControlProblem => ({ _tag: "NotJson" })
+)
+
+const parse = (text: string) =>
+  Either.try({ try: () => JSON.parse(text) as unknown, catch: (): ControlProblem => ({ _tag: "NotJson" }) }).pipe(
+    Either.flatMap(parseJson)
+  )
+
+/** The `type` of a text message, or undefined when it has none; used where only the type matters. */
+export const typeOf = (text: string): string | undefined =>
+  Either.match(parse(text), {
+    onLeft: () => undefined,
+    onRight: (value) => (typeof value.type === "string" ? value.type : undefined)
+  })
+
+/** Reads one text message. Trailing white space is allowed; anything that is no JSON object is NotJson. */
+export const decode = (text: string): Either.Either<ControlMessage, ControlProblem> =>
+  Either.flatMap(parse(text), (value) => {
+    const type = typeof value.type === "string" ? value.type : ""
+    if (!knownTypes.has(type)) return Either.left<ControlProblem>({ _tag: "UnknownType", type })
+    return Either.mapLeft(decodeMessage(value), (error): ControlProblem => ({
+      _tag: "Malformed",
+      type,
+      problem: error.message
+    }))
+  })
+
+/** Writes one text message; absent members are left out. */
+export const encode = (message: ControlMessage): string => JSON.stringify(message)

@@ -1,0 +1,128 @@
+/**
+ * Every capacity, deadline and overflow policy of Tela, with its reason. A bound that is not named here does not exist.
+ *
+ * Sizes are bytes, durations milliseconds, unless the name says otherwise.
+ */
+
+const KiB = 1024
+const MiB = 1024 * KiB
+
+// ---- carriers (one WebSocket, or its in-memory twin)
+
+/** A sender stops handing messages to a carrier that holds this much unsent, and goes on when it has drained. */
+export const CARRIER_HIGH_WATER = 256 * KiB
+
+/** Largest WebSocket message once a socket is authenticated: a full record with its headers, and room for additions. */
+export const MESSAGE_BYTES = 256 * KiB
+
+/** Time a closing socket gets to finish the closing handshake before it is destroyed. */
+export const CLOSE_TIMEOUT = 2_000
+
+/** Time for a WebSocket dial: name lookup, TCP, TLS and upgrade together. */
+export const DIAL_TIMEOUT = 15_000
+
+/** Signalling messages that may wait in a connection's inbox; the carrier is paused above it. */
+export const INBOX_MESSAGES = 16
+
+/** How often every open socket is pinged, and how long silence may last before the socket counts as dead. */
+export const PING_INTERVAL = 10_000
+export const DEAD_AFTER = 45_000
+
+// ---- before authentication: nothing here may cost more than a small fixed amount
+
+/** Sockets that have not authenticated yet, in all and for one address. A further one is dropped at once. */
+export const UNAUTHENTICATED_SOCKETS = 256
+export const UNAUTHENTICATED_SOCKETS_PER_ADDRESS = 16
+
+/** Largest message, and so the most memory, an unauthenticated socket may use. */
+export const UNAUTHENTICATED_MESSAGE_BYTES = 64 * KiB
+
+/** From accepting a TCP connection to an accepted `register`, `connect` or `session-join`. */
+export const UNAUTHENTICATED_TIMEOUT = 10_000
+
+/** Request bodies of the HTTP API, and the headers of any request. */
+export const HTTP_BODY_BYTES = 64 * KiB
+export const HTTP_HEADER_BYTES = 16 * KiB
+
+// ---- the hub
+
+/** Session indices are 1 to 254 (spec: wire 3.4); the lowest free one is given out, so a machine has at most 254 sessions at a time. */
+export const SESSION_INDEX_MAX = 254
+
+/** Time an agent has to join a session it was asked for. */
+export const SESSION_JOIN_TIMEOUT = 30_000
+
+/** Machines the directory remembers, connected or not; the one offline longest is forgotten first. */
+export const DIRECTORY_MACHINES = 20_000
+
+/** Text messages on a paired socket (wg-pubkey, peer-endpoint); a larger one ends the session. */
+export const RELAYED_TEXT_BYTES = 64 * KiB
+
+// ---- the tunnel
+
+/** Data bytes in one record: what Node reads from a socket at a time. */
+export const RECORD_DATA_BYTES = 64 * KiB
+
+/** Largest plaintext of a record: data, its frame header, and small frames that share the record. */
+export const RECORD_PLAINTEXT_BYTES = RECORD_DATA_BYTES + 16 * KiB
+
+/** Records sealed with one key in one direction before Rekey() (Noise section 4.2). */
+export const REKEY_RECORDS = 65_536
+
+/** Extensible map in a handshake payload or a stream-open frame, encoded. */
+export const HELLO_BYTES = 16 * KiB
+export const OPEN_BYTES = 4 * KiB
+
+/** From the start of a handshake to the peer's first record. */
+export const HANDSHAKE_TIMEOUT = 15_000
+
+/** Unacknowledged bytes on a carrier while only bulk streams are active. */
+export const LINK_WINDOW_BULK = 4 * MiB
+
+/** The same while a sparse stream was active a short while ago: what is queued ahead of its next bytes. */
+export const LINK_WINDOW_SPARSE = 256 * KiB
+
+/** How long after its last activity a sparse stream keeps the small window. */
+export const SPARSE_HOLD = 250
+
+/** The window never exceeds this, whatever rate times round trip says. */
+export const LINK_WINDOW_MAX = 16 * MiB
+
+/** Received bytes after which an acknowledgement is sent even if nothing else is. */
+export const ACK_EVERY = 64 * KiB
+
+/** Streams open on a link at a time, both directions of opening together. */
+export const LINK_STREAMS = 1_024
+
+/** Credit of a new stream, its ceiling, and the pool of a link from which both are taken. */
+export const STREAM_CREDIT_INITIAL = 256 * KiB
+export const STREAM_CREDIT_MAX = 4 * MiB
+export const LINK_CREDIT_POOL = 16 * MiB
+
+/** Credit of a stream opened when the pool is empty: with LINK_STREAMS it bounds what a link can hold beyond the pool. */
+export const STREAM_CREDIT_FLOOR = 16 * KiB
+
+/** Bytes a stream takes from its local writer before it asks it to wait for `drain`. */
+export const STREAM_SEND_QUEUE = 128 * KiB
+
+/** Bytes a local TCP socket takes before it asks its writer to wait. */
+export const SOCKET_SEND_QUEUE = 128 * KiB
+
+// ---- agents and clients
+
+/** Time to reach a service from the agent. */
+export const TARGET_DIAL_TIMEOUT = 10_000
+
+/** First reconnect delay, its ceiling, and the pace while the hub refuses a registration; each jittered by a quarter. */
+export const RECONNECT_BASE = 200
+export const RECONNECT_CAP = 30_000
+export const REFUSED_RETRY = 60_000
+
+/** Sessions one machine's registration serves at a time on the agent. */
+export const AGENT_SESSIONS = SESSION_INDEX_MAX
+
+/** Local connections a client's listener may hold while no tunnel is up; a further one is reset. */
+export const WAITING_CONNECTIONS = 256
+
+/** How long a local connection waits for a tunnel before it is reset. */
+export const WAITING_TIMEOUT = 30_000

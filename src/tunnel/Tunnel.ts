@@ -1,0 +1,48 @@
+/**
+ * What a session host needs of a tunnel, whatever the protocol inside: streams opened, streams accepted, and the end.
+ * stream/1 ({@link file://./Stream1.ts}) is one implementation; a WireGuard data plane would be another.
+ */
+import type * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import type { StreamReset } from "../protocol/StreamReset.ts"
+import type { ByteStream } from "../transport/ByteStream.ts"
+
+/** What a stream is to reach on the other end: a port, or a service by its name. */
+export type Target = { readonly port: number } | { readonly service: string }
+
+/** A stream that the peer asks for. Exactly one of the two is to be called. */
+export interface Incoming {
+  readonly target: Target
+  readonly accept: () => ByteStream
+  readonly refuse: (reset: StreamReset) => void
+}
+
+/** The tunnel is over: what happened, in a sentence. */
+export class TunnelClosed extends Schema.TaggedError<TunnelClosed>()("TunnelClosed", { reason: Schema.String }) {
+  override get message(): string {
+    return this.reason
+  }
+}
+
+/** How much a tunnel holds at this moment, in bytes; for the test kit and metrics. */
+export interface TunnelHeld {
+  /** Taken from local writers, not yet in a record. */
+  readonly unsent: number
+  /** In the carrier, not yet with the operating system. */
+  readonly carrier: number
+  /** Received, not yet taken by local readers. */
+  readonly undelivered: number
+  readonly streams: number
+}
+
+export interface Tunnel {
+  /** Opens a stream; done when the peer has accepted, which it does when it has reached the target. */
+  readonly open: (target: Target) => Effect.Effect<ByteStream, StreamReset>
+  /** The next stream that the peer asks for. At most LINK_STREAMS wait; further ones are refused as busy. */
+  readonly accept: Effect.Effect<Incoming, TunnelClosed>
+  /** Waits for the end. Every stream has been reset by then. */
+  readonly closed: Effect.Effect<TunnelClosed>
+  /** Tells the peer that the tunnel ends and why, then ends it. */
+  readonly close: (reason: string) => void
+  readonly held: () => TunnelHeld
+}
