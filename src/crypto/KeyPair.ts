@@ -36,9 +36,7 @@ export const fromSecret = (secret: Uint8Array): KeyPair =>
 
 /** The 32 secret bytes, for storing. */
 export const secretOf = (keys: KeyPair): Redacted.Redacted<Uint8Array> =>
-  Redacted.make(
-    Redacted.value(keys.privateKey).export({ type: "pkcs8", format: "der" }).subarray(pkcs8Prefix.length)
-  )
+  Redacted.make(Redacted.value(keys.privateKey).export({ type: "pkcs8", format: "der" }).subarray(pkcs8Prefix.length))
 
 /**
  * The shared secret of our private and their public key. Throws on a public key of small order, whose secret would be

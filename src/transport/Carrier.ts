@@ -5,6 +5,7 @@
  */
 import type * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
 
 /** How a carrier ended. 1006 is a peer that vanished (RFC 6455, section 7.4.1). */
 export class CarrierClosed extends Schema.TaggedError<CarrierClosed>()("CarrierClosed", {
@@ -46,8 +47,8 @@ export interface Carrier {
   terminate(): void
 }
 
-/** Opens a carrier to a hub; what differs between the network and a test is only this. */
-export type Dial = (url: string) => Effect.Effect<Carrier, DialError>
+/** Opens a carrier to a hub, closed with the scope; what differs between the network and a test is only this. */
+export type Dial = (url: string) => Effect.Effect<Carrier, DialError, Scope.Scope>
 
 /** A hub that could not be reached, with a sentence that says what to check. */
 export class DialError extends Schema.TaggedError<DialError>()("DialError", {

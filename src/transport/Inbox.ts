@@ -8,8 +8,7 @@ import type { Carrier, CarrierClosed, CarrierReceiver } from "./Carrier.ts"
 
 /** One message as it arrived. */
 export type Inbound =
-  | { readonly _tag: "Text"; readonly text: string }
-  | { readonly _tag: "Binary"; readonly data: Uint8Array }
+  { readonly _tag: "Text"; readonly text: string } | { readonly _tag: "Binary"; readonly data: Uint8Array }
 
 /** The signalling end of a carrier; one taker at a time. */
 export interface Inbox {

@@ -1,0 +1,162 @@
+/**
+ * TCP sockets as byte streams: half-close in each direction, resets that stay resets, and backpressure both ways.
+ */
+import * as Net from "node:net"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import { SOCKET_SEND_QUEUE } from "../protocol/Limits.ts"
+import { ResetCode, StreamReset } from "../protocol/StreamReset.ts"
+import type { ByteStream, ByteStreamHandlers } from "./ByteStream.ts"
+
+class TcpStream implements ByteStream {
+  readonly #socket: Net.Socket
+  #reset: StreamReset | undefined
+
+  constructor(socket: Net.Socket) {
+    this.#socket = socket
+    socket.setNoDelay(true)
+    socket.on("error", (error) => {
+      this.#reset ??= new StreamReset({ code: ResetCode.cancelled, reason: `connection lost: ${error.message}` })
+    })
+  }
+
+  write(chunk: Uint8Array) {
+    return this.#socket.write(chunk)
+  }
+
+  end() {
+    this.#socket.end()
+  }
+
+  reset(reason: StreamReset) {
+    if (this.#socket.destroyed) return
+    this.#reset ??= reason
+    this.#socket.resetAndDestroy()
+  }
+
+  pause() {
+    this.#socket.pause()
+  }
+
+  resume() {
+    this.#socket.resume()
+  }
+
+  attach(handlers: ByteStreamHandlers) {
+    const socket = this.#socket
+    socket.on("end", handlers.end)
+    socket.on("drain", handlers.drain)
+    socket.on("close", () => handlers.closed(this.#reset))
+    socket.on("data", handlers.data)
+    if (socket.closed) handlers.closed(this.#reset)
+    else socket.resume()
+  }
+}
+
+const refusals: Readonly<Record<string, { readonly code: number; readonly reason: string }>> = {
+  ECONNREFUSED: { code: ResetCode.refused, reason: "refused the connection" },
+  ECONNRESET: { code: ResetCode.refused, reason: "reset the connection" },
+  EHOSTUNREACH: { code: ResetCode.unreachable, reason: "is unreachable" },
+  ENETUNREACH: { code: ResetCode.unreachable, reason: "is unreachable" },
+  EADDRNOTAVAIL: { code: ResetCode.unreachable, reason: "is unreachable" },
+  ENOTFOUND: { code: ResetCode.unreachable, reason: "has no address: no such host" },
+  EAI_AGAIN: { code: ResetCode.unreachable, reason: "has no address: the name lookup failed" },
+  ETIMEDOUT: { code: ResetCode.timeout, reason: "did not answer" }
+}
+
+/** Connects to a service. Fails with what to tell the person at the other end of the tunnel. */
+export const connect = (options: {
+  readonly host: string
+  readonly port: number
+  /** Milliseconds. */
+  readonly timeout: number
+}): Effect.Effect<ByteStream, StreamReset> =>
+  Effect.async((resume) => {
+    const where = `${options.host}:${options.port}`
+    const settings: Net.NetConnectOpts & { readonly writableHighWaterMark: number } = {
+      host: options.host,
+      port: options.port,
+      allowHalfOpen: true,
+      writableHighWaterMark: SOCKET_SEND_QUEUE
+    }
+    const socket = Net.connect(settings)
+    const fail = (code: number, reason: string) => {
+      socket.destroy()
+      resume(Effect.fail(new StreamReset({ code, reason: `${where} ${reason}` })))
+    }
+    const timer = setTimeout(
+      () => fail(ResetCode.timeout, `did not answer within ${options.timeout / 1000} s`),
+      options.timeout
+    )
+    const onError = (error: Error) => {
+      clearTimeout(timer)
+      const known = "code" in error ? refusals[String(error.code)] : undefined
+      fail(known?.code ?? ResetCode.unreachable, known?.reason ?? error.message)
+    }
+    socket.once("error", onError)
+    socket.once("connect", () => {
+      clearTimeout(timer)
+      socket.off("error", onError)
+      resume(Effect.succeed(new TcpStream(socket)))
+    })
+    return Effect.sync(() => {
+      clearTimeout(timer)
+      socket.destroy()
+    })
+  })
+
+/** A local port that could not be listened on. `code` is Node's: EADDRINUSE, EACCES, EADDRNOTAVAIL ... */
+export class ListenError extends Schema.TaggedError<ListenError>()("ListenError", {
+  code: Schema.String,
+  host: Schema.String,
+  port: Schema.Number
+}) {
+  override get message(): string {
+    switch (this.code) {
+      case "EADDRINUSE":
+        return `port ${this.port} is taken`
+      case "EACCES":
+        return `port ${this.port} needs rights that this user lacks`
+      case "EADDRNOTAVAIL":
+        return `this machine has no address ${this.host}`
+      default:
+        return `cannot listen on ${this.host} port ${this.port} (${this.code})`
+    }
+  }
+}
+
+/** Listens until the scope ends; then every connection taken is reset, too. Port 0 takes any free port. */
+export const listen = (options: {
+  readonly host: string
+  readonly port: number
+  /** Called for each connection with the stream and the address it came from. */
+  readonly onConnection: (stream: ByteStream, peer: string) => void
+}): Effect.Effect<{ readonly port: number }, ListenError, Scope.Scope> => {
+  const open = new Set<Net.Socket>()
+  const server = Net.createServer(
+    { allowHalfOpen: true, pauseOnConnect: true, highWaterMark: SOCKET_SEND_QUEUE },
+    (socket) => {
+      open.add(socket)
+      socket.once("close", () => open.delete(socket))
+      options.onConnection(new TcpStream(socket), `${socket.remoteAddress ?? ""}:${socket.remotePort ?? 0}`)
+    }
+  )
+  const start = Effect.async<{ readonly port: number }, ListenError>((resume) => {
+    const { host, port } = options
+    server.once("error", (error) => {
+      const code = "code" in error ? String(error.code) : error.message
+      resume(Effect.fail(new ListenError({ code, host, port })))
+    })
+    server.listen({ host, port, exclusive: true }, () => {
+      const address = server.address()
+      resume(Effect.succeed({ port: typeof address === "object" && address !== null ? address.port : port }))
+    })
+  })
+  return Effect.acquireRelease(start, () =>
+    Effect.async<void>((resume) => {
+      for (const socket of open) socket.resetAndDestroy()
+      server.close(() => resume(Effect.void))
+    })
+  )
+}

@@ -1,0 +1,98 @@
+/**
+ * A carrier over a WebSocket of the `ws` package. Backpressure both ways: reading pauses the socket, and a sender above
+ * CARRIER_HIGH_WATER waits for the TCP socket's own drain.
+ */
+import type { Socket } from "node:net"
+import type { RawData, WebSocket } from "ws"
+import { CloseCode, closeReason } from "../protocol/Close.ts"
+import { CARRIER_HIGH_WATER, CLOSE_TIMEOUT } from "../protocol/Limits.ts"
+import { type Carrier, CarrierClosed, type CarrierReceiver } from "./Carrier.ts"
+
+/** `ws` hands out one Buffer a message unless told otherwise, and we never do. */
+const bytes = (data: RawData): Buffer =>
+  Buffer.isBuffer(data) ? data : Array.isArray(data) ? Buffer.concat(data) : Buffer.from(data)
+
+class WebSocketCarrier implements Carrier {
+  readonly peer: string
+  readonly #ws: WebSocket
+  #receiver: CarrierReceiver | undefined
+  #closed: CarrierClosed | undefined
+  #waiting = false
+
+  constructor(ws: WebSocket, socket: Socket, peer: string) {
+    this.peer = peer
+    this.#ws = ws
+    ws.pause()
+    socket.setNoDelay(true)
+    socket.on("drain", () => {
+      if (!this.#waiting) return
+      this.#waiting = false
+      this.#receiver?.drain()
+    })
+    ws.on("message", (data, isBinary) => {
+      if (isBinary) this.#receiver?.binary(bytes(data))
+      else this.#receiver?.text(bytes(data).toString())
+    })
+    // Always followed by "close".
+    ws.on("error", () => {})
+    ws.on("close", (code, reason) => {
+      this.#closed = new CarrierClosed({ code, reason: reason.toString() })
+      this.#receiver?.closed(this.#closed)
+      this.#receiver = undefined
+    })
+  }
+
+  get buffered() {
+    return this.#ws.bufferedAmount
+  }
+
+  get isClosed() {
+    return this.#ws.readyState !== this.#ws.OPEN
+  }
+
+  send(message: Uint8Array) {
+    return this.#send(message, true)
+  }
+
+  sendText(message: string) {
+    return this.#send(message, false)
+  }
+
+  #send(message: Uint8Array | string, binary: boolean) {
+    if (this.isClosed) return true
+    this.#ws.send(message, { binary })
+    if (this.#ws.bufferedAmount < CARRIER_HIGH_WATER) return true
+    this.#waiting = true
+    return false
+  }
+
+  receive(receiver: CarrierReceiver) {
+    if (this.#closed !== undefined) return receiver.closed(this.#closed)
+    const first = this.#receiver === undefined
+    this.#receiver = receiver
+    if (first) this.#ws.resume()
+  }
+
+  pause() {
+    this.#ws.pause()
+  }
+
+  resume() {
+    this.#ws.resume()
+  }
+
+  close(code: number, reason: string) {
+    if (this.#ws.readyState === this.#ws.CLOSED) return
+    // A paused socket would never read the peer's answer.
+    this.#ws.resume()
+    this.#ws.close(code === CloseCode.abnormal ? CloseCode.goingAway : code, closeReason(reason))
+    setTimeout(() => this.#ws.terminate(), CLOSE_TIMEOUT).unref()
+  }
+
+  terminate() {
+    this.#ws.terminate()
+  }
+}
+
+/** Wraps an open WebSocket and the TCP or TLS socket under it; reads nothing until someone receives. */
+export const make = (ws: WebSocket, socket: Socket, peer: string): Carrier => new WebSocketCarrier(ws, socket, peer)
