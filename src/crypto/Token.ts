@@ -1,0 +1,19 @@
+/**
+ * Bearer tokens: 32 random bytes as 64 hex characters (spec: hub-api 2.1). The hub keeps a token's SHA-256 and its first
+ * eight characters, never the token itself; a token is found by its digest, so no comparison runs on secret text.
+ */
+import * as Crypto from "node:crypto"
+import * as Redacted from "effect/Redacted"
+
+/** Characters of a token that are kept and shown, so that people can tell tokens apart. */
+export const PREFIX_CHARS = 8
+
+/** A fresh token. */
+export const generate = (): Redacted.Redacted => Redacted.make(Crypto.randomBytes(32).toString("hex"))
+
+/** What the hub keeps of a token: its SHA-256 as 64 hex characters. */
+export const hashOf = (token: Redacted.Redacted): string =>
+  Crypto.createHash("sha256").update(Redacted.value(token)).digest("hex")
+
+/** What the hub shows of a token. */
+export const prefixOf = (token: Redacted.Redacted): string => Redacted.value(token).slice(0, PREFIX_CHARS)

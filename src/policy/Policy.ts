@@ -1,0 +1,89 @@
+/**
+ * The one policy: who may do what, where, now, and by which rule. Pure, and asked by every path: register, connect, join,
+ * each view of a machine. Asking again on a newer snapshot tells whether what was begun may go on.
+ *
+ * Laws (test/policy/Policy.test.ts): another grant never takes a permission away; an identity that is removed, rotated,
+ * revoked or expired may do nothing; a permission limited to services never reaches beyond them.
+ */
+import { isNamed } from "../protocol/Service.ts"
+import { ANY_MACHINE, invalidity } from "./Identity.ts"
+import type { Grant, Identity, MachinePermission, Snapshot } from "./Identity.ts"
+
+/** What may be asked: the permissions of machines, seeing a machine, and administering the hub. */
+export type Permission = MachinePermission | "view" | "admin"
+
+/** May this identity do this, on this machine, to this service, now? */
+export interface Question {
+  /** As it was when its token was presented; undefined for a token that nobody holds. */
+  readonly identity: Identity | undefined
+  readonly permission: Permission
+  /** Needed for every permission but `admin`. */
+  readonly machine?: string
+  /** When given, the answer is about this service alone. */
+  readonly service?: { readonly port: number; readonly name: string }
+  /** Milliseconds since the epoch. */
+  readonly now: number
+}
+
+/** The answer, and the rule that gave it in words. `services`, when present, names the only services it covers. */
+export interface Decision {
+  readonly permit: boolean
+  readonly rule: string
+  readonly services?: ReadonlyArray<string>
+}
+
+const deny = (rule: string): Decision => ({ permit: false, rule })
+const permit = (rule: string): Decision => ({ permit: true, rule })
+
+const grantsFor = (snapshot: Snapshot, machine: string, permission: MachinePermission, id: string) => {
+  const of = (name: string) => snapshot.machines.get(name)?.[permission].get(id) ?? []
+  return machine === ANY_MACHINE ? of(ANY_MACHINE) : [...of(machine), ...of(ANY_MACHINE)]
+}
+
+/** All services when one grant is unlimited, else the names of all grants together. */
+const servicesOf = (grants: ReadonlyArray<Grant>): ReadonlyArray<string> | undefined => {
+  const names = new Map<string, string>()
+  for (const grant of grants) {
+    if (grant.services === undefined) return undefined
+    for (const name of grant.services) names.set(name.trim().toLowerCase(), name)
+  }
+  return [...names.values()]
+}
+
+/** Whether a decision covers a service. */
+export const covers = (decision: Decision, service: { readonly port: number; readonly name: string }): boolean =>
+  decision.permit && (decision.services === undefined || decision.services.some((name) => isNamed(service, name)))
+
+const byGrants = (snapshot: Snapshot, identity: Identity, question: Question): Decision => {
+  const { machine, now, permission, service } = question
+  if (permission === "admin") return deny(`the role ${identity.role} may not administer the hub`)
+  if (machine === undefined) return deny("no machine was named")
+  if (identity.role === "viewer" && permission !== "view") return deny(`the role viewer may view, not ${permission}`)
+  // Seeing a machine is part of connecting to it; register and manage alone do not show it (spec: hub-api 2.3).
+  const needed = permission === "view" ? "connect" : permission
+  const grants = grantsFor(snapshot, machine, needed, identity.id)
+  if (grants.length === 0) return deny(`${identity.id} has no ${needed} grant on ${machine}`)
+  const standing = grants.filter((grant) => grant.expiresAt === undefined || grant.expiresAt > now)
+  if (standing.length === 0) return deny(`the ${needed} grant of ${identity.id} on ${machine} has expired`)
+  const services = servicesOf(standing)
+  const rule = `${identity.id} has ${needed} on ${machine}`
+  if (services === undefined) return permit(rule)
+  const decision: Decision = { permit: true, rule: `${rule} for ${services.join(", ")}`, services }
+  if (service !== undefined && !covers(decision, service)) {
+    return deny(`${decision.rule}, which leaves out port ${service.port}`)
+  }
+  return decision
+}
+
+/** Decides one question on one snapshot. */
+export const decide = (snapshot: Snapshot, question: Question): Decision => {
+  const { identity, now } = question
+  if (identity === undefined) return deny("no such token")
+  const current = snapshot.identities.get(identity.id)
+  if (current === undefined) return deny(`${identity.id} is no longer an identity of this hub`)
+  if (current.tokenHash !== identity.tokenHash) return deny(`the token of ${identity.id} was replaced`)
+  const invalid = invalidity(current, now)
+  if (invalid !== undefined) return deny(invalid)
+  if (current.role === "owner" || current.role === "admin") return permit(`${current.id} has the role ${current.role}`)
+  return byGrants(snapshot, current, question)
+}
