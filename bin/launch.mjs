@@ -1,0 +1,57 @@
+// Starts a program: answers `version` before anything else is loaded, hides secrets from the process listing, then
+// loads the program's one bundled file.
+import { existsSync, readFileSync } from "node:fs"
+import { fileURLToPath } from "node:url"
+
+/** Node's names of platforms and processors, where they differ from those that agents and releases use. */
+const systems = { win32: "windows", sunos: "solaris" }
+const processors = { x64: "amd64", ia32: "386", mipsel: "mipsle", ppc64: "ppc64le" }
+
+/** Flags whose value is a secret. */
+const secret = /^(--?token)(=.*)?$/s
+
+const version = (program, json) => {
+  const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"))
+  const os = systems[process.platform] ?? process.platform
+  const arch = processors[process.arch] ?? process.arch
+  return json
+    ? JSON.stringify({ program, version: `v${version}`, os, arch }, undefined, 2)
+    : `${program} v${version} ${os}/${arch}`
+}
+
+/** The command line with secrets blanked, or undefined when it holds none. */
+export const withoutSecrets = (args) => {
+  let found = false
+  const shown = args.map((arg, index) => {
+    const inline = secret.exec(arg)
+    if (inline?.[2] !== undefined) {
+      found = true
+      return `${inline[1]}=***`
+    }
+    if (index > 0 && secret.test(args[index - 1]) && !args[index - 1].includes("=")) {
+      found = true
+      return "***"
+    }
+    return arg
+  })
+  return found ? shown : undefined
+}
+
+export const launch = async (program) => {
+  const args = process.argv.slice(2)
+  const shown = withoutSecrets(args)
+  if (shown !== undefined) process.title = [program, ...shown].join(" ")
+
+  if (/^(version|--?version)$/.test(args[0] ?? "") && args.slice(1).every((arg) => /^--?json$/.test(arg))) {
+    process.stdout.write(`${version(program, args.length > 1)}\n`)
+    return
+  }
+  const file = new URL(`../dist/programs/${program}.mjs`, import.meta.url)
+  if (!existsSync(file)) {
+    const folder = fileURLToPath(new URL("..", import.meta.url))
+    process.stderr.write(`${program}: not built yet: run "npm install" in ${folder}\n`)
+    process.exitCode = 1
+    return
+  }
+  await import(file.href)
+}
