@@ -126,3 +126,8 @@ export const WAITING_CONNECTIONS = 256
 
 /** How long a local connection waits for a tunnel before it is reset. */
 export const WAITING_TIMEOUT = 30_000
+
+// ---- files
+
+/** Largest configuration or state file read whole, unless its reader says otherwise. */
+export const CONFIG_FILE_BYTES = MiB

@@ -4,7 +4,10 @@
  */
 import * as Schema from "effect/Schema"
 
-export const Port = Schema.Int.pipe(Schema.between(1, 65535), Schema.annotations({ identifier: "Port" }))
+export const Port = Schema.Int.pipe(
+  Schema.between(1, 65535),
+  Schema.annotations({ identifier: "Port", description: "a port from 1 to 65535" })
+)
 
 /** One TCP service. `name` and `description` are empty when the operator gave none. */
 export interface Service {

@@ -1,0 +1,108 @@
+/** File work that every store shares: bounded reads, whole writes, permissions. Errors carry a sentence for people. */
+import * as Crypto from "node:crypto"
+import * as Fs from "node:fs/promises"
+import * as Path from "node:path"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+
+/** A file operation that failed; `code` is the system's (ENOENT, EEXIST, ...) or ETOOBIG for a file over its bound. */
+export class FileProblem extends Data.TaggedError("FileProblem")<{
+  readonly file: string
+  readonly code: string
+  readonly problem: string
+}> {}
+
+const sentences = new Map([
+  ["ENOENT", "no such file"],
+  ["EACCES", "permission denied"],
+  ["EPERM", "permission denied"],
+  ["EISDIR", "this is a folder, not a file"],
+  ["ENOTDIR", "a part of the path is not a folder"],
+  ["EROFS", "the file system is read-only"],
+  ["ENOSPC", "no space left on the device"],
+  ["EEXIST", "the file exists already"]
+])
+
+const attempt = <A>(file: string, run: () => Promise<A>): Effect.Effect<A, FileProblem> =>
+  Effect.tryPromise({
+    try: run,
+    catch: (cause) => {
+      const code = cause instanceof Error && "code" in cause && typeof cause.code === "string" ? cause.code : "EIO"
+      return new FileProblem({ file, code, problem: sentences.get(code) ?? `it cannot be used (${code})` })
+    }
+  })
+
+/** The whole text of a file of at most `maxBytes`, and whether others than its owner can read it. */
+export const readText = (
+  file: string,
+  maxBytes: number
+): Effect.Effect<{ readonly text: string; readonly exposed: boolean }, FileProblem> =>
+  Effect.gen(function* () {
+    const read = yield* attempt(file, async () => {
+      const handle = await Fs.open(file, "r")
+      try {
+        const stat = await handle.stat()
+        const exposed = process.platform !== "win32" && (stat.mode & 0o077) !== 0
+        // One byte more than allowed tells a file at its bound from one above it, even while it grows.
+        const buffer = Buffer.alloc(Math.min(stat.size, maxBytes) + 1)
+        let length = 0
+        while (length < buffer.length) {
+          const { bytesRead } = await handle.read(buffer, length, buffer.length - length, length)
+          if (bytesRead === 0) break
+          length += bytesRead
+        }
+        const large = stat.size > maxBytes || length > maxBytes
+        return large ? undefined : { text: buffer.toString("utf8", 0, length), exposed }
+      } finally {
+        await handle.close()
+      }
+    })
+    if (read !== undefined) return read
+    return yield* new FileProblem({ file, code: "ETOOBIG", problem: `larger than ${maxBytes} bytes` })
+  })
+
+/** Makes the folder of a file, for its owner only, if it is not there. */
+export const makeFolderOf = (file: string): Effect.Effect<void, FileProblem> =>
+  Effect.asVoid(attempt(file, () => Fs.mkdir(Path.dirname(file), { recursive: true, mode: 0o700 })))
+
+const writeSynced = async (handle: Fs.FileHandle, text: string) => {
+  try {
+    await handle.writeFile(text)
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
+/** Creates a file for its owner only; fails with EEXIST, touching nothing, if it is there. Complete or absent, never half. */
+export const createOnce = (file: string, text: string): Effect.Effect<void, FileProblem> =>
+  Effect.zipRight(
+    makeFolderOf(file),
+    attempt(file, async () => {
+      const temporary = `${file}.${process.pid}.${Crypto.randomBytes(4).toString("hex")}`
+      await writeSynced(await Fs.open(temporary, "wx", 0o600), text)
+      try {
+        // A link, unlike a rename, never replaces what another process has made meanwhile.
+        await Fs.link(temporary, file)
+      } finally {
+        await Fs.rm(temporary, { force: true })
+      }
+    })
+  )
+
+/** Replaces a file, for its owner only, as a whole: readers see the old text or the new one. A symlink is followed. */
+export const replace = (file: string, text: string): Effect.Effect<void, FileProblem> =>
+  Effect.zipRight(
+    makeFolderOf(file),
+    attempt(file, async () => {
+      const target = await Fs.realpath(file).catch(() => file)
+      const temporary = `${target}.${process.pid}.${Crypto.randomBytes(4).toString("hex")}`
+      try {
+        await writeSynced(await Fs.open(temporary, "wx", 0o600), text)
+        await Fs.rename(temporary, target)
+      } catch (cause) {
+        await Fs.rm(temporary, { force: true })
+        throw cause
+      }
+    })
+  )
