@@ -42,8 +42,14 @@ export interface AgentHello {
   readonly services: ReadonlyArray<OfferedService>
 }
 
-/** The tunnel did not come up, and must not: a broken or forged handshake, or a peer that may not be here. */
-export class TunnelRefused extends Schema.TaggedError<TunnelRefused>()("TunnelRefused", { reason: Schema.String }) {
+/**
+ * The tunnel did not come up. `forged`: a handshake that is not authentic, never to be retried; `refused`: the peer may not
+ * be here; `lost`: the connection ended, or the time, before the handshake was done.
+ */
+export class TunnelRefused extends Schema.TaggedError<TunnelRefused>()("TunnelRefused", {
+  kind: Schema.Literal("forged", "refused", "lost"),
+  reason: Schema.String
+}) {
   override get message(): string {
     return this.reason
   }
@@ -59,7 +65,7 @@ export const initiate = (_options: {
   readonly identity: KeyPair
   readonly hello: ClientHello
 }): Effect.Effect<{ readonly tunnel: Tunnel; readonly hello: AgentHello }, TunnelRefused, Scope.Scope> =>
-  Effect.fail(new TunnelRefused({ reason: "not built yet" }))
+  Effect.fail(new TunnelRefused({ kind: "lost", reason: "not built yet" }))
 
 /**
  * The agent's side. Takes the first handshake message and asks `authorise` whether that client may be here and what to
@@ -71,4 +77,4 @@ export const respond = (_options: {
   readonly identity: KeyPair
   readonly authorise: (client: PublicKeyHex, hello: ClientHello) => Effect.Effect<AgentHello, TunnelRefused>
 }): Effect.Effect<{ readonly tunnel: Tunnel; readonly client: PublicKeyHex }, TunnelRefused, Scope.Scope> =>
-  Effect.fail(new TunnelRefused({ reason: "not built yet" }))
+  Effect.fail(new TunnelRefused({ kind: "lost", reason: "not built yet" }))

@@ -17,8 +17,14 @@ export interface Incoming {
   readonly refuse: (reset: StreamReset) => void
 }
 
-/** The tunnel is over: what happened, in a sentence. */
-export class TunnelClosed extends Schema.TaggedError<TunnelClosed>()("TunnelClosed", { reason: Schema.String }) {
+/**
+ * The tunnel is over: what happened, in a sentence. `lost` is a connection that went away, `closed` an end that one side
+ * asked for, `tampered` bytes that nobody with the keys has sent, or a peer that breaks the protocol: never to be retried.
+ */
+export class TunnelClosed extends Schema.TaggedError<TunnelClosed>()("TunnelClosed", {
+  kind: Schema.Literal("lost", "closed", "tampered"),
+  reason: Schema.String
+}) {
   override get message(): string {
     return this.reason
   }
