@@ -40,11 +40,32 @@ export const UNAUTHENTICATED_MESSAGE_BYTES = 64 * KiB
 /** From accepting a TCP connection to an accepted `register`, `connect` or `session-join`. */
 export const UNAUTHENTICATED_TIMEOUT = 10_000
 
+/** Parts a message may come in, as frames and as pieces of the TCP stream: deployed programs send frames of 4 KiB, so no honest message needs more. */
+export const MESSAGE_FRAGMENTS = 1_024
+export const MESSAGE_CHUNKS = 4_096
+
+/** How often the deadlines of sockets are looked at; a deadline is late by at most this. */
+export const DEADLINE_TICK = 1_000
+
+/** How often TLS files are looked at for a change. */
+export const TLS_RELOAD_INTERVAL = 5_000
+
 /** Request bodies of the HTTP API, and the headers of any request. */
 export const HTTP_BODY_BYTES = 64 * KiB
 export const HTTP_HEADER_BYTES = 16 * KiB
 
+/** Time for an HTTP request to arrive in full, headers first, and for its answer to be taken. */
+export const HTTP_HEADERS_TIMEOUT = 10_000
+export const HTTP_REQUEST_TIMEOUT = 15_000
+export const HTTP_RESPONSE_TIMEOUT = 60_000
+
+/** How long an idle HTTP connection is kept for a further request. */
+export const HTTP_KEEP_ALIVE = 5_000
+
 // ---- the hub
+
+/** Largest telahubd.yaml that is read: 10,000 identities and 50,000 grants take about 5 MB. */
+export const HUB_FILE_BYTES = 32 * MiB
 
 /** Session indices are 1 to 254 (spec: wire 3.4); the lowest free one is given out, so a machine has at most 254 sessions at a time. */
 export const SESSION_INDEX_MAX = 254
@@ -105,8 +126,14 @@ export const STREAM_CREDIT_FLOOR = 16 * KiB
 /** Bytes a stream takes from its local writer before it asks it to wait for `drain`. */
 export const STREAM_SEND_QUEUE = 128 * KiB
 
+/** Opens, accepts and resets waiting for the carrier on one link. A peer that makes us exceed it asks without reading. */
+export const LINK_CONTROL_BYTES = 1 * MiB
+
+/** Chunks below this are copied together while they wait, so that a queue of tiny chunks costs what its bytes cost. */
+export const SMALL_CHUNK = 4 * KiB
+
 /** Bytes a local TCP socket takes before it asks its writer to wait. */
-export const SOCKET_SEND_QUEUE = 128 * KiB
+export const SOCKET_SEND_QUEUE = 32 * KiB
 
 // ---- agents and clients
 
@@ -131,3 +158,13 @@ export const WAITING_TIMEOUT = 30_000
 
 /** Largest configuration or state file read whole, unless its reader says otherwise. */
 export const CONFIG_FILE_BYTES = MiB
+
+/** A key file holds one line of 44 characters; more than this is something else. */
+export const KEY_FILE_BYTES = KiB
+
+/** How long a program waits for another one that is writing the same file, and when a lock counts as left by a crash. */
+export const FILE_LOCK_TIMEOUT = 5_000
+export const FILE_LOCK_STALE = 10_000
+
+/** Pause between two tries for such a lock. */
+export const FILE_LOCK_RETRY = 20

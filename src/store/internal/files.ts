@@ -23,7 +23,8 @@ const sentences = new Map([
   ["EEXIST", "the file exists already"]
 ])
 
-const attempt = <A>(file: string, run: () => Promise<A>): Effect.Effect<A, FileProblem> =>
+/** Runs a promise of node:fs and names what failed. */
+export const attempt = <A>(file: string, run: () => Promise<A>): Effect.Effect<A, FileProblem> =>
   Effect.tryPromise({
     try: run,
     catch: (cause) => {
@@ -65,6 +66,10 @@ export const readText = (
 export const makeFolderOf = (file: string): Effect.Effect<void, FileProblem> =>
   Effect.asVoid(attempt(file, () => Fs.mkdir(Path.dirname(file), { recursive: true, mode: 0o700 })))
 
+/** Some file systems (FAT, some container mounts) have no hard links. */
+const hasNoLinks = (cause: unknown) =>
+  cause instanceof Error && "code" in cause && ["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"].includes(String(cause.code))
+
 const writeSynced = async (handle: Fs.FileHandle, text: string) => {
   try {
     await handle.writeFile(text)
@@ -83,7 +88,10 @@ export const createOnce = (file: string, text: string): Effect.Effect<void, File
       await writeSynced(await Fs.open(temporary, "wx", 0o600), text)
       try {
         // A link, unlike a rename, never replaces what another process has made meanwhile.
-        await Fs.link(temporary, file)
+        await Fs.link(temporary, file).catch(async (cause: unknown) => {
+          if (!hasNoLinks(cause)) throw cause
+          await writeSynced(await Fs.open(file, "wx", 0o600), text)
+        })
       } finally {
         await Fs.rm(temporary, { force: true })
       }
