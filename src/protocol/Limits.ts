@@ -145,6 +145,22 @@ export const RECONNECT_BASE = 200
 export const RECONNECT_CAP = 30_000
 export const REFUSED_RETRY = 60_000
 
+/** A connection that stood this long was sound: the next reconnect starts again from RECONNECT_BASE. */
+export const RECONNECT_STEADY = 5_000
+
+/** From `register` to the hub's answer. */
+export const REGISTER_TIMEOUT = 15_000
+
+/** From `connect` to `ready`: the time a hub gives the agent, and some for the way. */
+export const SESSION_READY_TIMEOUT = SESSION_JOIN_TIMEOUT + 5_000
+
+/** Local ports that are tried for a service before any free one is taken. */
+export const LISTEN_TRIES = 100
+
+/** From an HTTP request to the whole answer, and the largest answer: the status of some 50,000 machines. */
+export const HTTP_REQUEST_TIMEOUT = 10_000
+export const HTTP_RESPONSE_BYTES = 32 * MiB
+
 /** Sessions one machine's registration serves at a time on the agent. */
 export const AGENT_SESSIONS = SESSION_INDEX_MAX
 

@@ -1,0 +1,194 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Schema from "effect/Schema"
+import { ANY_MACHINE, identify, machinePermissions, makeSnapshot } from "../../src/policy/Identity.ts"
+import type { GrantEntry, Identity, Role, Snapshot } from "../../src/policy/Identity.ts"
+import { covers, decide } from "../../src/policy/Policy.ts"
+import type { Permission } from "../../src/policy/Policy.ts"
+
+const identity = (id: string, role: Role, more: Partial<Identity> = {}): Identity => ({
+  id,
+  role,
+  tokenHash: `hash-of-${id}`,
+  prefix: id,
+  ...more
+})
+
+const NOW = 1_000_000
+const permissions: ReadonlyArray<Permission> = [...machinePermissions, "view", "admin"]
+const ssh = { port: 22, name: "" }
+const web = { port: 8080, name: "web" }
+
+const Ids = Schema.Literal("ann", "bob", "cy")
+const Machines = Schema.Literal("barn", "mill", ANY_MACHINE)
+const ServiceNames = Schema.NonEmptyArray(Schema.Literal("SSH", "web", "5432"))
+const AnyGrant = Schema.Struct({
+  id: Ids,
+  machine: Machines,
+  permission: Schema.Literal(...machinePermissions),
+  services: Schema.optionalWith(ServiceNames, { exact: true }),
+  expiresAt: Schema.optionalWith(Schema.Literal(NOW - 1, NOW, NOW + 1), { exact: true })
+})
+const AnyIdentity = Schema.Struct({
+  id: Ids,
+  role: Schema.Literal("owner", "admin", "user", "viewer"),
+  tokenHash: Schema.Literal("t1", "t2", "t3"),
+  prefix: Schema.Literal(""),
+  expiresAt: Schema.optionalWith(Schema.Literal(NOW - 1, NOW, NOW + 1), { exact: true }),
+  revokedAt: Schema.optionalWith(Schema.Literal(NOW - 5), { exact: true })
+})
+const World = Schema.Struct({ identities: Schema.Array(AnyIdentity), grants: Schema.Array(AnyGrant) })
+
+/** Every answer a snapshot has for the given identities. */
+const answers = (snapshot: Snapshot, asking: ReadonlyArray<Identity>) =>
+  asking.flatMap((who) =>
+    permissions.flatMap((permission) =>
+      ["barn", "mill", "unseen"].flatMap((machine) =>
+        [undefined, ssh, web].map((service) =>
+          decide(snapshot, { identity: who, permission, machine, now: NOW, ...(service && { service }) })
+        )
+      )
+    )
+  )
+
+describe("Policy", () => {
+  it.prop("another grant never takes a permission away", [World, AnyGrant], ([world, grant]) => {
+    const before = makeSnapshot(1, world.identities, world.grants)
+    const after = makeSnapshot(2, world.identities, [...world.grants, grant])
+    const held = answers(before, world.identities)
+    const now = answers(after, world.identities)
+    for (const [i, decision] of held.entries()) {
+      if (!decision.permit) continue
+      assert.isTrue(now[i]?.permit, decision.rule)
+      for (const service of [ssh, web])
+        if (covers(decision, service)) assert.isTrue(covers(now[i] ?? decision, service))
+    }
+  })
+
+  it.prop("who is removed, rotated, revoked or expired may do nothing", [World], ([world]) => {
+    const without = makeSnapshot(1, [], world.grants)
+    assert.isTrue(answers(without, world.identities).every((decision) => !decision.permit))
+    const rotated = world.identities.map((each) => ({ ...each, tokenHash: `${each.tokenHash}-new` }))
+    const after = makeSnapshot(2, rotated, world.grants)
+    assert.isTrue(answers(after, world.identities).every((decision) => !decision.permit))
+    const snapshot = makeSnapshot(1, world.identities, world.grants)
+    for (const who of snapshot.identities.values()) {
+      if (who.revokedAt === undefined && (who.expiresAt ?? NOW + 1) > NOW) continue
+      assert.isTrue(answers(snapshot, [who]).every((decision) => !decision.permit))
+      assert.isUndefined(identify(makeSnapshot(1, [who], []), who.tokenHash, NOW))
+    }
+  })
+
+  it.prop("a limited permission never reaches beyond its services", [World], ([world]) => {
+    const snapshot = makeSnapshot(1, world.identities, world.grants)
+    for (const who of world.identities) {
+      for (const permission of machinePermissions) {
+        const whole = decide(snapshot, { identity: who, permission, machine: "barn", now: NOW })
+        for (const service of [ssh, web]) {
+          const one = decide(snapshot, { identity: who, permission, machine: "barn", service, now: NOW })
+          assert.strictEqual(one.permit, covers(whole, service))
+        }
+      }
+    }
+  })
+
+  it.prop("only owners and admins administer, and they may do all", [World], ([world]) => {
+    const snapshot = makeSnapshot(1, world.identities, world.grants)
+    for (const who of snapshot.identities.values()) {
+      const admin = decide(snapshot, { identity: who, permission: "admin", now: NOW })
+      assert.strictEqual(
+        admin.permit,
+        (who.role === "owner" || who.role === "admin") &&
+          who.revokedAt === undefined &&
+          (who.expiresAt === undefined || who.expiresAt > NOW)
+      )
+      if (admin.permit) assert.isTrue(answers(snapshot, [who]).every((decision) => decision.permit))
+    }
+  })
+
+  const table: ReadonlyArray<readonly [string, Role, ReadonlyArray<GrantEntry>, Permission, string, boolean]> = [
+    ["a user without a grant", "user", [], "connect", "barn", false],
+    ["a user with the grant", "user", [{ id: "ann", machine: "barn", permission: "connect" }], "connect", "barn", true],
+    ["a grant elsewhere", "user", [{ id: "ann", machine: "mill", permission: "connect" }], "connect", "barn", false],
+    [
+      "somebody else's grant",
+      "user",
+      [{ id: "bob", machine: "barn", permission: "connect" }],
+      "connect",
+      "barn",
+      false
+    ],
+    ["register on *", "user", [{ id: "ann", machine: "*", permission: "register" }], "register", "barn", true],
+    ["connect shows", "user", [{ id: "ann", machine: "barn", permission: "connect" }], "view", "barn", true],
+    ["register does not show", "user", [{ id: "ann", machine: "barn", permission: "register" }], "view", "barn", false],
+    [
+      "manage does not connect",
+      "user",
+      [{ id: "ann", machine: "barn", permission: "manage" }],
+      "connect",
+      "barn",
+      false
+    ],
+    ["a viewer views", "viewer", [{ id: "ann", machine: "*", permission: "connect" }], "view", "barn", true],
+    [
+      "a viewer never connects",
+      "viewer",
+      [{ id: "ann", machine: "*", permission: "connect" }],
+      "connect",
+      "barn",
+      false
+    ],
+    [
+      "a viewer never registers",
+      "viewer",
+      [{ id: "ann", machine: "*", permission: "register" }],
+      "register",
+      "barn",
+      false
+    ],
+    [
+      "an expired grant",
+      "user",
+      [{ id: "ann", machine: "barn", permission: "connect", expiresAt: NOW }],
+      "connect",
+      "barn",
+      false
+    ]
+  ]
+  for (const [what, role, grants, permission, machine, permitted] of table) {
+    it(what, () => {
+      const ann = identity("ann", role)
+      const decision = decide(makeSnapshot(1, [ann, identity("bob", "user")], grants), {
+        identity: ann,
+        permission,
+        machine,
+        now: NOW
+      })
+      assert.strictEqual(decision.permit, permitted, decision.rule)
+      assert.notStrictEqual(decision.rule, "")
+    })
+  }
+
+  it("names services without case, and ports by number", () => {
+    const ann = identity("ann", "user")
+    const asks = (services: ReadonlyArray<string>, service: { port: number; name: string }) =>
+      decide(makeSnapshot(1, [ann], [{ id: "ann", machine: "barn", permission: "connect", services }]), {
+        identity: ann,
+        permission: "connect",
+        machine: "barn",
+        service,
+        now: NOW
+      }).permit
+    assert.isTrue(asks(["ssh"], ssh))
+    assert.isTrue(asks(["22"], ssh))
+    assert.isTrue(asks(["WEB"], web))
+    assert.isFalse(asks(["ssh"], web))
+    assert.isFalse(asks(["22"], { port: 2222, name: "22x" }))
+  })
+
+  it("finds a token by its digest, and nobody for an unknown one", () => {
+    const snapshot = makeSnapshot(1, [identity("ann", "user")], [])
+    assert.strictEqual(identify(snapshot, "hash-of-ann", NOW)?.id, "ann")
+    assert.isUndefined(identify(snapshot, "hash-of-eve", NOW))
+    assert.isFalse(decide(snapshot, { identity: undefined, permission: "view", machine: "barn", now: NOW }).permit)
+  })
+})
