@@ -56,8 +56,8 @@ export const HTTP_HEADER_BYTES = 16 * KiB
 
 /** Time for an HTTP request to arrive in full, headers first, and for its answer to be taken. */
 export const HTTP_HEADERS_TIMEOUT = 10_000
-export const HTTP_REQUEST_TIMEOUT = 15_000
-export const HTTP_RESPONSE_TIMEOUT = 60_000
+export const HTTP_RECEIVE_TIMEOUT = 15_000
+export const HTTP_ANSWER_TIMEOUT = 60_000
 
 /** How long an idle HTTP connection is kept for a further request. */
 export const HTTP_KEEP_ALIVE = 5_000
