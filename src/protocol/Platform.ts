@@ -7,3 +7,12 @@ const systems = new Map([
 
 /** What Go calls the system that Node calls `platform`. */
 export const goos = (platform: string): string => systems.get(platform) ?? platform
+
+const processors = new Map([
+  ["x64", "amd64"],
+  ["ia32", "386"],
+  ["mipsel", "mipsle"]
+])
+
+/** What Go calls the processor that Node calls `arch`. */
+export const goarch = (arch: string): string => processors.get(arch) ?? arch

@@ -1,0 +1,18 @@
+/**
+ * How a command ends when it does not succeed: one line for the person, and an exit code for the script.
+ */
+import * as Data from "effect/Data"
+
+/** The command was understood and did not succeed: exit code 1. */
+export class Failed extends Data.TaggedError("Failed")<{ readonly message: string }> {}
+
+/** The command line itself is wrong: exit code 2. */
+export class WrongUsage extends Data.TaggedError("WrongUsage")<{ readonly message: string }> {}
+
+/** Anything with a sentence for a person; errors of the libraries are taken as they are. */
+export interface Failure {
+  readonly message: string
+}
+
+/** Exit codes (docs/cli.md). */
+export const ExitCode = { ok: 0, failed: 1, usage: 2, interrupted: 130 } as const

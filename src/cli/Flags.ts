@@ -1,0 +1,187 @@
+/**
+ * Flags and positionals, declared once: the name, the environment variable that stands in for it, what help says of it,
+ * and how its value is decoded, which is @effect/cli's work.
+ */
+import { stripVTControlCharacters } from "node:util"
+import * as Args from "@effect/cli/Args"
+import * as CliConfig from "@effect/cli/CliConfig"
+import * as HelpDoc from "@effect/cli/HelpDoc"
+import * as Options from "@effect/cli/Options"
+import * as ValidationError from "@effect/cli/ValidationError"
+import * as FileSystem from "@effect/platform/FileSystem"
+import * as Path from "@effect/platform/Path"
+import * as Terminal from "@effect/platform/Terminal"
+import * as Config from "effect/Config"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Mailbox from "effect/Mailbox"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import { WrongUsage } from "./Failure.ts"
+
+/** What help and the reading of the command line need to know of a flag. */
+export interface FlagInfo {
+  readonly name: string
+  /** Shown in place of the value; undefined for a flag that takes none. */
+  readonly placeholder: string | undefined
+  readonly env: string | undefined
+  readonly description: string
+  readonly secret: boolean
+}
+
+/** A flag whose decoded value is an `A`. */
+export interface Flag<A> {
+  readonly info: FlagInfo
+  readonly options: Options.Options<A>
+}
+
+/** A flag that may be absent. */
+export type OptionalFlag<A> = Flag<Option.Option<A>>
+
+/** A positional. */
+export interface Positional<A> {
+  readonly placeholder: string
+  readonly args: Args.Args<A>
+}
+
+/** A value, and where it came from in a person's words: `-token`, or the name of a variable. */
+export interface Sourced<A> {
+  readonly value: A
+  readonly source: string
+}
+
+interface Declaration {
+  readonly name: string
+  readonly placeholder: string
+  readonly description: string
+  readonly env?: string
+}
+
+const info = (declaration: Declaration, secret = false): FlagInfo => ({
+  name: declaration.name,
+  placeholder: declaration.placeholder,
+  description: declaration.description,
+  env: declaration.env,
+  secret
+})
+
+const sourced = ({ name, env }: Declaration): Options.Options<Option.Option<Sourced<string>>> => {
+  const flag = Options.map(Options.text(name), (value): Sourced<string> => ({ value, source: `-${name}` }))
+  if (env === undefined) return Options.optional(flag)
+  const variable = Config.map(Config.string(env), (value): Sourced<string> => ({ value, source: env }))
+  return Options.optional(Options.withFallbackConfig(flag, variable))
+}
+
+/** A text. An empty one counts as absent, in a flag as in a variable. */
+export const text = (declaration: Declaration): OptionalFlag<string> => ({
+  info: info(declaration),
+  options: Options.map(sourced(declaration), (given) =>
+    Option.filterMap(given, ({ value }) => Option.liftPredicate(value, (words) => words !== ""))
+  )
+})
+
+/** A secret, with where it came from. Flags of this kind are wiped from the process listing (bin/launch.mjs). */
+export const secret = (declaration: Declaration): OptionalFlag<Sourced<Redacted.Redacted>> => ({
+  info: info(declaration, true),
+  options: Options.map(sourced(declaration), (given) =>
+    Option.map(
+      Option.filter(given, ({ value }) => value !== ""),
+      ({ value, source }) => ({ value: Redacted.make(value), source })
+    )
+  )
+})
+
+const invalid = (sentence: string) => ValidationError.invalidValue(HelpDoc.p(sentence))
+
+/** A whole number from `least` to `most`. */
+export const integer = (
+  declaration: Declaration & { readonly least: number; readonly most: number }
+): OptionalFlag<number> => ({
+  info: info(declaration),
+  options: Options.mapEffect(sourced(declaration), (given) => {
+    if (Option.isNone(given)) return Effect.succeed(Option.none<number>())
+    const { value, source } = given.value
+    const number = /^\d{1,15}$/.test(value) ? Number(value) : Number.NaN
+    return number >= declaration.least && number <= declaration.most
+      ? Effect.succeed(Option.some(number))
+      : Effect.fail(invalid(`${source} is a number from ${declaration.least} to ${declaration.most}, not "${value}"`))
+  })
+})
+
+/** One of some words. */
+export const choice = <const A extends string>(
+  declaration: Omit<Declaration, "placeholder"> & { readonly choices: ReadonlyArray<A>; readonly otherwise: A }
+): Flag<A> => {
+  const full = { ...declaration, placeholder: declaration.choices.join("|") }
+  return {
+    info: info(full),
+    options: Options.mapEffect(sourced(full), (given) => {
+      if (Option.isNone(given)) return Effect.succeed(declaration.otherwise)
+      const { value, source } = given.value
+      const found = declaration.choices.find((word) => word === value)
+      return found === undefined
+        ? Effect.fail(invalid(`${source} is one of ${declaration.choices.join(", ")}, not "${value}"`))
+        : Effect.succeed(found)
+    })
+  }
+}
+
+/** A flag without value; false when it is not given. */
+export const toggle = (name: string, description: string): Flag<boolean> => ({
+  info: { name, placeholder: undefined, env: undefined, description, secret: false },
+  options: Options.boolean(name, { ifPresent: true })
+})
+
+/** A positional that must be there. */
+export const argument = (placeholder: string): Positional<string> => ({
+  placeholder,
+  args: Args.text({ name: placeholder })
+})
+
+/** The value of a flag without which the command makes no sense. */
+export const required = <A>(flag: OptionalFlag<A>, value: Option.Option<A>): Effect.Effect<A, WrongUsage> => {
+  const { env, name, placeholder } = flag.info
+  const variable = env === undefined ? "" : `, or set ${env}`
+  return Option.match(value, {
+    onNone: () => new WrongUsage({ message: `-${name} is missing: give -${name} ${placeholder ?? ""}${variable}` }),
+    onSome: Effect.succeed
+  })
+}
+
+/** No file, folder or terminal is touched while values are decoded. */
+const environment = Layer.mergeAll(
+  FileSystem.layerNoop({}),
+  Path.layer,
+  Layer.succeed(Terminal.Terminal, {
+    columns: Effect.succeed(80),
+    rows: Effect.succeed(24),
+    isTTY: Effect.succeed(false),
+    readInput: Mailbox.make<Terminal.UserInput>(),
+    readLine: Effect.fail(new Terminal.QuitException()),
+    display: () => Effect.void
+  })
+)
+
+const config = CliConfig.make({ isCaseSensitive: true })
+
+const usageError = (error: ValidationError.ValidationError): WrongUsage =>
+  new WrongUsage({ message: stripVTControlCharacters(HelpDoc.toAnsiText(error.error)).replace(/\s+/g, " ").trim() })
+
+/** Decodes one flag from what was given for it, else from its environment variable. */
+export const decodeFlag = <A>(flag: Flag<A>, given: string | undefined): Effect.Effect<A, WrongUsage> =>
+  Options.processCommandLine(flag.options, given === undefined ? [] : [`--${flag.info.name}`, given], config).pipe(
+    Effect.map(([, , value]) => value),
+    Effect.mapError(usageError),
+    Effect.provide(environment)
+  )
+
+/** Decodes one positional. */
+export const decodePositional = <A>(
+  positional: Positional<A>,
+  given: string | undefined
+): Effect.Effect<A, WrongUsage> =>
+  Args.validate(positional.args, given === undefined ? [] : [given], config).pipe(
+    Effect.map(([, value]) => value),
+    Effect.mapError(() => new WrongUsage({ message: `<${positional.placeholder}> is missing` })),
+    Effect.provide(environment)
+  )

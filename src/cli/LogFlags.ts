@@ -1,0 +1,39 @@
+/**
+ * The flags that say how a program logs. They are read before the command runs, because its logger is made of them.
+ */
+import * as Effect from "effect/Effect"
+import type * as Layer from "effect/Layer"
+import * as Log from "../telemetry/Log.ts"
+import type { WrongUsage } from "./Failure.ts"
+import * as Flags from "./Flags.ts"
+
+const verbose = Flags.toggle("v", "log everything, as -log-level debug does")
+
+const level = Flags.choice({
+  name: "log-level",
+  description: "least important line that is logged",
+  choices: Log.levels,
+  otherwise: "info"
+})
+
+const format = Flags.choice({
+  name: "log-format",
+  description: "lines for people, or JSON",
+  choices: Log.formats,
+  otherwise: "text"
+})
+
+/** For the commands that log as they run. */
+export const logFlags: ReadonlyArray<Flags.Flag<unknown>> = [level, format, verbose]
+
+/** The logger that a command line asks for. */
+export const logger = Effect.fnUntraced(function* (
+  program: string,
+  given: ReadonlyMap<string, string>,
+  write: (line: string) => void
+): Effect.fn.Return<Layer.Layer<never>, WrongUsage> {
+  const loud = yield* Flags.decodeFlag(verbose, given.get("v"))
+  const least = yield* Flags.decodeFlag(level, given.get("log-level"))
+  const form = yield* Flags.decodeFlag(format, given.get("log-format"))
+  return Log.layer({ program, format: form, level: loud ? "debug" : least, write })
+})

@@ -1,0 +1,114 @@
+/**
+ * How programs log: one line an event on stderr, for people or as JSON. A line is never broken by what is logged: control
+ * characters are escaped. Secrets are Redacted values and print as `<redacted>`.
+ */
+import * as Cause from "effect/Cause"
+import * as HashMap from "effect/HashMap"
+import * as Inspectable from "effect/Inspectable"
+import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
+import * as LogLevel from "effect/LogLevel"
+import * as Redacted from "effect/Redacted"
+
+export const formats = ["text", "json"] as const
+export type Format = (typeof formats)[number]
+
+export const levels = ["debug", "info", "warn", "error"] as const
+export type Level = (typeof levels)[number]
+
+const minimum: Readonly<Record<Level, LogLevel.LogLevel>> = {
+  debug: LogLevel.Debug,
+  info: LogLevel.Info,
+  warn: LogLevel.Warning,
+  error: LogLevel.Error
+}
+
+/** Replaces what could break or forge a line: control characters, line separators and Unicode direction marks. */
+export const oneLine = (text: string): string =>
+  text.replace(/[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu, (character) => {
+    if (character === "\n") return "\\n"
+    if (character === "\r") return "\\r"
+    if (character === "\t") return "\\t"
+    return `\\u${(character.codePointAt(0) ?? 0).toString(16).padStart(4, "0")}`
+  })
+
+const plain = (value: unknown): string => {
+  if (typeof value === "string") return value
+  if (Redacted.isRedacted(value)) return "<redacted>"
+  if (value instanceof Error) return value.message
+  return Inspectable.toStringUnknown(value, 0)
+}
+
+const messageOf = (message: unknown): string => (Array.isArray(message) ? message : [message]).map(plain).join(" ")
+
+/** What failed, in a sentence; undefined for no failure. Interruption alone is no failure. */
+const failureOf = (cause: Cause.Cause<unknown>): string | undefined => {
+  if (Cause.isEmpty(cause) || Cause.isInterruptedOnly(cause)) return undefined
+  return Cause.prettyErrors(cause)
+    .map((error) => error.message)
+    .join("; ")
+}
+
+const quoted = (value: string): string => (/^[^\s"=\\]+$/.test(value) ? value : JSON.stringify(value))
+
+const label = (level: LogLevel.LogLevel): string => (level === LogLevel.Warning ? "WARN" : level.label)
+
+interface Line {
+  readonly time: string
+  readonly level: string
+  readonly program: string
+  readonly message: string
+  readonly members: ReadonlyArray<readonly [string, unknown]>
+}
+
+const lineOf = (program: string, event: Logger.Logger.Options<unknown>): Line => {
+  const failure = failureOf(event.cause)
+  const members: Array<readonly [string, unknown]> = [...HashMap.toEntries(event.annotations)].sort(([a], [b]) =>
+    a < b ? -1 : 1
+  )
+  return {
+    time: event.date.toISOString(),
+    level: label(event.logLevel),
+    program,
+    message: messageOf(event.message),
+    members: failure === undefined ? members : [...members, ["error", failure]]
+  }
+}
+
+/** `<RFC 3339 UTC> <LEVEL> [program] message key=value…` */
+export const text = (program: string): Logger.Logger<unknown, string> =>
+  Logger.make((event) => {
+    const line = lineOf(program, event)
+    const time = `${line.time.slice(0, 19)}Z`
+    const members = line.members.map(([key, value]) => ` ${key}=${quoted(plain(value))}`).join("")
+    return oneLine(`${time} ${line.level.padEnd(5)} [${line.program}] ${line.message}${members}`)
+  })
+
+/** One JSON object a line: time, level, program, message, and the annotations by name. */
+export const json = (program: string): Logger.Logger<unknown, string> =>
+  Logger.make((event) => {
+    const { members, ...line } = lineOf(program, event)
+    const value = (member: unknown) =>
+      typeof member === "number" || typeof member === "boolean" ? member : plain(member)
+    return JSON.stringify({ ...Object.fromEntries(members.map(([key, member]) => [key, value(member)])), ...line })
+  })
+
+/** Where log lines go, in which form, from which level up. */
+export interface LogOptions {
+  readonly program: string
+  readonly format: Format
+  readonly level: Level
+  readonly write: (line: string) => void
+}
+
+/** Replaces Effect's default logger. */
+export const layer = (options: LogOptions): Layer.Layer<never> => {
+  const logger = options.format === "json" ? json(options.program) : text(options.program)
+  return Layer.merge(
+    Logger.replace(
+      Logger.defaultLogger,
+      Logger.map(logger, (line) => options.write(`${line}\n`))
+    ),
+    Logger.minimumLogLevel(minimum[options.level])
+  )
+}

@@ -1,0 +1,98 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as ConfigProvider from "effect/ConfigProvider"
+import * as Effect from "effect/Effect"
+import * as FastCheck from "effect/FastCheck"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as Flags from "../../src/cli/Flags.ts"
+
+const hub = Flags.text({ name: "hub", placeholder: "URL", description: "the hub", env: "TELA_HUB" })
+const token = Flags.secret({ name: "token", placeholder: "TOKEN", description: "the token", env: "TELA_TOKEN" })
+const port = Flags.integer({
+  name: "port",
+  placeholder: "PORT",
+  description: "the port",
+  env: "TELAHUBD_PORT",
+  least: 0,
+  most: 65_535
+})
+const level = Flags.choice({ name: "level", description: "the level", choices: ["low", "high"], otherwise: "low" })
+const json = Flags.toggle("json", "print JSON")
+
+const withEnv = (env: Readonly<Record<string, string>>) =>
+  Effect.withConfigProvider(ConfigProvider.fromMap(new Map(Object.entries(env))))
+
+describe("Flags", () => {
+  it.effect("a flag wins over its variable", () =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(yield* Flags.decodeFlag(hub, "a"), Option.some("a"))
+      assert.deepStrictEqual(yield* Flags.decodeFlag(hub, undefined), Option.some("b"))
+    }).pipe(withEnv({ TELA_HUB: "b" }))
+  )
+
+  it.effect("neither flag nor variable is no value", () =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(yield* Flags.decodeFlag(hub, undefined), Option.none())
+      const error = yield* Effect.flip(Flags.required(hub, Option.none()))
+      assert.strictEqual(error.message, "-hub is missing: give -hub URL, or set TELA_HUB")
+    }).pipe(withEnv({}))
+  )
+
+  it.effect.prop("any text is taken as it is", [FastCheck.string({ minLength: 1, unit: "binary" })], ([text]) =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(yield* Flags.decodeFlag(hub, text), Option.some(text))
+      assert.strictEqual(yield* Flags.decodePositional(Flags.argument("name"), text), text)
+    }).pipe(withEnv({}))
+  )
+
+  it.effect.each(["--hub=x", "--help", "--log-level=none", "-h", "--", "--hub", "--wizard", "-abc"])(
+    "takes %s as a value",
+    (text) =>
+      Effect.gen(function* () {
+        assert.deepStrictEqual(yield* Flags.decodeFlag(hub, text), Option.some(text))
+        assert.strictEqual(yield* Flags.decodePositional(Flags.argument("name"), text), text)
+      }).pipe(withEnv({}))
+  )
+
+  it.effect("a secret is redacted and knows where it came from", () =>
+    Effect.gen(function* () {
+      const given = Option.getOrThrow(yield* Flags.decodeFlag(token, "hunter2"))
+      assert.strictEqual(given.source, "-token")
+      assert.strictEqual(Redacted.value(given.value), "hunter2")
+      assert.notInclude(String(given.value) + JSON.stringify(given), "hunter2")
+      const fromEnv = Option.getOrThrow(yield* Flags.decodeFlag(token, undefined))
+      assert.strictEqual(fromEnv.source, "TELA_TOKEN")
+    }).pipe(withEnv({ TELA_TOKEN: "s" }))
+  )
+
+  it.effect.each(["70000", "-1", "22abc", "", "1e3", "0x10", " 22"])("refuses port %s", (text) =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(Flags.decodeFlag(port, text))
+      assert.strictEqual(
+        error.message,
+        `-port is a number from 0 to 65535, not "${text.trim() === "22" ? " 22" : text}"`
+      )
+    }).pipe(withEnv({}))
+  )
+
+  it.effect("names the variable that is wrong", () =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(Flags.decodeFlag(port, undefined))
+      assert.strictEqual(error.message, `TELAHUBD_PORT is a number from 0 to 65535, not "http"`)
+    }).pipe(withEnv({ TELAHUBD_PORT: "http" }))
+  )
+
+  it.effect("numbers, words and switches", () =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(yield* Flags.decodeFlag(port, "0"), Option.some(0))
+      assert.deepStrictEqual(yield* Flags.decodeFlag(port, "65535"), Option.some(65_535))
+      assert.strictEqual(yield* Flags.decodeFlag(level, undefined), "low")
+      assert.strictEqual(yield* Flags.decodeFlag(level, "high"), "high")
+      const error = yield* Effect.flip(Flags.decodeFlag(level, "mid"))
+      assert.strictEqual(error.message, `-level is one of low, high, not "mid"`)
+      assert.isFalse(yield* Flags.decodeFlag(json, undefined))
+      assert.isTrue(yield* Flags.decodeFlag(json, "true"))
+      assert.isFalse(yield* Flags.decodeFlag(json, "false"))
+    }).pipe(withEnv({}))
+  )
+})
