@@ -158,8 +158,8 @@ export const SESSION_READY_TIMEOUT = SESSION_JOIN_TIMEOUT + 5_000
 export const LISTEN_TRIES = 100
 
 /** From an HTTP request to the whole answer, and the largest answer: the status of some 50,000 machines. */
-export const HTTP_REQUEST_TIMEOUT = 10_000
-export const HTTP_RESPONSE_BYTES = 32 * MiB
+export const HTTP_CLIENT_TIMEOUT = 10_000
+export const HTTP_CLIENT_BYTES = 32 * MiB
 
 /** Sessions one machine's registration serves at a time on the agent. */
 export const AGENT_SESSIONS = SESSION_INDEX_MAX

@@ -1,0 +1,34 @@
+/** Why a client has no session. The kind decides whether trying again can help; the reason is for people. */
+import * as Schema from "effect/Schema"
+
+/**
+ * - `unreachable`: the hub could not be dialled.
+ * - `not-found`: the hub knows no such machine, or it is offline (hubs do not tell these apart).
+ * - `denied`: the hub refuses this token, or this identity on this machine.
+ * - `untrusted`: the other end is not who it should be, or somebody meddles between: never to be retried.
+ * - `incompatible`: the agent speaks no tunnel that this client speaks.
+ * - `local`: something on this computer: an unreadable file, an unknown service, a port that is taken.
+ * - `refused`: the hub or the agent refuses for another reason, such as too many sessions.
+ * - `lost`: the connection ended, or the time.
+ */
+export const ConnectErrorKind = Schema.Literal(
+  "unreachable",
+  "not-found",
+  "denied",
+  "untrusted",
+  "incompatible",
+  "local",
+  "refused",
+  "lost"
+)
+export type ConnectErrorKind = typeof ConnectErrorKind.Type
+
+/** No session, or no more. The message is one line and says what to do. */
+export class ConnectError extends Schema.TaggedError<ConnectError>()("ConnectError", {
+  kind: ConnectErrorKind,
+  reason: Schema.String
+}) {
+  override get message(): string {
+    return this.reason
+  }
+}

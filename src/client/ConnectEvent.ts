@@ -1,0 +1,56 @@
+/** What a running client has to say, for a command line or another program to show. Plain data, no Effects. */
+import type { ConnectError } from "./ConnectError.ts"
+
+/** One bound service, as a row of "Services available:". */
+export interface BoundService {
+  /** The local port, on 127.0.0.1 and, where the machine has it, on ::1. */
+  readonly local: number
+  /** The port on the machine's side. */
+  readonly remote: number
+  /** The service's advertised name, or the label of its port. */
+  readonly label: string
+  readonly machine: string
+}
+
+export type ConnectEvent =
+  /** A session stands; again, when it is not the first. */
+  | {
+      readonly _tag: "Connected"
+      readonly machine: string
+      readonly fingerprint: string
+      readonly principal: string | undefined
+      /** The pin was made now, at the first use: people should compare it. */
+      readonly firstUse: boolean
+      readonly again: boolean
+    }
+  /** The listeners are up; said once. */
+  | { readonly _tag: "Bound"; readonly services: ReadonlyArray<BoundService> }
+  /** The session ended, or could not be opened; the next try is in `retryIn` milliseconds. */
+  | { readonly _tag: "Reconnecting"; readonly machine: string; readonly reason: string; readonly retryIn: number }
+  /** A local connection was reset because the other end would not, or could not, serve it. */
+  | {
+      readonly _tag: "StreamRefused"
+      readonly machine: string
+      readonly service: string
+      readonly local: number
+      readonly reason: string
+    }
+  /** A local connection is over. */
+  | {
+      readonly _tag: "StreamEnded"
+      readonly machine: string
+      readonly service: string
+      readonly local: number
+      /** Bytes from the local program to the service, and back. */
+      readonly sent: number
+      readonly received: number
+      /** Why it was reset; undefined when both sides finished. */
+      readonly reason: string | undefined
+    }
+
+/** Takes events as they happen; must not throw and should return at once. */
+export type OnConnectEvent = (event: ConnectEvent) => void
+
+/** Whether another try can help, once there has been a session. */
+export const isFinal = (error: ConnectError): boolean =>
+  error.kind === "denied" || error.kind === "untrusted" || error.kind === "incompatible" || error.kind === "local"

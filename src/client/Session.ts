@@ -1,0 +1,233 @@
+/**
+ * One session with a machine: ask the hub, hear from hub and agent, check whose key it is, raise the tunnel
+ * (docs/protocol.md, "A session"; spec: wire 3). The tunnel and its socket end with the scope.
+ */
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Redacted from "effect/Redacted"
+import type * as Scope from "effect/Scope"
+import { fingerprintOfHex, generate, type KeyPair } from "../crypto/KeyPair.ts"
+import type { Ready, WgPubkey } from "../protocol/Control.ts"
+import * as Control from "../protocol/Control.ts"
+import { HANDSHAKE_TIMEOUT, SESSION_READY_TIMEOUT } from "../protocol/Limits.ts"
+import { printable } from "../protocol/Printable.ts"
+import { VERSION } from "../protocol/Version.ts"
+import type { KnownMachines } from "../store/KnownMachines.ts"
+import type { CarrierClosed, Dial } from "../transport/Carrier.ts"
+import * as Inbox from "../transport/Inbox.ts"
+import * as Stream1 from "../tunnel/Stream1.ts"
+import type { Tunnel } from "../tunnel/Tunnel.ts"
+import { ConnectError, type ConnectErrorKind } from "./ConnectError.ts"
+
+/** Whom to reach, as whom, and what must be true of the other end. */
+export interface SessionOptions {
+  /** As `HubUrl.parse` takes it. */
+  readonly hub: string
+  readonly machine: string
+  readonly token: Redacted.Redacted | undefined
+  /** The client's long-term key. */
+  readonly identity: KeyPair
+  readonly known: KnownMachines
+  /** A fingerprint that the machine must have, known from elsewhere; pins before the first use. */
+  readonly fingerprint?: string | undefined
+  /** Remote ports that are asked for: a hint for the hub's records, no more. */
+  readonly ports?: ReadonlyArray<number> | undefined
+  readonly dial: Dial
+}
+
+/** A session that stands. */
+export interface Session {
+  readonly machine: string
+  readonly tunnel: Tunnel
+  /** What the agent lets this session use. */
+  readonly services: ReadonlyArray<Stream1.OfferedService>
+  /** Whom hub and agent take the client for; undefined through a hub that vouches for nobody. */
+  readonly principal: string | undefined
+  /** The agent's, pinned by now. */
+  readonly fingerprint: string
+  /** Whether the pin was made by this session. */
+  readonly firstUse: boolean
+}
+
+const failure = (kind: ConnectErrorKind, reason: string) => new ConnectError({ kind, reason })
+
+/** What an error text of a hub means (spec: wire 1.5). Deployed hubs are told by their texts, ours says the same. */
+const hubError = (options: SessionOptions, message: string): ConnectError => {
+  const text = printable(message)
+  const said = text.toLowerCase()
+  const { hub, machine } = options
+  if (said.includes("invalid token")) {
+    const advice = options.token === undefined ? "no token was given" : "check the token"
+    return failure("denied", `${hub} refused the token (${text}); ${advice}`)
+  }
+  if (said.includes("access denied")) {
+    return failure("denied", `access refused to "${machine}" at ${hub} (${text}); ask the hub's owner for a grant`)
+  }
+  if (said.includes("not found")) {
+    return failure("not-found", `"${machine}" is unknown at ${hub}, or offline; run: tela machines -hub ${hub}`)
+  }
+  return failure("refused", `${hub} refused the session: ${text}`)
+}
+
+/** A session that ended while it was being set up. Hubs close with the refusal's text as the reason. */
+const ended = (options: SessionOptions, how: CarrierClosed): ConnectError =>
+  how.code === 1008
+    ? hubError(options, how.reason)
+    : failure("lost", `${options.hub} ended the session: ${printable(how.message)}`)
+
+/** Takes messages until both sides have spoken, in whatever order. */
+const hearBoth = (options: SessionOptions, inbox: Inbox.Inbox) =>
+  Effect.gen(function* () {
+    let ready: Ready | undefined
+    let offer: WgPubkey | undefined
+    const next = Effect.mapError(inbox.take, (how) => ended(options, how))
+    const hear = Effect.gen(function* () {
+      const message = yield* next
+      if (message._tag === "Binary") return
+      const decoded = Control.decode(message.text)
+      if (Either.isLeft(decoded)) {
+        if (decoded.left._tag === "Malformed" && decoded.left.type === "wg-pubkey") {
+          return yield* failure("incompatible", `the agent of "${options.machine}" sent a key that is none`)
+        }
+        return
+      }
+      switch (decoded.right.type) {
+        case "ready":
+          ready ??= decoded.right
+          return
+        case "wg-pubkey":
+          offer ??= decoded.right
+          return
+        case "error":
+          return yield* hubError(options, decoded.right.message)
+        default:
+          return
+      }
+    })
+    const hearAll = (isDone: () => boolean, timeout: number, what: string) =>
+      Effect.whileLoop({ while: () => !isDone(), body: () => hear, step: () => {} }).pipe(
+        Effect.timeoutFail({
+          duration: timeout,
+          onTimeout: () => failure("lost", `no answer from ${what} within ${timeout / 1000} s`)
+        })
+      )
+    yield* hearAll(() => ready !== undefined, SESSION_READY_TIMEOUT, options.hub)
+    yield* hearAll(() => offer !== undefined, HANDSHAKE_TIMEOUT, `the agent of "${options.machine}"`)
+    if (ready === undefined || offer === undefined) return yield* Effect.dieMessage("unreachable: both were heard")
+    return { ready, offer }
+  })
+
+const quoted = (text: string) => (/^[\w.:/-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`)
+
+const changed = (options: SessionOptions, pinned: string, shown: string): ConnectError => {
+  const where = `${quoted(options.machine)} -hub ${quoted(options.hub)}`
+  return failure(
+    "untrusted",
+    `the key of "${options.machine}" at ${options.hub} has CHANGED: ${options.known.file} has ${pinned}, now it is ${shown}; ` +
+      `somebody may be between you and the machine; if its owner confirms the new key, run: ` +
+      `tela trust accept ${where} -fingerprint ${shown} (or: tela trust forget ${where})`
+  )
+}
+
+/** Whether the key that the agent claims is the one it should have. Asked before a byte of the handshake is sent. */
+const checkKey = (options: SessionOptions, shown: string) =>
+  Effect.gen(function* () {
+    if (options.fingerprint !== undefined && options.fingerprint !== shown) {
+      return yield* failure(
+        "untrusted",
+        `"${options.machine}" at ${options.hub} has the key ${shown}, not ${options.fingerprint} as -fingerprint says; ` +
+          "compare with what telad prints there"
+      )
+    }
+    const known = yield* options.known.check(options.hub, options.machine, shown)
+    if (known._tag === "Changed") return yield* changed(options, known.pinned, shown)
+  })
+
+const tunnelRefused = (options: SessionOptions, refused: Stream1.TunnelRefused): ConnectError => {
+  const who = `"${options.machine}" at ${options.hub}`
+  switch (refused.kind) {
+    case "forged":
+      return failure(
+        "untrusted",
+        `${who} did not prove its key, or somebody meddles between: ${printable(refused.reason)}`
+      )
+    case "refused":
+      return failure(
+        "denied",
+        `access refused by ${who}: ${printable(refused.reason)} (this client's key is ${fingerprintOfHex(options.identity.publicHex)})`
+      )
+    case "lost":
+      return failure("lost", `${who}: ${printable(refused.reason)}`)
+  }
+}
+
+/** Opens a session. Every way in which it can fail is a ConnectError; nothing is pinned unless the tunnel came up. */
+export const open = (options: SessionOptions): Effect.Effect<Session, ConnectError, Scope.Scope> =>
+  Effect.gen(function* () {
+    const { hub, identity, known, machine } = options
+    const carrier = yield* options.dial(hub)
+    const inbox = Inbox.make(carrier)
+    const sessionKey = generate()
+    const connect: Control.Connect = {
+      type: "connect",
+      protocolVersion: 1,
+      machineId: machine,
+      wgPubKey: sessionKey.publicHex,
+      ...(options.ports !== undefined && options.ports.length > 0 ? { ports: options.ports } : {}),
+      ...(options.token !== undefined ? { token: Redacted.value(options.token) } : {}),
+      identity: identity.publicHex
+    }
+    carrier.sendText(Control.encode(connect))
+
+    const { offer, ready } = yield* hearBoth(options, inbox)
+    const tunnels = offer.tunnels ?? []
+    if (!tunnels.includes(Stream1.name) || offer.identity === undefined) {
+      return yield* failure(
+        "incompatible",
+        `agent speaks no ${Stream1.name}: "${machine}" at ${hub} offers no tunnel that this client trusts; ` +
+          "update telad there, and if it is up to date, suspect the hub"
+      )
+    }
+    const fingerprint = fingerprintOfHex(offer.identity)
+    yield* checkKey(options, fingerprint)
+
+    const { hello, tunnel } = yield* Stream1.initiate({
+      inbox,
+      session: {
+        machine,
+        clientSessionKey: sessionKey.publicHex,
+        agentSessionKey: offer.wgPubKey,
+        agentIdentity: offer.identity,
+        tunnels,
+        ports: offer.ports ?? []
+      },
+      identity,
+      hello: { software: `tela ${VERSION}` }
+    })
+    if (hello.principal !== ready.principal) {
+      return yield* failure(
+        "untrusted",
+        `"${machine}" serves this session for ${said(hello.principal)}, but ${hub} says it is for ${said(ready.principal)}; ` +
+          "the hub mixes sessions, or lies"
+      )
+    }
+    const pinned = yield* known.pin(hub, machine, fingerprint)
+    if (pinned._tag === "Changed") return yield* changed(options, pinned.pinned, fingerprint)
+    return {
+      machine,
+      tunnel,
+      services: hello.services,
+      principal: ready.principal,
+      fingerprint,
+      firstUse: pinned._tag === "New"
+    }
+  }).pipe(
+    Effect.catchTags({
+      DialError: (error) => failure("unreachable", error.message),
+      TunnelRefused: (refused) => tunnelRefused(options, refused),
+      YamlFileError: (error) => failure("local", error.message)
+    })
+  )
+
+const said = (principal: string | undefined) =>
+  principal === undefined ? "nobody in particular" : `"${printable(principal)}"`
