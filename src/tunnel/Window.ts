@@ -1,0 +1,49 @@
+/**
+ * How many unacknowledged bytes a link may have on its carrier (docs/protocol.md, "Window"). Whatever the operating
+ * system holds cannot be overtaken, so this bounds how long a keystroke waits behind a copy: small while an interactive
+ * stream is active, large while only bulk streams are, and never less than the path needs.
+ */
+import { LINK_WINDOW_BULK, LINK_WINDOW_MAX, LINK_WINDOW_SPARSE, SPARSE_HOLD } from "../protocol/Limits.ts"
+
+/** How much of the distance to a lower measurement the rate estimate goes at a time. */
+const RATE_DECAY = 1 / 8
+
+/** Times are milliseconds of one steady clock; positions are bytes. */
+export class Window {
+  #sparseUntil = Number.NEGATIVE_INFINITY
+  /** Bytes a millisecond, and the shortest round trip seen on this carrier. */
+  #rate = 0
+  #roundTrip = Number.POSITIVE_INFINITY
+  /** One measurement at a time: sent up to `position` at `at`, when `acknowledged` bytes had been. */
+  #probe: { readonly position: number; readonly at: number; readonly acknowledged: number } | undefined
+
+  /** A sparse stream, one that empties its small queue at each turn, was active. */
+  sparse(now: number) {
+    this.#sparseUntil = now + SPARSE_HOLD
+  }
+
+  sent(position: number, acknowledged: number, now: number) {
+    if (this.#probe === undefined) this.#probe = { position, at: now, acknowledged }
+  }
+
+  acknowledged(position: number, now: number) {
+    if (this.#probe === undefined || position < this.#probe.position) return
+    const elapsed = Math.max(now - this.#probe.at, 0.01)
+    const rate = (position - this.#probe.acknowledged) / elapsed
+    this.#rate = rate > this.#rate ? rate : this.#rate - (this.#rate - rate) * RATE_DECAY
+    this.roundTrip(elapsed)
+    this.#probe = undefined
+  }
+
+  /** A round trip that was measured in another way. */
+  roundTrip(elapsed: number) {
+    this.#roundTrip = Math.min(this.#roundTrip, elapsed)
+  }
+
+  /** Bytes that may be unacknowledged at this moment. */
+  size(now: number): number {
+    const base = now < this.#sparseUntil ? LINK_WINDOW_SPARSE : LINK_WINDOW_BULK
+    if (this.#rate === 0) return base
+    return Math.min(LINK_WINDOW_MAX, Math.max(base, 2 * this.#rate * this.#roundTrip))
+  }
+}
