@@ -62,6 +62,9 @@ export const HTTP_ANSWER_TIMEOUT = 60_000
 /** How long an idle HTTP connection is kept for a further request. */
 export const HTTP_KEEP_ALIVE = 5_000
 
+/** Requests on one HTTP connection, pipelined or not; a further one is answered 503 and the connection closed. */
+export const HTTP_REQUESTS_PER_SOCKET = 100
+
 // ---- the hub
 
 /** Largest telahubd.yaml that is read: 10,000 identities and 50,000 grants take about 5 MB. */

@@ -1,0 +1,40 @@
+/**
+ * Whose request it is: the address of the TCP connection, or, when that is a trusted proxy, the nearest address in
+ * X-Forwarded-For that is none. From anybody else that header is ignored.
+ */
+import { BlockList, isIP } from "node:net"
+
+/** Tells trusted proxies from others. */
+export interface ClientAddress {
+  readonly isProxy: (address: string) => boolean
+  /** `forwarded` is the X-Forwarded-For header, if there is one. */
+  readonly of: (address: string, forwarded: string | undefined) => string
+}
+
+const MAPPED = "::ffff:"
+
+/** An IPv4 address that a dual-stack socket shows in IPv6 clothes, as IPv4. */
+export const plain = (address: string): string =>
+  address.startsWith(MAPPED) && isIP(address.slice(MAPPED.length)) === 4 ? address.slice(MAPPED.length) : address
+
+/** `ranges` are addresses or CIDR ranges, checked by whoever read them. */
+export const make = (ranges: ReadonlyArray<string>): ClientAddress => {
+  const trusted = new BlockList()
+  for (const range of ranges) {
+    const [address = "", bits] = range.split("/")
+    const family = isIP(address) === 6 ? "ipv6" : "ipv4"
+    if (bits === undefined) trusted.addAddress(address, family)
+    else trusted.addSubnet(address, Number(bits), family)
+  }
+  const isProxy = (address: string) =>
+    ranges.length > 0 && isIP(address) !== 0 && trusted.check(address, isIP(address) === 6 ? "ipv6" : "ipv4")
+
+  return {
+    isProxy,
+    of: (address, forwarded) => {
+      if (!isProxy(address)) return address
+      const hops = (forwarded ?? "").split(",").map((hop) => plain(hop.trim()))
+      return hops.findLast((hop) => isIP(hop) !== 0 && !isProxy(hop)) ?? address
+    }
+  }
+}

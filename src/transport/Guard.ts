@@ -1,0 +1,87 @@
+/**
+ * What stands between the network and a hub that knows nobody yet: how many sockets may be there without having said who
+ * they are, in all and for one address, and until when. One Map and one look at all of them a second; no timer a socket.
+ */
+import type { Socket } from "node:net"
+import {
+  UNAUTHENTICATED_SOCKETS,
+  UNAUTHENTICATED_SOCKETS_PER_ADDRESS,
+  UNAUTHENTICATED_TIMEOUT
+} from "../protocol/Limits.ts"
+
+/** Bounds of a guard; sockets by number, `timeout` in milliseconds. */
+export interface GuardLimits {
+  readonly sockets: number
+  readonly perAddress: number
+  readonly timeout: number
+}
+
+export const defaults: GuardLimits = {
+  sockets: UNAUTHENTICATED_SOCKETS,
+  perAddress: UNAUTHENTICATED_SOCKETS_PER_ADDRESS,
+  timeout: UNAUTHENTICATED_TIMEOUT
+}
+
+/** A socket under guard. */
+export interface Guarded {
+  readonly socket: Socket
+  /** The address it counts for; undefined while that is a trusted proxy's, which stands for many. */
+  address: string | undefined
+  /** When it is destroyed, in milliseconds since the epoch. */
+  deadline: number
+}
+
+export interface Guard {
+  /** Takes a socket in, or says no. */
+  readonly enter: (socket: Socket, address: string | undefined, now: number) => Guarded | undefined
+  /** Counts a socket for the address that a trusted proxy named; false when that one has too many. */
+  readonly attribute: (guarded: Guarded, address: string) => boolean
+  /** It has authenticated, or closed. Does nothing the second time. */
+  readonly leave: (guarded: Guarded) => void
+  /** Destroys what is past its deadline. */
+  readonly expire: (now: number) => void
+  readonly size: () => number
+}
+
+export const make = (limits: GuardLimits): Guard => {
+  const inside = new Set<Guarded>()
+  const perAddress = new Map<string, number>()
+
+  const count = (address: string | undefined): boolean => {
+    if (address === undefined) return true
+    const held = perAddress.get(address) ?? 0
+    if (held >= limits.perAddress) return false
+    perAddress.set(address, held + 1)
+    return true
+  }
+  const discount = (address: string | undefined) => {
+    if (address === undefined) return
+    const held = perAddress.get(address) ?? 0
+    if (held > 1) perAddress.set(address, held - 1)
+    else perAddress.delete(address)
+  }
+
+  return {
+    enter: (socket, address, now) => {
+      if (inside.size >= limits.sockets || !count(address)) return undefined
+      const guarded: Guarded = { socket, address, deadline: now + limits.timeout }
+      inside.add(guarded)
+      return guarded
+    },
+    attribute: (guarded, address) => {
+      if (!inside.has(guarded)) return false
+      if (guarded.address === address) return true
+      if (!count(address)) return false
+      discount(guarded.address)
+      guarded.address = address
+      return true
+    },
+    leave: (guarded) => {
+      if (inside.delete(guarded)) discount(guarded.address)
+    },
+    expire: (now) => {
+      for (const guarded of inside) if (guarded.deadline <= now) guarded.socket.destroy()
+    },
+    size: () => inside.size
+  }
+}

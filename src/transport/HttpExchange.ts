@@ -1,0 +1,92 @@
+/**
+ * One HTTP request of Node's server answered by an Effect HTTP app. The body is read here, before the app runs, and never
+ * beyond HTTP_BODY_BYTES: a longer one is answered 413, from its Content-Length or when the bound is passed.
+ */
+import type { IncomingMessage, ServerResponse } from "node:http"
+import type * as HttpApp from "@effect/platform/HttpApp"
+import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
+import type { HttpServerResponse } from "@effect/platform/HttpServerResponse"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import { HTTP_BODY_BYTES } from "../protocol/Limits.ts"
+
+/** An answer that needs no app. Every body ends with a newline (spec: hub-api 0.4). */
+const refuse = (response: ServerResponse, status: number, error: string): void => {
+  const body = `${JSON.stringify({ error })}\n`
+  // Node reads and drops what is left of the request: closing on it would reset the connection before the answer is seen.
+  response.writeHead(status, { "content-type": "application/json", "content-length": Buffer.byteLength(body) })
+  response.end(body)
+}
+
+const hasBody = (request: IncomingMessage) =>
+  request.headers["transfer-encoding"] !== undefined || Number(request.headers["content-length"] ?? 0) > 0
+
+/** The whole body; undefined when it is too long, or the client left. */
+const readBody = (request: IncomingMessage): Effect.Effect<Buffer | undefined> =>
+  Effect.async((resume) => {
+    if (Number(request.headers["content-length"] ?? 0) > HTTP_BODY_BYTES) return resume(Effect.succeed(undefined))
+    const chunks: Array<Buffer> = []
+    let length = 0
+    const finish = (body: Buffer | undefined) => {
+      request.off("data", take).off("end", end).off("close", gone)
+      resume(Effect.succeed(body))
+    }
+    const take = (chunk: Buffer) => {
+      length += chunk.length
+      if (length <= HTTP_BODY_BYTES) return void chunks.push(chunk)
+      finish(undefined)
+    }
+    const end = () => finish(Buffer.concat(chunks))
+    const gone = () => finish(undefined)
+    request.on("data", take).on("end", end).on("close", gone)
+  })
+
+/** Node's request as the web's, which is what @effect/platform reads on every runtime. Throws on what that refuses. */
+const toWeb = (request: IncomingMessage, body: Buffer | undefined): Request => {
+  const headers = new Headers()
+  for (const [name, value] of Object.entries(request.headers)) {
+    if (value !== undefined) headers.set(name, Array.isArray(value) ? value.join(", ") : value)
+  }
+  // A HEAD is a GET whose answer is not shown.
+  const method = request.method === "HEAD" ? "GET" : (request.method ?? "GET")
+  const init = { method, headers, ...(body !== undefined && method !== "GET" && { body: new Uint8Array(body) }) }
+  return new Request(`http://hub${request.url}`, init)
+}
+
+const write = (request: IncomingMessage, response: ServerResponse, answer: HttpServerResponse): void => {
+  const body = answer.body
+  if (body._tag !== "Empty" && body._tag !== "Uint8Array") return refuse(response, 500, "unsupported body")
+  response.writeHead(answer.status, answer.headers)
+  if (body._tag === "Uint8Array" && request.method !== "HEAD") response.end(body.body)
+  else response.end()
+}
+
+/** Answers one request; `address` is whose it is, for the app. Done when the answer was handed to Node. */
+export const answer = (
+  app: HttpApp.Default,
+  request: IncomingMessage,
+  response: ServerResponse,
+  address: string
+): Effect.Effect<void> =>
+  Effect.gen(function* () {
+    if (!request.url?.startsWith("/")) return refuse(response, 400, "no path")
+    const body = hasBody(request) ? yield* readBody(request) : Buffer.alloc(0)
+    if (body === undefined) return refuse(response, 413, `a request may hold at most ${HTTP_BODY_BYTES} bytes`)
+    const web = yield* Effect.option(Effect.try(() => toWeb(request, body.length > 0 ? body : undefined)))
+    if (Option.isNone(web)) return refuse(response, 400, "not a request that can be answered")
+    const serverRequest = HttpServerRequest.fromWeb(web.value).modify({ remoteAddress: address })
+    const answered = yield* Effect.scoped(app).pipe(
+      Effect.provideService(HttpServerRequest.HttpServerRequest, serverRequest)
+    )
+    write(request, response, answered)
+  }).pipe(
+    Effect.catchAllCause((cause) =>
+      Effect.zipRight(
+        Effect.logError("an HTTP request failed", cause),
+        Effect.sync(() => {
+          if (!response.headersSent) refuse(response, 500, "internal error")
+          else response.destroy()
+        })
+      )
+    )
+  )

@@ -1,0 +1,262 @@
+/**
+ * The hub's one port: HTTP requests and WebSockets, plain or over TLS. It owns every socket from the moment the system
+ * accepts it, so that what nobody has authenticated yet is bounded ({@link file://./Guard.ts}), and so that closing ends
+ * in CLOSE_TIMEOUT whatever the peers do.
+ */
+import * as Http from "node:http"
+import * as Https from "node:https"
+import type { Socket } from "node:net"
+import type { Duplex } from "node:stream"
+import type * as HttpApp from "@effect/platform/HttpApp"
+import * as Effect from "effect/Effect"
+import * as FiberSet from "effect/FiberSet"
+import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import { type WebSocket, WebSocketServer } from "ws"
+import { CloseCode } from "../protocol/Close.ts"
+import * as Limits from "../protocol/Limits.ts"
+import type { Carrier } from "./Carrier.ts"
+import * as ClientAddress from "./ClientAddress.ts"
+import * as Guard from "./Guard.ts"
+import * as Heartbeat from "./Heartbeat.ts"
+import * as HttpExchange from "./HttpExchange.ts"
+import * as TlsFiles from "./TlsFiles.ts"
+import * as WebSocketCarrier from "./WebSocketCarrier.ts"
+
+/** A WebSocket that was accepted and has not said anything yet. */
+export interface Accepted {
+  readonly carrier: Carrier
+  /** Lifts the bounds of before authentication; to be called once the peer's first message was accepted. */
+  readonly admit: () => void
+}
+
+export interface ListenerOptions {
+  /** Address to listen on; empty for all. */
+  readonly host: string
+  /** 0 lets the system choose. */
+  readonly port: number
+  readonly tls: TlsFiles.TlsPaths | undefined
+  /** Addresses or ranges whose X-Forwarded-For is believed. */
+  readonly trustedProxies: ReadonlyArray<string>
+  /** Answers what is no WebSocket. */
+  readonly http: HttpApp.Default
+  /** Paths that belong to HTTP alone; a WebSocket is accepted on every other one. */
+  readonly isHttpOnly: (path: string) => boolean
+  /** Serves one WebSocket in a fiber of its own. */
+  readonly webSocket: (accepted: Accepted) => Effect.Effect<void>
+  readonly limits?: Guard.GuardLimits
+}
+
+export interface Listener {
+  readonly host: string
+  readonly port: number
+  /** Where a program on this machine reaches it. */
+  readonly url: string
+  /** Sockets that have not authenticated. */
+  readonly unauthenticated: () => number
+}
+
+/** The port cannot be listened on. Says what to do. */
+export class ListenError extends Schema.TaggedError<ListenError>()("ListenError", {
+  code: Schema.String,
+  reason: Schema.String
+}) {
+  override get message(): string {
+    return this.reason
+  }
+}
+
+const listenError = (error: Error, { host, port }: ListenerOptions): ListenError => {
+  const code = "code" in error ? String(error.code) : ""
+  const other = "choose another with -port, TELAHUBD_PORT or `port:` in telahubd.yaml"
+  switch (code) {
+    case "EADDRINUSE":
+      return new ListenError({ code, reason: `port ${port} is taken by another program; ${other}` })
+    case "EACCES":
+      return new ListenError({ code, reason: `port ${port} needs a privilege that this process lacks; ${other}` })
+    case "EADDRNOTAVAIL":
+    case "ENOTFOUND":
+      return new ListenError({ code, reason: `${host} is no address of this machine; check -host or \`host:\`` })
+    default:
+      return new ListenError({ code, reason: `cannot listen on port ${port}: ${error.message}` })
+  }
+}
+
+const ignore = () => {}
+
+/** Raises what one message may hold. `ws` has no call for it, so this reaches into its receiver; a test watches over it. */
+const raiseMessageBound = (ws: WebSocket): void => {
+  const receiver: unknown = Reflect.get(ws, "_receiver")
+  if (typeof receiver === "object" && receiver !== null) Reflect.set(receiver, "_maxPayload", Limits.MESSAGE_BYTES)
+}
+
+/** A browser says where its page came from, and only the hub's own pages may speak; programs say nothing. */
+const isOriginAllowed = ({ headers: { host, origin } }: Http.IncomingMessage): boolean =>
+  origin === undefined || (host !== undefined && [`http://${host}`, `https://${host}`].includes(origin.toLowerCase()))
+
+const refuseUpgrade = (socket: Duplex, status: number, text: string): void => {
+  const head = `HTTP/1.1 ${status} ${Http.STATUS_CODES[status]}\r\nConnection: close\r\nContent-Type: text/plain\r\n`
+  socket.end(`${head}Content-Length: ${Buffer.byteLength(text) + 1}\r\n\r\n${text}\n`, () => socket.destroy())
+}
+
+/** Names a connection the same way for the TCP socket and for the TLS socket on top of it. */
+const keyOf = (socket: Socket): string => `${socket.remoteAddress} ${socket.remotePort} ${socket.localAddress}`
+
+const createServer = (tls: TlsFiles.TlsMaterial | undefined): Http.Server => {
+  const options = {
+    maxHeaderSize: Limits.HTTP_HEADER_BYTES,
+    headersTimeout: Limits.HTTP_HEADERS_TIMEOUT,
+    requestTimeout: Limits.HTTP_RECEIVE_TIMEOUT,
+    keepAliveTimeout: Limits.HTTP_KEEP_ALIVE,
+    connectionsCheckingInterval: Limits.DEADLINE_TICK,
+    noDelay: true
+  }
+  const server = tls === undefined ? Http.createServer(options) : Https.createServer({ ...options, ...tls })
+  server.maxRequestsPerSocket = Limits.HTTP_REQUESTS_PER_SOCKET
+  return server
+}
+
+const listen = (server: Http.Server, options: ListenerOptions) =>
+  Effect.async<void, ListenError>((resume) => {
+    const failed = (error: Error) => resume(Effect.fail(listenError(error, options)))
+    server.once("error", failed)
+    server.listen({ port: options.port, ...(options.host !== "" && { host: options.host }) }, () => {
+      server.off("error", failed)
+      server.on("error", ignore)
+      resume(Effect.void)
+    })
+  })
+
+/** Listens until the scope ends; then says 1001 to every WebSocket and destroys what is left after CLOSE_TIMEOUT. */
+export const make = (
+  options: ListenerOptions
+): Effect.Effect<Listener, ListenError | TlsFiles.TlsError, Heartbeat.Heartbeat | Scope.Scope> =>
+  Effect.gen(function* () {
+    const heartbeat = yield* Heartbeat.Heartbeat
+    const clock = yield* Effect.clock
+    const material = options.tls && (yield* TlsFiles.load(options.tls))
+    const server = createServer(material)
+    const limits = options.limits ?? Guard.defaults
+    const guard = Guard.make(limits)
+    const clients = ClientAddress.make(options.trustedProxies)
+    const fibers = yield* FiberSet.make()
+    const run = yield* FiberSet.runtime(fibers)()
+    const sockets = new Set<Socket>()
+    const carriers = new Map<WebSocket, Carrier>()
+    const guarded = new Map<string, Guard.Guarded>()
+    const now = () => clock.unsafeCurrentTimeMillis()
+
+    const release = (key: string, entry: Guard.Guarded) => {
+      guard.leave(entry)
+      if (guarded.get(key) === entry) guarded.delete(key)
+    }
+    function socketClosed(this: Socket) {
+      sockets.delete(this)
+    }
+    function webSocketClosed(this: WebSocket) {
+      carriers.delete(this)
+    }
+
+    server.on("connection", (socket: Socket) => {
+      socket.on("error", ignore)
+      const address = ClientAddress.plain(socket.remoteAddress ?? "")
+      const entry = guard.enter(socket, clients.isProxy(address) ? undefined : address, now())
+      if (entry === undefined) return socket.destroy()
+      const key = keyOf(socket)
+      guarded.set(key, entry)
+      sockets.add(socket)
+      socket.on("close", socketClosed)
+      socket.once("close", () => release(key, entry))
+    })
+    // The other half of a TLS connection whose handshake fails.
+    server.on("tlsClientError", ignore)
+
+    const addressOf = (request: Http.IncomingMessage): string => {
+      const forwarded = request.headers["x-forwarded-for"]
+      return clients.of(
+        ClientAddress.plain(request.socket.remoteAddress ?? ""),
+        Array.isArray(forwarded) ? forwarded.join() : forwarded
+      )
+    }
+
+    server.on("request", (request, response) => {
+      const entry = guarded.get(keyOf(request.socket))
+      if (entry === undefined) return request.socket.destroy()
+      entry.deadline = now() + Limits.HTTP_ANSWER_TIMEOUT
+      response.once("close", () => {
+        entry.deadline = now() + limits.timeout
+      })
+      run(HttpExchange.answer(options.http, request, response, addressOf(request)))
+    })
+
+    const wss = new WebSocketServer({
+      noServer: true,
+      clientTracking: false,
+      perMessageDeflate: false,
+      maxPayload: Limits.UNAUTHENTICATED_MESSAGE_BYTES,
+      maxFragments: Limits.MESSAGE_FRAGMENTS,
+      maxBufferedChunks: Limits.MESSAGE_CHUNKS
+    })
+
+    server.on("upgrade", (request, socket, head) => {
+      socket.on("error", ignore)
+      const key = keyOf(request.socket)
+      const entry = guarded.get(key)
+      if (entry === undefined) return socket.destroy()
+      const [path = "/"] = (request.url ?? "/").split("?", 1)
+      if (options.isHttpOnly(path)) {
+        return refuseUpgrade(socket, 400, "no WebSocket here; dial the hub's own address")
+      }
+      if (!isOriginAllowed(request)) return refuseUpgrade(socket, 403, "another site's page may not speak to this hub")
+      const address = addressOf(request)
+      if (!guard.attribute(entry, address)) return refuseUpgrade(socket, 503, "too many connections from your address")
+      wss.handleUpgrade(request, socket, head, (ws) => {
+        heartbeat.watch(ws)
+        const carrier = WebSocketCarrier.make(ws, request.socket, address)
+        carriers.set(ws, carrier)
+        ws.on("close", webSocketClosed)
+        const admit = () => {
+          raiseMessageBound(ws)
+          release(key, entry)
+        }
+        run(options.webSocket({ carrier, admit }))
+      })
+    })
+
+    const shutdown = Effect.async<void>((resume) => {
+      if (!server.listening) return resume(Effect.void)
+      const straggling = setTimeout(() => {
+        for (const socket of sockets) socket.destroy()
+      }, Limits.CLOSE_TIMEOUT)
+      server.close(() => {
+        clearTimeout(straggling)
+        resume(Effect.void)
+      })
+      server.closeIdleConnections()
+      for (const carrier of carriers.values()) carrier.close(CloseCode.goingAway, "hub is shutting down")
+    })
+
+    yield* Effect.addFinalizer(() => shutdown)
+    yield* listen(server, options)
+    if (options.tls !== undefined && server instanceof Https.Server) {
+      yield* TlsFiles.watch(options.tls, (renewed) => server.setSecureContext(renewed))
+    }
+    yield* Effect.forkScoped(
+      Effect.repeat(
+        Effect.sync(() => guard.expire(now())),
+        Schedule.spaced(Limits.DEADLINE_TICK)
+      )
+    )
+
+    const bound = server.address()
+    const port = typeof bound === "object" && bound !== null ? bound.port : options.port
+    const host = options.host || "127.0.0.1"
+    const authority = host.includes(":") ? `[${host}]` : host
+    return {
+      host: options.host,
+      port,
+      url: `${options.tls === undefined ? "http" : "https"}://${authority}:${port}`,
+      unauthenticated: guard.size
+    }
+  })
