@@ -10,6 +10,8 @@ import type { Shell } from "./Shell.ts"
 
 /** What the person gave, decoded on demand; a command reads all it needs before it does anything. */
 export interface Given {
+  /** Whether the flag stands on the command line; an environment variable does not count. */
+  readonly has: (flag: Flags.Flag<unknown>) => boolean
   readonly flag: <A>(flag: Flags.Flag<A>) => Effect.Effect<A, WrongUsage>
   /** The value of a flag without which the command makes no sense. */
   readonly required: <A>(flag: Flags.OptionalFlag<A>) => Effect.Effect<A, WrongUsage>
@@ -61,6 +63,7 @@ export const make = (
     positionals: positionals.length,
     run: (texts, words) =>
       handler({
+        has: (flag) => texts.has(flag.info.name),
         flag: (flag) =>
           flags.includes(flag)
             ? Flags.decodeFlag(flag, texts.get(flag.info.name))

@@ -138,6 +138,12 @@ export const argument = (placeholder: string): Positional<string> => ({
   args: Args.text({ name: placeholder })
 })
 
+/** A positional that may be absent. */
+export const optionalArgument = (placeholder: string): Positional<Option.Option<string>> => ({
+  placeholder: `${placeholder}?`,
+  args: Args.optional(Args.text({ name: placeholder }))
+})
+
 /** The value of a flag without which the command makes no sense. */
 export const required = <A>(flag: OptionalFlag<A>, value: Option.Option<A>): Effect.Effect<A, WrongUsage> => {
   const { env, name, placeholder } = flag.info

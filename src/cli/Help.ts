@@ -32,7 +32,7 @@ const section = (title: string, lines: ReadonlyArray<string>): Array<string> =>
 const usageOf = (name: string, command: Command): string => {
   const parts = [name]
   if (command.run === undefined) parts.push("<command>")
-  parts.push(...command.placeholders.map((placeholder) => `<${placeholder}>`))
+  parts.push(...command.placeholders.map((name) => (name.endsWith("?") ? `[${name.slice(0, -1)}]` : `<${name}>`)))
   if (command.flags.length > 0 || command.subcommands.some((child) => child.flags.length > 0)) parts.push("[flags]")
   return parts.join(" ")
 }

@@ -1,9 +1,11 @@
 /** The commands of `tela`, the operator's program. */
 import * as Command from "../Command.ts"
 import * as VersionCommand from "../VersionCommand.ts"
+import * as Connect from "./Connect.ts"
+import * as Trust from "./Trust.ts"
 
 export const root = Command.group({
   name: "tela",
   summary: "reach services on machines that accept no inbound connection",
-  subcommands: [VersionCommand.command("tela")]
+  subcommands: [Connect.command, Trust.command, VersionCommand.command("tela")]
 })
