@@ -1,0 +1,88 @@
+/**
+ * An agent: one registration for each of its machines, each supervised on its own. Everything ends with the scope.
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as FiberMap from "effect/FiberMap"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import { fingerprint, type KeyPair } from "../crypto/KeyPair.ts"
+import type { AgentConfig } from "../store/AgentFile.ts"
+import type { AgentState } from "../store/AgentState.ts"
+import { Dialer } from "../transport/Dialer.ts"
+import * as Tcp from "../transport/Tcp.ts"
+import type { Tunnel, TunnelHeld } from "../tunnel/Tunnel.ts"
+import * as Registration from "./Registration.ts"
+
+export interface AgentOptions {
+  readonly config: AgentConfig
+  /** The long-term key that clients pin. */
+  readonly identity: KeyPair
+  readonly state: AgentState
+  /** How a service is reached; `Tcp.connect` unless given. */
+  readonly reach?: typeof Tcp.connect | undefined
+}
+
+/** A running agent. */
+export class Agent extends Context.Tag("tela/agent/Agent")<
+  Agent,
+  {
+    /** What people compare with what a client shows them. */
+    readonly fingerprint: string
+    /** Waits until the machine is registered; for ever, when the agent has no such machine. */
+    readonly registered: (machine: string) => Effect.Effect<void>
+    /** What all tunnels of this agent hold at this moment, in bytes. */
+    readonly held: () => TunnelHeld
+  }
+>() {}
+
+const nothing: TunnelHeld = { unsent: 0, carrier: 0, undelivered: 0, streams: 0 }
+
+/** Starts an agent; it takes connections to the hub from the Dialer. */
+export const make = (options: AgentOptions): Effect.Effect<typeof Agent.Service, never, Dialer | Scope.Scope> =>
+  Effect.gen(function* () {
+    const { config, identity, reach = Tcp.connect, state } = options
+    const { dial } = yield* Dialer
+    const shown = fingerprint(identity.publicKey)
+    yield* Effect.logInfo(`this agent's key is ${shown}`, { hub: config.hub, machines: config.machines.length })
+
+    const tunnels = new Set<Tunnel>()
+    const onTunnel = (tunnel: Tunnel) =>
+      Effect.acquireRelease(
+        Effect.sync(() => tunnels.add(tunnel)),
+        () => Effect.sync(() => tunnels.delete(tunnel))
+      ).pipe(Effect.asVoid)
+
+    const latches = new Map<string, Effect.Latch>()
+    const registrations = yield* FiberMap.make<string>()
+    for (const machine of config.machines) {
+      const registered = yield* Effect.makeLatch()
+      latches.set(machine.name, registered)
+      yield* FiberMap.run(
+        registrations,
+        machine.name,
+        Registration.run({ hub: config.hub, machine, identity, state, dial, reach, registered, onTunnel })
+      )
+    }
+    return {
+      fingerprint: shown,
+      registered: (machine) => latches.get(machine)?.await ?? Effect.never,
+      held: () =>
+        [...tunnels].reduce((sum, tunnel) => {
+          const { carrier, streams, undelivered, unsent } = tunnel.held()
+          return {
+            unsent: sum.unsent + unsent,
+            carrier: sum.carrier + carrier,
+            undelivered: sum.undelivered + undelivered,
+            streams: sum.streams + streams
+          }
+        }, nothing)
+    }
+  })
+
+/** The agent as a service of somebody's program. */
+export const layer = (options: AgentOptions): Layer.Layer<Agent, never, Dialer> => Layer.scoped(Agent, make(options))
+
+/** Runs an agent until it is interrupted. */
+export const run = (options: AgentOptions): Effect.Effect<never, never, Dialer> =>
+  Effect.scoped(Effect.zipRight(make(options), Effect.never))

@@ -1,0 +1,44 @@
+/** What an agent says of itself: in `register`, and to each client in `wg-pubkey` (spec: wire 2.3, 3.6). */
+import * as Redacted from "effect/Redacted"
+import type { KeyPair } from "../crypto/KeyPair.ts"
+import type { Register } from "../protocol/Control.ts"
+import { VERSION } from "../protocol/Version.ts"
+import type { AgentState } from "../store/AgentState.ts"
+import type { MachineConfig } from "../store/AgentFile.ts"
+import * as Stream1 from "../tunnel/Stream1.ts"
+
+/** Tunnels this agent speaks, best first. */
+export const tunnels: ReadonlyArray<string> = [Stream1.name]
+
+/** `serviceGrants` tells our hub that this agent keeps sessions to the services that session-request names. */
+export const capabilities = { tunnels, serviceGrants: true }
+
+/** The first message of a control socket. Members without content are left out. */
+export const register = (machine: MachineConfig, identity: KeyPair, state: AgentState): Register => {
+  const { displayName, location, owner, tags, token } = machine
+  const machineRegistrationId = state.registrationIds.get(machine.name)
+  return {
+    type: "register",
+    protocolVersion: 1,
+    machineName: machine.name,
+    agentId: state.agentId,
+    ...(machineRegistrationId !== undefined ? { machineRegistrationId } : {}),
+    ...(displayName !== undefined ? { displayName } : {}),
+    hostname: machine.hostname,
+    os: machine.os,
+    agentVersion: VERSION,
+    ...(tags.length > 0 ? { tags } : {}),
+    ...(location !== undefined ? { location } : {}),
+    ...(owner !== undefined ? { owner } : {}),
+    ...(token !== undefined ? { token: Redacted.value(token) } : {}),
+    ports: machine.services.map((service) => service.port),
+    services: machine.services.map(({ description, name, port, proto }) => ({
+      port,
+      proto,
+      ...(name !== "" ? { name } : {}),
+      ...(description !== "" ? { description } : {})
+    })),
+    capabilities,
+    identity: identity.publicHex
+  }
+}

@@ -1,0 +1,214 @@
+/**
+ * The agent's side of one session: join it, say who answers, let the client prove its key, then connect each stream that
+ * it opens to a service (docs/protocol.md, "A session"; spec: wire 3). Everything ends with the scope.
+ *
+ * After signalling, text on this socket is ignored: through a deployed hub a client could forge any of it.
+ */
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as FiberSet from "effect/FiberSet"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import { fingerprintOfHex, generate, type KeyPair, type PublicKeyHex } from "../crypto/KeyPair.ts"
+import * as Control from "../protocol/Control.ts"
+import { HANDSHAKE_TIMEOUT, TARGET_DIAL_TIMEOUT } from "../protocol/Limits.ts"
+import { printable } from "../protocol/Printable.ts"
+import * as RelayFrame from "../protocol/RelayFrame.ts"
+import { label, type Service } from "../protocol/Service.ts"
+import { ResetCode, StreamReset } from "../protocol/StreamReset.ts"
+import { VERSION } from "../protocol/Version.ts"
+import type { MachineConfig } from "../store/AgentFile.ts"
+import { splice } from "../transport/ByteStream.ts"
+import type { CarrierClosed, Dial } from "../transport/Carrier.ts"
+import * as Inbox from "../transport/Inbox.ts"
+import type * as Tcp from "../transport/Tcp.ts"
+import * as Stream1 from "../tunnel/Stream1.ts"
+import type { Incoming, Tunnel } from "../tunnel/Tunnel.ts"
+import * as Admission from "./Admission.ts"
+import * as Offer from "./Offer.ts"
+
+/** A session that did not come up, or is over. The message is for the agent's log. */
+export class SessionEnded extends Schema.TaggedError<SessionEnded>()("SessionEnded", {
+  /** Whether somebody should look into it. */
+  level: Schema.Literal("info", "warning"),
+  reason: Schema.String
+}) {
+  override get message(): string {
+    return this.reason
+  }
+}
+
+export interface SessionHostOptions {
+  readonly hub: string
+  readonly machine: MachineConfig
+  readonly identity: KeyPair
+  readonly request: Control.SessionRequest
+  readonly dial: Dial
+  /** How a service is reached; `Tcp.connect` but for tests. */
+  readonly reach: typeof Tcp.connect
+  /** Told of the tunnel while it stands. */
+  readonly onTunnel: (tunnel: Tunnel) => Effect.Effect<void, never, Scope.Scope>
+}
+
+const over = (reason: string) => new SessionEnded({ level: "info", reason: printable(reason) })
+const suspicious = (reason: string) => new SessionEnded({ level: "warning", reason: printable(reason) })
+const lost = (how: CarrierClosed) => over(`the hub ended the session: ${how.message}`)
+
+const inTime = (what: string) =>
+  Effect.timeoutFail({
+    duration: HANDSHAKE_TIMEOUT,
+    onTimeout: () => over(`${what} did not come within ${HANDSHAKE_TIMEOUT / 1000} s`)
+  })
+
+/** The hub's answer to session-join must be session-start, and nothing before it. */
+const awaitStart = (inbox: Inbox.Inbox) =>
+  Effect.gen(function* () {
+    const message = yield* Effect.mapError(inbox.take, lost)
+    const decoded = message._tag === "Text" ? Control.decode(message.text) : undefined
+    if (decoded !== undefined && Either.isRight(decoded)) {
+      if (decoded.right.type === "session-start") return
+      if (decoded.right.type === "error") return yield* over(`the hub refused the session: ${decoded.right.message}`)
+    }
+    return yield* suspicious("the hub answered session-join with something else than session-start")
+  }).pipe(inTime("session-start"))
+
+/** WireGuard's message types are 1 to 4; stream/1 sets the high bit of its first byte (design of the negotiation). */
+const isWireGuard = (frame: Uint8Array): boolean => {
+  const first = frame[RelayFrame.HEADER_BYTES] ?? 0
+  return first >= 1 && first <= 4
+}
+
+/** Waits for the client's first data frame, looks at what it speaks, and puts the frame back for the tunnel to take. */
+const awaitStream1 = (inbox: Inbox.Inbox): Effect.Effect<Inbox.Inbox, SessionEnded> =>
+  Effect.gen(function* () {
+    while (true) {
+      const message = yield* Effect.mapError(inbox.take, lost)
+      if (message._tag === "Text") continue
+      if (!RelayFrame.isFrame(message.data) || !RelayFrame.isData(message.data)) continue
+      if (isWireGuard(message.data)) {
+        return yield* suspicious(`client speaks no ${Stream1.name}: it opened with WireGuard; update tela there`)
+      }
+      let first: Inbox.Inbound | undefined = message
+      return {
+        ...inbox,
+        take: Effect.suspend(() => {
+          if (first === undefined) return inbox.take
+          const taken = first
+          first = undefined
+          return Effect.succeed(taken)
+        }),
+        handOver: (receiver) => {
+          first = undefined
+          receiver.binary(message.data)
+          inbox.handOver(receiver)
+        }
+      } satisfies Inbox.Inbox
+    }
+  }).pipe(inTime("the client's first message"))
+
+/** Serves one stream from its opening to its end; never fails. */
+const serveStream = (options: SessionHostOptions, services: ReadonlyArray<Service>, incoming: Incoming) => {
+  const { machine, reach } = options
+  const resolved = Admission.resolve(machine, services, incoming.target)
+  if (Either.isLeft(resolved)) {
+    incoming.refuse(new StreamReset({ code: ResetCode.denied, reason: resolved.left }))
+    return Effect.logWarning(`stream denied: ${printable(resolved.left)}`)
+  }
+  const { port } = resolved.right
+  const service = label(resolved.right)
+  const refused = (reset: StreamReset) => {
+    incoming.refuse(reset)
+    return Effect.logWarning(`stream refused: ${service}: ${reset.reason}`)
+  }
+  return reach({ host: machine.target, port, timeout: TARGET_DIAL_TIMEOUT }).pipe(
+    Effect.onInterrupt(() =>
+      Effect.sync(() => incoming.refuse(new StreamReset({ code: ResetCode.lost, reason: "the session has ended" })))
+    ),
+    Effect.matchEffect({
+      onFailure: refused,
+      onSuccess: (target) =>
+        splice(target, incoming.accept()).pipe(
+          Effect.flatMap(({ received, reset, sent }) =>
+            Effect.logDebug(`stream ended: ${service}`, { sent, received, reset: reset?.reason })
+          )
+        )
+    })
+  )
+}
+
+/** Serves a session until it is over, which is how it ends: in a SessionEnded that says why. */
+export const serve = (options: SessionHostOptions): Effect.Effect<never, SessionEnded, Scope.Scope> =>
+  Effect.gen(function* () {
+    const { hub, identity, machine, request } = options
+    const clientSessionKey = request.wgPubKey ?? ""
+    if (!Schema.is(Control.HexKey)(clientSessionKey)) return yield* suspicious("the hub passed no usable session key")
+
+    const carrier = yield* Effect.mapError(options.dial(hub), (error) => over(error.message))
+    const signalling = Inbox.make(carrier)
+    carrier.sendText(Control.encode({ type: "session-join", machineId: machine.name, sessionId: request.sessionId }))
+    yield* awaitStart(signalling)
+
+    const sessionKey = generate()
+    const tunnels = Offer.tunnels
+    const ports = Admission.offeredByHub(machine, request.client).map((service) => service.port)
+    carrier.sendText(
+      Control.encode({
+        type: "wg-pubkey",
+        wgPubKey: sessionKey.publicHex,
+        ports,
+        capabilities: Offer.capabilities,
+        tunnels,
+        identity: identity.publicHex
+      })
+    )
+    const inbox = yield* awaitStream1(signalling)
+
+    let services: ReadonlyArray<Service> = []
+    const { client, tunnel } = yield* Stream1.respond({
+      inbox,
+      session: {
+        machine: machine.name,
+        clientSessionKey,
+        agentSessionKey: sessionKey.publicHex,
+        agentIdentity: identity.publicHex,
+        tunnels,
+        ports
+      },
+      identity,
+      authorise: (key: PublicKeyHex) =>
+        Effect.suspend(() => {
+          const admitted = Admission.admit(machine, request.client, key)
+          if (Either.isLeft(admitted)) {
+            return new Stream1.TunnelRefused({ kind: "refused", reason: admitted.left })
+          }
+          services = admitted.right.services
+          return Effect.succeed({
+            software: `telad ${VERSION}`,
+            principal: admitted.right.principal,
+            services: services.map((service) => ({ port: service.port, name: service.name }))
+          })
+        })
+    }).pipe(Effect.mapError(({ kind, reason }) => (kind === "lost" ? over(reason) : suspicious(reason))))
+
+    const key = fingerprintOfHex(client)
+    yield* request.client === undefined
+      ? Effect.logWarning("session up; the hub vouches for nobody", { key, services: services.map(label).join(",") })
+      : Effect.logInfo("session up", {
+          principal: printable(request.client.principal),
+          key,
+          services: services.map(label).join(",")
+        })
+    yield* options.onTunnel(tunnel)
+
+    const streams = yield* FiberSet.make<void>()
+    return yield* tunnel.accept.pipe(
+      Effect.flatMap((incoming) =>
+        FiberSet.run(
+          streams,
+          Effect.suspend(() => serveStream(options, services, incoming))
+        )
+      ),
+      Effect.forever,
+      Effect.mapError(({ kind, reason }) => (kind === "tampered" ? suspicious(reason) : over(reason)))
+    )
+  })
