@@ -98,8 +98,8 @@ const awaitStream1 = (inbox: Inbox.Inbox): Effect.Effect<Inbox.Inbox, SessionEnd
           return Effect.succeed(taken)
         }),
         handOver: (receiver) => {
+          if (first !== undefined) receiver.binary(message.data)
           first = undefined
-          receiver.binary(message.data)
           inbox.handOver(receiver)
         }
       } satisfies Inbox.Inbox
