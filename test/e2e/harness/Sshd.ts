@@ -14,10 +14,11 @@ import { freePort, temporaryFolder } from "./Workspace.ts"
 export interface Sshd {
   readonly host: string
   readonly port: number
-  readonly pid: number
   readonly user: string
   /** A configuration file for ssh and scp (`-F`), with the key to log in with and the host key to expect. */
   readonly clientConfig: string
+  /** The same as a section for one host pattern, for a file that knows several servers. */
+  readonly clientSection: (pattern: string) => string
 }
 
 /** Where a server started by root wants to find an empty folder. */
@@ -72,10 +73,9 @@ export const start = (host = "127.0.0.1"): Effect.Effect<Sshd, Program.ProgramFa
     const hostKey = Fs.readFileSync(at("host_key.pub"), "utf8").trim()
     // known by an alias, because the same server is reached at one address directly and at another through a tunnel
     Fs.writeFileSync(at("known_hosts"), `the-server ${hostKey}\n`)
-    Fs.writeFileSync(
-      at("ssh_config"),
+    const clientSection = (pattern: string) =>
       [
-        "Host *",
+        `Host ${pattern}`,
         `  User ${user}`,
         `  IdentityFile ${at("user_key")}`,
         "  IdentitiesOnly yes",
@@ -87,14 +87,14 @@ export const start = (host = "127.0.0.1"): Effect.Effect<Sshd, Program.ProgramFa
         "  LogLevel ERROR",
         ""
       ].join("\n")
-    )
+    Fs.writeFileSync(at("ssh_config"), clientSection("*"))
     const server = yield* Program.start({
       name: "sshd",
       command: Tools.path("sshd"),
       args: ["-D", "-e", "-f", at("sshd_config")]
     })
     yield* server.expect(/Server listening on/)
-    return { host, port, pid: server.pid, user, clientConfig: at("ssh_config") }
+    return { host, port, user, clientConfig: at("ssh_config"), clientSection }
   })
 
 /** Runs one command on a server that is reached at that local port, and hands over what it printed. */

@@ -1,0 +1,88 @@
+/**
+ * `npm run bench`: every speed that Tela promises, as a ratio to yardsticks of the same run wherever one exists. Prints
+ * a table; exits 1 when a figure does not hold.
+ *
+ *     npm run bench -- [--only name[,name]] [--json]
+ *
+ * Run it on a computer that does nothing else. Names: throughput, idle, beside-1, beside-8, version, connect,
+ * idle-memory.
+ */
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import { parseArgs } from "node:util"
+import * as Contenders from "./figures/Contenders.ts"
+import type { Figure } from "./figures/Figure.ts"
+import { holds, table } from "./figures/Figure.ts"
+import { idleMemory } from "./figures/IdleMemory.ts"
+import * as Latency from "./figures/Latency.ts"
+import * as Startup from "./figures/Startup.ts"
+import { throughput } from "./figures/Throughput.ts"
+
+const between = <A>(
+  use: (ours: Contenders.Ours, plain: Contenders.Ports, service: Contenders.Ports) => Effect.Effect<A, unknown, never>
+) =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const service = yield* Contenders.target
+      const plain = yield* Contenders.plain(service)
+      const ours = yield* Contenders.ours(service)
+      return yield* use(ours, plain, service)
+    })
+  )
+
+const againstSsh = Effect.scoped(
+  Effect.gen(function* () {
+    const service = yield* Contenders.target
+    const everybody = {
+      ours: yield* Contenders.ours(service),
+      plain: yield* Contenders.plain(service),
+      sshJump: yield* Contenders.sshJump(service),
+      sshDirect: yield* Contenders.sshDirect(service)
+    }
+    return [...(yield* throughput(everybody, "up")), ...(yield* throughput(everybody, "down"))]
+  })
+)
+
+const measurements: Readonly<Record<string, Effect.Effect<ReadonlyArray<Figure>, unknown>>> = {
+  throughput: againstSsh,
+  idle: between(Latency.idle),
+  "beside-1": between((ours, plain) => Latency.beside(ours, plain, 1, 10)),
+  "beside-8": between((ours, plain) => Latency.beside(ours, plain, 8, 15)),
+  version: Startup.version,
+  connect: between(Startup.connect),
+  "idle-memory": idleMemory
+}
+
+const { values: flags } = parseArgs({ options: { only: { type: "string" }, json: { type: "boolean" } } })
+const names = flags.only?.split(",") ?? Object.keys(measurements)
+
+const main = Effect.gen(function* () {
+  const figures: Array<Figure> = []
+  for (const name of names) {
+    const measurement = measurements[name]
+    if (measurement === undefined) {
+      return yield* Effect.fail(new Error(`no measurement ${name}; there are ${Object.keys(measurements).join(", ")}`))
+    }
+    if (!flags.json) process.stderr.write(`${name} ...\n`)
+    figures.push(...(yield* measurement))
+  }
+  console.log(
+    flags.json
+      ? JSON.stringify(
+          figures.map((f) => ({ ...f, holds: holds(f) })),
+          null,
+          2
+        )
+      : table(figures)
+  )
+  return figures.every(holds)
+})
+
+const fiber = Effect.runFork(main)
+// contenders are other processes: Ctrl-C ends them too, by ending their scopes
+process.once("SIGINT", () => fiber.unsafeInterruptAsFork(fiber.id()))
+fiber.addObserver((exit) => {
+  if (Exit.isFailure(exit) && !Cause.isInterruptedOnly(exit.cause)) console.error(Cause.pretty(exit.cause))
+  process.exit(Exit.isSuccess(exit) && exit.value ? 0 : 1)
+})

@@ -1,0 +1,120 @@
+/**
+ * The user at the near end of every contender, in a process of its own. Takes a job as JSON in its argument, prints what
+ * it measured as JSON, and ends. Bytes are counted in the direction of the job; times are milliseconds.
+ */
+import * as Net from "node:net"
+import type { Job, Measured } from "./figures/Job.ts"
+
+const CHUNK = Buffer.alloc(256 * 1024, 0xa5)
+const PROBE = Buffer.alloc(64, 0x11)
+
+/** Connections opened a moment ago are slow: their windows, and in the programs between their code, are still growing. */
+const PROBES_IGNORED = 1_000
+
+/** From one paced probe to the next. */
+const PROBE_GAP = 2
+
+const connect = (port: number): Promise<Net.Socket> =>
+  new Promise((resolve, reject) => {
+    const socket = Net.connect({ port, host: "127.0.0.1", noDelay: true })
+    socket.once("error", reject)
+    socket.once("connect", () => resolve(socket))
+  })
+
+const header = (direction: "up" | "down", bytes: number): Buffer => {
+  const head = Buffer.alloc(9)
+  head.write(direction === "up" ? "U" : "D")
+  head.writeBigUInt64LE(BigInt(bytes), 1)
+  return head
+}
+
+/** Moves that many bytes over one connection, or, without an end, as many as it can until it is destroyed. */
+const move = async (port: number, direction: "up" | "down", bytes: number): Promise<void> => {
+  const socket = await connect(port)
+  socket.write(header(direction, Math.min(bytes, Number.MAX_SAFE_INTEGER)))
+  await new Promise<void>((resolve, reject) => {
+    socket.on("close", () => reject(new Error("the connection ended before all bytes had passed")))
+    if (direction === "down") {
+      let got = 0
+      socket.on("data", (chunk) => {
+        got += chunk.length
+        if (got === bytes) resolve()
+      })
+      return
+    }
+    socket.once("data", () => resolve())
+    let left = bytes
+    const more = () => {
+      while (left > 0) {
+        const chunk = left < CHUNK.length ? CHUNK.subarray(0, left) : CHUNK
+        left -= chunk.length
+        if (!socket.write(chunk)) return
+      }
+      socket.off("drain", more)
+    }
+    socket.on("drain", more)
+    more()
+  })
+  socket.removeAllListeners("close").destroy()
+}
+
+/** Sends a probe, waits for it to come back, and so on while `going`. */
+const probe = async (port: number, gap: number, going: (count: number) => boolean): Promise<Array<number>> => {
+  const socket = await connect(port)
+  const times: Array<number> = []
+  let got = 0
+  let back = () => {}
+  socket.on("data", (chunk) => {
+    got += chunk.length
+    if (got % PROBE.length === 0) back()
+  })
+  socket.on("close", () => {
+    throw new Error("the connection under the round trips ended")
+  })
+  while (going(times.length)) {
+    const started = performance.now()
+    await new Promise<void>((resolve) => {
+      back = resolve
+      socket.write(PROBE)
+    })
+    times.push(performance.now() - started)
+    if (gap > 0) await new Promise((resolve) => setTimeout(resolve, gap))
+  }
+  socket.removeAllListeners("close").destroy()
+  return times
+}
+
+const summary = (times: ReadonlyArray<number>): Measured => {
+  const sorted = times.toSorted((a, b) => a - b)
+  const quantile = (q: number) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))] ?? Number.NaN
+  return { p50: quantile(0.5), p99: quantile(0.99), count: sorted.length }
+}
+
+const perform = async (job: Job): Promise<Measured> => {
+  switch (job.what) {
+    case "bulk": {
+      const each = Math.floor((job.megabytes * 1e6) / job.streams)
+      const started = performance.now()
+      await Promise.all(Array.from({ length: job.streams }, () => move(job.bulk, job.direction, each)))
+      return { rate: (each * job.streams) / 1e3 / (performance.now() - started) }
+    }
+    case "idle": {
+      const times = await probe(job.echo, 0, (count) => count < PROBES_IGNORED + job.probes)
+      return summary(times.slice(PROBES_IGNORED))
+    }
+    case "paced": {
+      const until = performance.now() + job.seconds * 1000
+      return summary(await probe(job.echo, PROBE_GAP, () => performance.now() < until))
+    }
+    case "flood": {
+      const streams = Array.from({ length: job.streams }, () => move(job.bulk, "up", Number.POSITIVE_INFINITY))
+      console.log("flooding")
+      await Promise.all(streams)
+      return {}
+    }
+  }
+}
+
+const job: Job = JSON.parse(process.argv[2] ?? "null")
+const measured = await perform(job)
+process.stdout.write(`${JSON.stringify(measured)}\n`, () => process.exit(0))
