@@ -110,21 +110,18 @@ export const integer = (
 
 /** One of some words. */
 export const choice = <const A extends string>(
-  declaration: Omit<Declaration, "placeholder"> & { readonly choices: ReadonlyArray<A>; readonly otherwise: A }
-): Flag<A> => {
-  const full = { ...declaration, placeholder: declaration.choices.join("|") }
-  return {
-    info: info(full),
-    options: Options.mapEffect(sourced(full), (given) => {
-      if (Option.isNone(given)) return Effect.succeed(declaration.otherwise)
-      const { value, source } = given.value
-      const found = declaration.choices.find((word) => word === value)
-      return found === undefined
-        ? Effect.fail(invalid(`${source} is one of ${declaration.choices.join(", ")}, not "${value}"`))
-        : Effect.succeed(found)
-    })
-  }
-}
+  declaration: Declaration & { readonly choices: ReadonlyArray<A>; readonly otherwise: A }
+): Flag<A> => ({
+  info: info(declaration),
+  options: Options.mapEffect(sourced(declaration), (given) => {
+    if (Option.isNone(given)) return Effect.succeed(declaration.otherwise)
+    const { value, source } = given.value
+    const found = declaration.choices.find((word) => word === value)
+    return found === undefined
+      ? Effect.fail(invalid(`${source} is one of ${declaration.choices.join(", ")}, not "${value}"`))
+      : Effect.succeed(found)
+  })
+})
 
 /** A flag without value; false when it is not given. */
 export const toggle = (name: string, description: string): Flag<boolean> => ({

@@ -7,18 +7,20 @@ import * as Log from "../telemetry/Log.ts"
 import type { WrongUsage } from "./Failure.ts"
 import * as Flags from "./Flags.ts"
 
-const verbose = Flags.toggle("v", "log everything, as -log-level debug does")
+const verbose = Flags.toggle("v", "the same as -log-level debug")
 
 const level = Flags.choice({
   name: "log-level",
-  description: "least important line that is logged",
+  placeholder: "LEVEL",
+  description: "what is logged: debug, info, warn or error",
   choices: Log.levels,
   otherwise: "info"
 })
 
 const format = Flags.choice({
   name: "log-format",
-  description: "lines for people, or JSON",
+  placeholder: "FORMAT",
+  description: "text or json",
   choices: Log.formats,
   otherwise: "text"
 })

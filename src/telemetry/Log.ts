@@ -8,6 +8,7 @@ import * as Inspectable from "effect/Inspectable"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
+import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 
 export const formats = ["text", "json"] as const
@@ -39,7 +40,9 @@ const plain = (value: unknown): string => {
   return Inspectable.toStringUnknown(value, 0)
 }
 
-const messageOf = (message: unknown): string => (Array.isArray(message) ? message : [message]).map(plain).join(" ")
+/** A plain object that is logged beside the message: its members are annotations of this one line. */
+const isMembers = (part: unknown): part is Readonly<Record<string, unknown>> =>
+  Predicate.isRecord(part) && !Redacted.isRedacted(part) && Object.getPrototypeOf(part) === Object.prototype
 
 /** What failed, in a sentence; undefined for no failure. Interruption alone is no failure. */
 const failureOf = (cause: Cause.Cause<unknown>): string | undefined => {
@@ -62,16 +65,22 @@ interface Line {
 }
 
 const lineOf = (program: string, event: Logger.Logger.Options<unknown>): Line => {
+  const parts: ReadonlyArray<unknown> = Array.isArray(event.message) ? event.message : [event.message]
   const failure = failureOf(event.cause)
-  const members: Array<readonly [string, unknown]> = [...HashMap.toEntries(event.annotations)].sort(([a], [b]) =>
-    a < b ? -1 : 1
-  )
+  const annotations = [...HashMap.toEntries(event.annotations)].sort(([a], [b]) => (a < b ? -1 : 1))
   return {
     time: event.date.toISOString(),
     level: label(event.logLevel),
     program,
-    message: messageOf(event.message),
-    members: failure === undefined ? members : [...members, ["error", failure]]
+    message: parts
+      .filter((part) => !isMembers(part))
+      .map(plain)
+      .join(" "),
+    members: [
+      ...annotations,
+      ...parts.filter(isMembers).flatMap((part) => Object.entries(part)),
+      ...(failure === undefined ? [] : [["error", failure] as const])
+    ]
   }
 }
 

@@ -16,7 +16,13 @@ const port = Flags.integer({
   least: 0,
   most: 65_535
 })
-const level = Flags.choice({ name: "level", description: "the level", choices: ["low", "high"], otherwise: "low" })
+const level = Flags.choice({
+  name: "level",
+  placeholder: "LEVEL",
+  description: "the level",
+  choices: ["low", "high"],
+  otherwise: "low"
+})
 const json = Flags.toggle("json", "print JSON")
 
 const withEnv = (env: Readonly<Record<string, string>>) =>

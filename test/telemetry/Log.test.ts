@@ -31,6 +31,17 @@ describe("Log", () => {
     })
   )
 
+  it.effect("takes an object beside the message as members", () =>
+    Effect.gen(function* () {
+      const event = Effect.logInfo("registered", { sessions: 2, note: null }).pipe(Effect.annotateLogs("machine", "m"))
+      assert.deepStrictEqual(yield* logged({}, event), [
+        "1970-01-01T00:00:00Z INFO  [telad] registered machine=m sessions=2 note=null\n"
+      ])
+      const [line] = yield* logged({ format: "json" }, event)
+      assert.deepInclude(JSON.parse(line ?? ""), { message: "registered", machine: "m", sessions: 2 })
+    })
+  )
+
   it.effect("writes JSON", () =>
     Effect.gen(function* () {
       const [line] = yield* logged(

@@ -1,9 +1,47 @@
-/** The commands of `tela`, the operator's program. */
+/**
+ * `telahubd`, the hub: it listens for agents and operators until it is stopped.
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Hub from "../../hub/Hub.ts"
+import { VERSION } from "../../protocol/Version.ts"
+import * as HubFile from "../../store/HubFile.ts"
 import * as Command from "../Command.ts"
+import { logFlags } from "../LogFlags.ts"
+import { Shell } from "../Shell.ts"
+import * as Signals from "../Signals.ts"
 import * as VersionCommand from "../VersionCommand.ts"
+import * as HubFlags from "./HubFlags.ts"
+import * as OwnerToken from "./OwnerToken.ts"
+import * as User from "./User.ts"
 
-export const root = Command.group({
-  name: "telahubd",
-  summary: "the hub between agents and operators",
-  subcommands: [VersionCommand.command("telahubd")]
-})
+export const root = Command.make(
+  {
+    name: "telahubd",
+    summary: "the hub between agents and operators",
+    flags: [HubFlags.config, HubFlags.host, HubFlags.port, HubFlags.name, ...logFlags],
+    subcommands: [User.command, VersionCommand.command("telahubd")],
+    examples: ["telahubd", "telahubd -config ./data/telahubd.yaml -host 127.0.0.1 -port 8080"],
+    notes: [
+      "Without -config it is ./data/telahubd.yaml if there, else the system's file. The",
+      "first start creates it and prints the owner's token once."
+    ]
+  },
+  (given) =>
+    Effect.gen(function* () {
+      const shell = yield* Shell
+      const flags = {
+        host: yield* given.flag(HubFlags.host),
+        port: yield* given.flag(HubFlags.port),
+        name: yield* given.flag(HubFlags.name)
+      }
+      const located = yield* HubFlags.locate(given)
+      const { created, file } = yield* HubFile.open(located, { ownerToken: yield* HubFlags.ownerToken })
+      if (Option.isSome(created)) yield* OwnerToken.announce(file.path, created.value)
+      for (const warning of file.warnings) yield* Effect.logWarning(warning)
+      const config = yield* HubFile.resolve(file, shell.env, flags)
+      const hub = yield* Hub.make({ config, snapshot: file.snapshot, version: VERSION })
+      yield* Effect.logInfo(`listening on ${hub.url}`, { config: file.path })
+      yield* Signals.daemon(Effect.never)
+    }).pipe(Effect.scoped)
+)
