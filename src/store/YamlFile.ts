@@ -242,7 +242,9 @@ const problemsOf = (
       if (issue.ast._tag !== "Union") return found.flat()
       // Of a choice, the member that got furthest is the one that was meant.
       const depth = (problems: ReadonlyArray<Problem>) => Math.max(0, ...problems.map((each) => each.path.length))
-      return found.reduce((best, each) => (depth(each) > depth(best) ? each : best))
+      const best = found.reduce((deepest, each) => (depth(each) > depth(deepest) ? each : deepest))
+      const described = issue.ast.annotations[SchemaAST.DescriptionAnnotationId] !== undefined
+      return described && depth(best) === path.length ? [mismatch(issue, path)] : best
     }
     case "Refinement":
       return issue.kind === "From" ? problemsOf(issue.issue, path, patterns, known) : [mismatch(issue, path)]

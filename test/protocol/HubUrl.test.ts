@@ -1,0 +1,53 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Either from "effect/Either"
+import { backoff } from "../../src/protocol/Backoff.ts"
+import * as HubUrl from "../../src/protocol/HubUrl.ts"
+import { RECONNECT_BASE, RECONNECT_CAP } from "../../src/protocol/Limits.ts"
+import { printable } from "../../src/protocol/Printable.ts"
+
+describe("HubUrl", () => {
+  it.each(["ws://h", "wss://hub.example.com", "wss://[::1]:8443/tela"])("takes %s as it stands", (text) => {
+    assert.strictEqual(Either.getOrThrow(HubUrl.parse(` ${text} `)), text)
+  })
+
+  it.each([
+    ["https://hub.example.com", /web address; write wss:\/\/hub\.example\.com$/],
+    ["http://h:80", /write ws:\/\/h:80$/],
+    ["hub.example.com", /no hub address/],
+    ["", /no hub address/],
+    ["ftp://h", /no hub address/],
+    ["wss://user:pass@h", /holds no user or password/],
+    ["wss://h#x", /what follows the #/]
+  ])("refuses %j", (text, expected) => {
+    assert.match(Either.merge(HubUrl.parse(text)), expected)
+    assert.isTrue(Either.isLeft(HubUrl.parse(text)))
+  })
+
+  it("has one spelling for a hub, and knows its HTTP origin", () => {
+    assert.strictEqual(HubUrl.canonical("WSS://Hub.Example.com:443//"), "wss://hub.example.com")
+    assert.strictEqual(HubUrl.canonical("ws://h:80/ws/"), "ws://h/ws")
+    assert.notStrictEqual(HubUrl.canonical("ws://h"), HubUrl.canonical("wss://h"))
+    assert.strictEqual(HubUrl.httpOrigin("wss://h:8443/ws"), "https://h:8443")
+    assert.strictEqual(HubUrl.httpOrigin("ws://h"), "http://h")
+  })
+})
+
+describe("Backoff", () => {
+  it("doubles from the base to the cap, spread by a quarter", () => {
+    assert.deepStrictEqual(
+      [0, 1, 2, 3].map((attempt) => backoff(attempt, 0.5)),
+      [1, 2, 4, 8].map((factor) => factor * RECONNECT_BASE)
+    )
+    for (const attempt of [8, 50, 5_000]) {
+      assert.strictEqual(backoff(attempt, 0), RECONNECT_CAP * 0.75)
+      assert.isAtMost(backoff(attempt, 0.999), RECONNECT_CAP * 1.25)
+    }
+  })
+})
+
+describe("Printable", () => {
+  it("leaves nothing that moves a cursor or breaks a line", () => {
+    assert.strictEqual(printable("a\u001b[2Jb\r\nc\u202ed\u2028é"), "a?[2Jb??c?d?é")
+    assert.isBelow(printable("x".repeat(10_000)).length, 400)
+  })
+})
