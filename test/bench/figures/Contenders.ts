@@ -67,7 +67,8 @@ export const ours = (service: Ports): Starting<Ours> =>
   Effect.gen(function* () {
     const token = HubConfig.token()
     const hub = yield* Tela.hub({ identities: { owner: { token, role: "owner" } }, machines: {} })
-    yield* Tela.agent(hub.url, token, [{ name: "bench", ports: [service.bulk, service.echo] }])
+    const machines = [{ name: "bench", ports: [service.bulk, service.echo] }]
+    yield* Tela.startAgent(yield* Tela.agentFolder(hub.url, token, machines), machines)
     const home = yield* temporaryFolder
     const command = (ports: Ports) =>
       Tela.connectCommand(hub.url, home, {

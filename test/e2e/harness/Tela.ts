@@ -54,20 +54,28 @@ export interface Machine {
   readonly services?: ReadonlyArray<{ readonly port: number; readonly name?: string }>
 }
 
-/** Starts an agent from a telad.yaml; every machine is registered when this returns. */
-export const agent = (
+/** Writes a telad.yaml into a folder of its own, where the agent's identity will be too. */
+export const agentFolder = (
   url: string,
   token: string,
   machines: ReadonlyArray<Machine>
+): Effect.Effect<string, never, Scope.Scope> =>
+  Effect.tap(temporaryFolder, (folder) =>
+    Effect.sync(() =>
+      Fs.writeFileSync(Path.join(folder, "telad.yaml"), stringify({ hub: url, token, machines }), { mode: 0o600 })
+    )
+  )
+
+/** Starts an agent from the telad.yaml in that folder; the named machines are registered when this returns. */
+export const startAgent = (
+  folder: string,
+  machines: ReadonlyArray<Machine>
 ): Effect.Effect<Program.Program, Program.ProgramFailed, Scope.Scope> =>
   Effect.gen(function* () {
-    const folder = yield* temporaryFolder
-    const file = Path.join(folder, "telad.yaml")
-    Fs.writeFileSync(file, stringify({ hub: url, token, machines }), { mode: 0o600 })
     const program = yield* Program.start({
       name: "telad",
       command: bin("telad"),
-      args: ["-config", file],
+      args: ["-config", Path.join(folder, "telad.yaml")],
       env: { HOME: folder, TELA_HOME: folder }
     })
     for (const { name } of machines) yield* registered(program, name)

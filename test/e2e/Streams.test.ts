@@ -1,0 +1,152 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import { randomBytes } from "node:crypto"
+import type * as Net from "node:net"
+import * as Program from "./harness/Program.ts"
+import * as Sockets from "./harness/Sockets.ts"
+import * as Tools from "./harness/Tools.ts"
+import { freePort } from "./harness/Workspace.ts"
+import * as World from "./harness/World.ts"
+
+const nc = Tools.missing("nc")
+const PAYLOAD = randomBytes(3 * 1024 * 1024)
+
+/** A service through the hub: the local port that leads to it. */
+const through = (handle: (socket: Net.Socket) => void) =>
+  Effect.gen(function* () {
+    const port = yield* Sockets.serve(handle)
+    const world = yield* World.make([{ name: "web-01", services: [{ port, name: "service" }] }])
+    const client = yield* world.connect("web-01")
+    return { world, client, port: client.port("service") }
+  })
+
+describe("each direction of a connection ends on its own", () => {
+  it.scopedLive("the user is done sending first, and still gets the whole answer", () =>
+    Effect.gen(function* () {
+      const { port } = yield* through(Sockets.digest)
+      const socket = yield* Sockets.open(port)
+      socket.end(PAYLOAD)
+      assert.strictEqual((yield* Sockets.readToEnd(socket)).toString(), Sockets.digestOf(PAYLOAD))
+    })
+  )
+
+  it.scopedLive("the service is done sending first, and still gets everything the user sends", () =>
+    Effect.gen(function* () {
+      const received = yield* Deferred.make<Buffer>()
+      const { port } = yield* through((socket) => {
+        const chunks: Array<Buffer> = []
+        socket.on("data", (chunk: Buffer) => chunks.push(chunk))
+        socket.on("end", () => Deferred.unsafeDone(received, Effect.succeed(Buffer.concat(chunks))))
+        socket.end("goodbye\n")
+      })
+      const socket = yield* Sockets.open(port)
+      assert.strictEqual((yield* Sockets.readToEnd(socket)).toString(), "goodbye\n")
+      socket.end(PAYLOAD)
+      assert.isTrue(PAYLOAD.equals(yield* Deferred.await(received)))
+    })
+  )
+
+  it.scopedLive.skipIf(nc.skip)(`nc -N as the user${nc.notice}`, () =>
+    Effect.gen(function* () {
+      const { port } = yield* through(Sockets.digest)
+      const { stdout } = yield* Program.run({
+        command: Tools.path("nc"),
+        args: ["-N", "127.0.0.1", String(port)],
+        input: PAYLOAD
+      })
+      assert.strictEqual(stdout, Sockets.digestOf(PAYLOAD))
+    })
+  )
+
+  it.scopedLive.skipIf(nc.skip)(`nc -N as the service${nc.notice}`, () =>
+    Effect.gen(function* () {
+      const target = yield* freePort()
+      const service = yield* Program.start({
+        name: "nc -l",
+        command: Tools.path("nc"),
+        args: ["-v", "-N", "-l", "127.0.0.1", String(target)],
+        input: "said by nc\n"
+      })
+      yield* service.expect(/Listening on/)
+      const world = yield* World.make([{ name: "web-01", services: [{ port: target, name: "service" }] }])
+      const client = yield* world.connect("web-01")
+      const socket = yield* Sockets.open(client.port("service"))
+
+      // nc is done sending, but still reads: what the user says now has to reach it
+      assert.strictEqual((yield* Sockets.readToEnd(socket)).toString(), "said by nc\n")
+      socket.end("said by the user\n")
+      const { code } = yield* service.ended
+      assert.strictEqual(code, 0)
+      assert.strictEqual(service.output("stdout"), "said by the user\n")
+    })
+  )
+})
+
+describe("a reset passes through", () => {
+  it.scopedLive("from the user to the service", () =>
+    Effect.gen(function* () {
+      const close = yield* Deferred.make<Sockets.Close>()
+      const { port } = yield* through((socket) => {
+        socket.write("hello")
+        socket.once("error", () => Deferred.unsafeDone(close, Effect.succeed("reset")))
+        socket.once("end", () => Deferred.unsafeDone(close, Effect.succeed("ended")))
+        socket.resume()
+      })
+      const socket = yield* Sockets.open(port)
+      yield* Sockets.read(socket, 5)
+      socket.resetAndDestroy()
+      assert.strictEqual(yield* Deferred.await(close), "reset")
+    })
+  )
+
+  it.scopedLive("from the service to the user", () =>
+    Effect.gen(function* () {
+      const { port } = yield* through((socket) => {
+        socket.once("data", () => socket.resetAndDestroy())
+      })
+      const socket = yield* Sockets.open(port)
+      yield* Sockets.write(socket, Buffer.from("x"))
+      assert.strictEqual(yield* Sockets.closeOf(socket), "reset")
+    })
+  )
+})
+
+describe("a service that cannot be reached", () => {
+  it.scopedLive("closes the local connection at once, and both logs name the reason", () =>
+    Effect.gen(function* () {
+      const nobody = yield* freePort()
+      const world = yield* World.make([{ name: "web-01", services: [{ port: nobody, name: "nothing" }] }])
+      const client = yield* world.connect("web-01")
+      const socket = yield* Sockets.open(client.port("nothing"))
+      const close = yield* Effect.timeout(Sockets.closeOf(socket), "5 seconds")
+      assert.strictEqual(close, "reset")
+      yield* client.program.expect(new RegExp(`refused.*127\\.0\\.0\\.1:${nobody}`), { on: "stderr" })
+      yield* world.agent.expect(new RegExp(`refused.*127\\.0\\.0\\.1:${nobody}`), { on: "stderr" })
+    })
+  )
+
+  it.scopedLive("does not disturb its neighbours on the same tunnel", () =>
+    Effect.gen(function* () {
+      const nobody = yield* freePort()
+      const port = yield* Sockets.serve(Sockets.echo)
+      const world = yield* World.make([
+        {
+          name: "web-01",
+          services: [
+            { port: nobody, name: "nothing" },
+            { port, name: "echo" }
+          ]
+        }
+      ])
+      const client = yield* world.connect("web-01", { services: 2 })
+      const neighbour = yield* Sockets.open(client.port("echo"))
+      for (const round of ["one", "two", "six"]) {
+        const socket = yield* Sockets.open(client.port("nothing"))
+        assert.strictEqual(yield* Sockets.closeOf(socket), "reset")
+        yield* Sockets.write(neighbour, Buffer.from(round))
+        assert.strictEqual((yield* Sockets.read(neighbour, 3)).toString(), round)
+      }
+    })
+  )
+})
