@@ -1,0 +1,232 @@
+import * as Http from "node:http"
+import type { AddressInfo, Socket } from "node:net"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as Scope from "effect/Scope"
+import { WebSocketServer } from "ws"
+import { CARRIER_HIGH_WATER, INBOX_MESSAGES } from "../../src/protocol/Limits.ts"
+import type { Carrier, CarrierClosed } from "../../src/transport/Carrier.ts"
+import { Dialer, layer as dialerLayer } from "../../src/transport/Dialer.ts"
+import * as Inbox from "../../src/transport/Inbox.ts"
+import * as MemoryCarrier from "../../src/transport/MemoryCarrier.ts"
+import * as WebSocketCarrier from "../../src/transport/WebSocketCarrier.ts"
+
+/** A WebSocket server on loopback; `accepted` gets a carrier for each connection. */
+const server = (accepted: (carrier: Carrier) => void) =>
+  Effect.map(
+    Effect.acquireRelease(
+      Effect.async<{ readonly url: string; readonly close: () => void }>((resume) => {
+        const http = Http.createServer((_request, response) => response.writeHead(403).end())
+        const sockets = new Set<Socket>()
+        const wss = new WebSocketServer({ noServer: true, perMessageDeflate: false })
+        http.on("connection", (socket) => sockets.add(socket))
+        http.on("upgrade", (request, socket, head) => {
+          if (request.url === "/refuse") return void socket.end("HTTP/1.1 403 Forbidden\r\n\r\n")
+          wss.handleUpgrade(request, socket, head, (ws) =>
+            accepted(WebSocketCarrier.make(ws, request.socket, "client"))
+          )
+        })
+        http.listen(0, "127.0.0.1", () => {
+          const { port } = http.address() as AddressInfo
+          resume(
+            Effect.succeed({
+              url: `ws://127.0.0.1:${port}`,
+              close: () => {
+                for (const socket of sockets) socket.destroy()
+                http.close()
+              }
+            })
+          )
+        })
+      }),
+      (running) => Effect.sync(running.close)
+    ),
+    (running) => running.url
+  )
+
+const webSockets = Effect.gen(function* () {
+  let resolve: (carrier: Carrier) => void = () => {}
+  const other = new Promise<Carrier>((done) => (resolve = done))
+  const url = yield* server((carrier) => resolve(carrier))
+  const { dial } = yield* Dialer
+  const near = yield* dial(url)
+  return [near, yield* Effect.promise(() => other)] as const
+}).pipe(Effect.provide(dialerLayer))
+
+const kinds = [
+  ["WebSocket", webSockets],
+  ["memory", Effect.sync(() => MemoryCarrier.pair())]
+] as const
+
+/** Keeps what arrives; `next` waits until so many messages have. */
+const receive = (carrier: Carrier) => {
+  const messages: Array<Uint8Array | string> = []
+  const waiters = new Set<() => void>()
+  let how: CarrierClosed | undefined
+  let drains = 0
+  const wake = () => [...waiters].forEach((waiter) => waiter())
+  const when = (condition: () => boolean) =>
+    Effect.async<void>((resume) => {
+      const check = () => {
+        if (condition() && waiters.delete(check)) resume(Effect.void)
+      }
+      waiters.add(check)
+      check()
+    })
+  carrier.receive({
+    binary: (message) => (messages.push(message), wake()),
+    text: (message) => (messages.push(message), wake()),
+    drain: () => (drains++, wake()),
+    closed: (reason) => ((how = reason), wake())
+  })
+  return {
+    messages,
+    until: (count: number) => when(() => messages.length >= count),
+    drained: when(() => drains > 0),
+    closed: Effect.map(
+      when(() => how !== undefined),
+      () => how
+    )
+  }
+}
+
+describe.each(kinds)("a %s carrier", (_name, pair) => {
+  it.scopedLive("delivers text and binary whole and in order", () =>
+    Effect.gen(function* () {
+      const [left, right] = yield* pair
+      for (let count = 0; count < 100; count++) {
+        left.sendText(`text ${count}`)
+        left.send(Buffer.alloc(count * 700, count))
+      }
+      const got = receive(right)
+      yield* got.until(200)
+      got.messages.forEach((message, index) => {
+        if (index % 2 === 0) assert.strictEqual(message, `text ${index / 2}`)
+        else assert.isTrue(Buffer.alloc(((index - 1) / 2) * 700, (index - 1) / 2).equals(message as Uint8Array))
+      })
+    })
+  )
+
+  it.scopedLive("makes a sender wait while the receiver does not read, and tells it when there is room", () =>
+    Effect.gen(function* () {
+      const [left, right] = yield* pair
+      const sender = receive(left)
+      const message = Buffer.alloc(64_000)
+      let sent = 0
+      while (left.send(message)) {
+        assert.isBelow(++sent, 1_000, "the carrier takes without bound")
+        yield* Effect.yieldNow({ priority: 1 }).pipe(Effect.andThen(Effect.sleep(0)))
+      }
+      assert.isAtMost(left.buffered, CARRIER_HIGH_WATER + message.length + 100)
+      const got = receive(right)
+      yield* sender.drained
+      yield* got.until(sent + 1)
+      assert.isBelow(left.buffered, CARRIER_HIGH_WATER)
+    })
+  )
+
+  it.scopedLive("carries the code and reason of a close", () =>
+    Effect.gen(function* () {
+      const [left, right] = yield* pair
+      const there = receive(right)
+      const here = receive(left)
+      left.send(Buffer.of(1))
+      left.close(1008, `because ${"é".repeat(100)}`)
+      const how = yield* there.closed
+      assert.strictEqual(how?.code, 1008)
+      assert.match(how?.reason ?? "", /^because é+$/)
+      assert.strictEqual(there.messages.length, 1)
+      yield* here.closed
+      assert.isTrue(left.isClosed && right.isClosed)
+      assert.isTrue(left.send(Buffer.of(2)))
+      assert.strictEqual((yield* receive(right).closed)?.code, 1008)
+    })
+  )
+
+  it.scopedLive("reports a vanished peer as 1006", () =>
+    Effect.gen(function* () {
+      const [left, right] = yield* pair
+      const there = receive(right)
+      left.terminate()
+      assert.strictEqual((yield* there.closed)?.code, 1006)
+    })
+  )
+
+  it.scopedLive("hands an inbox's rest over without losing a message", () =>
+    Effect.gen(function* () {
+      const [left, right] = yield* pair
+      const inbox = Inbox.make(right)
+      const count = 3 * INBOX_MESSAGES
+      for (let index = 0; index < count; index++) left.sendText(String(index))
+      for (let index = 0; index < INBOX_MESSAGES + 3; index++) {
+        assert.deepStrictEqual(yield* inbox.take, { _tag: "Text", text: String(index) })
+      }
+      const rest: Array<string> = []
+      const done = yield* Effect.async<void>((resume) => {
+        inbox.handOver({
+          binary: () => {},
+          text: (text) => {
+            rest.push(text)
+            if (text === String(count - 1)) resume(Effect.void)
+          },
+          drain: () => {},
+          closed: () => {}
+        })
+      })
+      assert.isUndefined(done)
+      assert.deepStrictEqual(
+        rest.map(Number),
+        Array.from({ length: count - INBOX_MESSAGES - 3 }, (_, index) => index + INBOX_MESSAGES + 3)
+      )
+    })
+  )
+
+  it.scopedLive("ends an inbox after its last message", () =>
+    Effect.gen(function* () {
+      const [left, right] = yield* pair
+      const inbox = Inbox.make(right)
+      left.sendText("last")
+      left.close(1001, "bye")
+      assert.strictEqual((yield* inbox.closed).reason, "bye")
+      assert.deepStrictEqual(yield* inbox.take, { _tag: "Text", text: "last" })
+      assert.strictEqual((yield* Effect.flip(inbox.take)).code, 1001)
+    })
+  )
+})
+
+describe("Dialer", () => {
+  const refusal = (url: string) =>
+    Effect.flatMap(Dialer, ({ dial }) => Effect.flip(dial(url))).pipe(Effect.provide(dialerLayer))
+
+  it.scopedLive("says what to check when a hub cannot be reached", () =>
+    Effect.gen(function* () {
+      const url = yield* server(() => {})
+      const closed = yield* Effect.scoped(server(() => {}))
+      assert.include((yield* refusal(closed)).message, "nothing listens there")
+      assert.include((yield* refusal(`${url}/refuse`)).message, "HTTP 403")
+      assert.include((yield* refusal("barn")).message, "not a hub address")
+      assert.include((yield* refusal(url.replace("ws:", "wss:"))).message, "does not speak TLS")
+    })
+  )
+
+  it.effect("closes what it opened with the scope", () =>
+    Effect.gen(function* () {
+      const outer = yield* Scope.make()
+      let resolve: (carrier: Carrier) => void = () => {}
+      const other = new Promise<Carrier>((done) => (resolve = done))
+      const url = yield* Scope.extend(
+        server((carrier) => resolve(carrier)),
+        outer
+      )
+      const inner = yield* Scope.make()
+      const context = yield* Layer.buildWithScope(dialerLayer, outer)
+      yield* Effect.flatMap(Dialer, ({ dial }) => dial(url)).pipe(Scope.extend(inner), Effect.provide(context))
+      const there = receive(yield* Effect.promise(() => other))
+      yield* Scope.close(inner, Exit.void)
+      assert.strictEqual((yield* there.closed)?.code, 1001)
+      yield* Scope.close(outer, Exit.void)
+    })
+  )
+})
