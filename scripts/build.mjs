@@ -27,7 +27,7 @@ const replace = (file, contents) => {
   renameSync(temporary, file)
 }
 
-const bundle = async (entryPoints, outdir) => {
+const bundle = async (entryPoints, outdir, options = {}) => {
   const result = await esbuild.build({
     absWorkingDir: root,
     entryPoints,
@@ -45,15 +45,24 @@ const bundle = async (entryPoints, outdir) => {
     legalComments: "none",
     logLevel: "warning",
     external: nativeAddons,
-    banner: { js: banner }
+    banner: { js: banner },
+    ...options
   })
   for (const file of result.outputFiles) replace(file.path, Buffer.from(file.contents))
 }
 
-export const buildPrograms = () => {
-  const present = programs.filter((program) => existsSync(join(root, `src/cli/${program}/main.ts`)))
-  return bundle(Object.fromEntries(present.map((name) => [name, `src/cli/${name}/main.ts`])), "dist/programs")
-}
+/** Each program on its own: what a command loads late (`import()`) stands in files beside the program's. */
+export const buildPrograms = () =>
+  Promise.all(
+    programs
+      .filter((program) => existsSync(join(root, `src/cli/${program}/main.ts`)))
+      .map((program) =>
+        bundle({ [program]: `src/cli/${program}/main.ts` }, "dist/programs", {
+          splitting: true,
+          chunkNames: `${program}-[name]-[hash]`
+        })
+      )
+  )
 
 const buildBench = () => {
   const folder = join(root, "test/bench")

@@ -54,3 +54,6 @@ export const fingerprint = (publicKey: Uint8Array): string =>
 
 /** The fingerprint of a public key in hex. */
 export const fingerprintOfHex = (publicHex: PublicKeyHex): string => fingerprint(Buffer.from(publicHex, "hex"))
+
+/** Whether a text is a fingerprint as people write it. */
+export const isFingerprint = (text: string): boolean => /^SHA256:[A-Za-z0-9+/]{43}$/.test(text)

@@ -5,9 +5,11 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
+import type { ConnectError } from "../../client/ConnectError.ts"
+import * as KeyPair from "../../crypto/KeyPair.ts"
 import * as HubUrl from "../../protocol/HubUrl.ts"
 import type { Given } from "../Command.ts"
-import { WrongUsage } from "../Failure.ts"
+import { Failed, WrongUsage } from "../Failure.ts"
 import * as Flags from "../Flags.ts"
 
 export const hub = Flags.text({
@@ -33,10 +35,10 @@ export const token = Flags.secret({
 
 export const json = Flags.toggle("json", "print JSON")
 
-/** A token, and what to say about its origin when it is refused. */
+/** A token, and where it came from. */
 export interface Credential {
   readonly token: Redacted.Redacted | undefined
-  readonly origin: string
+  readonly source: string | undefined
 }
 
 /** The hub's address, checked. */
@@ -45,12 +47,23 @@ export const readHub = (given: Given): Effect.Effect<string, WrongUsage> =>
     Either.mapLeft(HubUrl.parse(text), (problem) => new WrongUsage({ message: `-hub: ${problem}` }))
   )
 
+/** A fingerprint, checked. */
+export const readFingerprint = (text: string): Effect.Effect<string, WrongUsage> =>
+  KeyPair.isFingerprint(text)
+    ? Effect.succeed(text)
+    : new WrongUsage({ message: `-fingerprint: "${text}" is none; give SHA256:... as \`telad fingerprint\` prints it` })
+
 /** The token, if there is one. */
 export const readToken = (given: Given): Effect.Effect<Credential, WrongUsage> =>
-  Effect.map(
-    given.flag(token),
-    Option.match({
-      onNone: () => ({ token: undefined, origin: "no token was given: use -token or set TELA_TOKEN" }),
-      onSome: ({ source, value }) => ({ token: value, origin: `the token came from ${source}` })
-    })
-  )
+  Effect.map(given.flag(token), (found) => ({
+    token: Option.getOrUndefined(Option.map(found, ({ value }) => value)),
+    source: Option.getOrUndefined(Option.map(found, ({ source }) => source))
+  }))
+
+/** The sentence of a client's error; a refused token is named by where it came from. */
+export const explain =
+  ({ source }: Credential) =>
+  (error: ConnectError): Failed => {
+    const origin = error.kind === "denied" && source !== undefined ? `; the token came from ${source}` : ""
+    return new Failed({ message: `${error.reason}${origin}` })
+  }

@@ -2,10 +2,20 @@
 import * as Command from "../Command.ts"
 import * as VersionCommand from "../VersionCommand.ts"
 import * as Connect from "./Connect.ts"
+import * as Machines from "./Machines.ts"
+import * as Services from "./Services.ts"
+import * as Status from "./Status.ts"
 import * as Trust from "./Trust.ts"
 
 export const root = Command.group({
   name: "tela",
   summary: "reach services on machines that accept no inbound connection",
-  subcommands: [Connect.command, Trust.command, VersionCommand.command("tela")]
+  subcommands: [
+    Connect.command,
+    Machines.command,
+    Services.command,
+    Status.command,
+    Trust.command,
+    VersionCommand.command("tela")
+  ]
 })

@@ -3,18 +3,16 @@
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Schema from "effect/Schema"
 import * as KeyPair from "../../crypto/KeyPair.ts"
 import * as HubUrl from "../../protocol/HubUrl.ts"
 import * as KeyFile from "../../store/KeyFile.ts"
-import * as KnownMachines from "../../store/KnownMachines.ts"
 import * as Paths from "../../store/Paths.ts"
 import * as Command from "../Command.ts"
-import { Failed, WrongUsage } from "../Failure.ts"
+import { Failed } from "../Failure.ts"
 import * as Flags from "../Flags.ts"
 import { print, printJson, Shell } from "../Shell.ts"
 import * as Table from "../Table.ts"
-import { hub, json, readHub } from "./HubFlags.ts"
+import { hub, json, readFingerprint, readHub } from "./HubFlags.ts"
 
 const name = Flags.argument("machine")
 const someName = Flags.optionalArgument("machine")
@@ -24,7 +22,13 @@ const fingerprint = Flags.text({
   description: "the key, as `telad fingerprint` prints it there"
 })
 
-const pins = Effect.map(Shell, (shell) => KnownMachines.make(Paths.knownMachinesFile(Paths.stateFolder(shell.env))))
+/** The remembered keys; what reads their file is loaded only now, so that the other commands start faster. */
+const pins = Effect.flatMap(Shell, (shell) =>
+  Effect.map(
+    Effect.promise(() => import("../../store/KnownMachines.ts")),
+    (KnownMachines) => KnownMachines.make(Paths.knownMachinesFile(Paths.stateFolder(shell.env)))
+  )
+)
 
 /** The fingerprint of this user's own key, which an agent's owner may list; there is none before the first connect. */
 const ownKey = Effect.flatMap(Shell, (shell) =>
@@ -79,12 +83,7 @@ const accept = Command.make(
     Effect.gen(function* () {
       const machine = yield* given.word(name)
       const where = yield* readHub(given)
-      const key = yield* given.required(fingerprint)
-      if (!Schema.is(KnownMachines.Fingerprint)(key)) {
-        return yield* new WrongUsage({
-          message: `-fingerprint: "${key}" is none; give SHA256:... as \`telad fingerprint\` prints it`
-        })
-      }
+      const key = yield* readFingerprint(yield* given.required(fingerprint))
       const known = yield* pins
       const before = yield* known.accept(where, machine, key)
       const replaced = before === undefined || before === key ? "" : ` in place of ${before}`
