@@ -1,13 +1,23 @@
 /**
- * A hub as one scoped service: listening when the layer is built, closed politely when its scope ends.
+ * A hub as one scoped service: listening when the layer is built, closed politely when its scope ends. Put together from
+ * {@link Authority}, {@link Directory} and {@link Sessions}, each of which may be another's.
  */
+import * as Crypto from "node:crypto"
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
-import type * as Scope from "effect/Scope"
 import type { Snapshot } from "../policy/Identity.ts"
 import type { HubConfig } from "../store/HubFile.ts"
+import type { GuardLimits } from "../transport/Guard.ts"
+import * as Heartbeat from "../transport/Heartbeat.ts"
+import * as Listener from "../transport/Listener.ts"
+import * as Api from "./Api.ts"
+import * as Authority from "./Authority.ts"
+import * as Connection from "./Connection.ts"
+import * as Directory from "./Directory.ts"
+import * as Sessions from "./Sessions.ts"
 
 /** The hub could not start: the address is taken or not allowed, or the TLS files are unusable. Says what to do. */
 export class HubStartError extends Schema.TaggedError<HubStartError>()("HubStartError", { reason: Schema.String }) {
@@ -19,29 +29,75 @@ export class HubStartError extends Schema.TaggedError<HubStartError>()("HubStart
 /** What a hub is made of. */
 export interface HubOptions {
   readonly config: HubConfig
-  /** Identities and grants, from the hub file or from wherever an embedding program keeps them. */
-  readonly snapshot: Snapshot
   /** Shown in /api/status as `hub.version`. */
   readonly version: string
+  /** Bounds before authentication, for a deployment whose own front end sets tighter or wider ones. */
+  readonly guard?: GuardLimits
 }
 
 /** A running hub. */
 export class Hub extends Context.Tag("tela/hub/Hub")<
   Hub,
   {
-    /** The address bound, and the port, which the system chose when 0 was asked for. */
+    /** The address bound, empty for all, and the port, which the system chose when 0 was asked for. */
     readonly host: string
     readonly port: number
     /** Where a browser or a program on this machine reaches it, for example `http://127.0.0.1:8080`. */
     readonly url: string
-    /** Machines whose agent is connected, and sessions that are up or coming up. */
-    readonly counts: Effect.Effect<{ readonly machines: number; readonly sessions: number }>
+    /** Machines whose agent is connected, sessions up or coming up, and sockets that have not authenticated. */
+    readonly counts: Effect.Effect<{
+      readonly machines: number
+      readonly sessions: number
+      readonly unauthenticated: number
+    }>
   }
 >() {}
 
-/** Starts a hub that lives as long as the scope. */
-export const make = (_options: HubOptions): Effect.Effect<Hub["Type"], HubStartError, Scope.Scope> =>
-  Effect.fail(new HubStartError({ reason: "not built yet" }))
+/** Names this hub at the start of its session ids: 8 hex characters. */
+const nodeOf = (hubId: string): string => Crypto.createHash("sha256").update(hubId).digest("hex").slice(0, 8)
 
-/** A hub as a layer. */
-export const layer = (options: HubOptions): Layer.Layer<Hub, HubStartError> => Layer.scoped(Hub, make(options))
+/** Starts a hub on the given parts; it lives as long as the scope. */
+export const make = (options: HubOptions) =>
+  Effect.gen(function* () {
+    const { config, guard, version } = options
+    const directory = yield* Directory.Directory
+    const sessions = yield* Sessions.Sessions
+    const services = yield* Effect.context<Authority.Authority | Directory.Directory | Sessions.Sessions>()
+    const startedAt = yield* Clock.currentTimeMillis
+    const about = { hubId: config.hubId, name: config.name, version, startedAt }
+    let ready = false
+    const http = yield* Api.make({ about, isReady: () => ready })
+    const listener = yield* Listener.make({
+      host: config.host,
+      port: config.port,
+      tls: config.tls,
+      trustedProxies: config.trustedProxies,
+      http,
+      isHttpOnly: Api.isHttpOnly,
+      webSocket: (accepted) => Effect.provide(Connection.serve(accepted), services),
+      ...(guard && { limits: guard })
+    }).pipe(Effect.mapError((error) => new HubStartError({ reason: error.message })))
+    ready = true
+    yield* Effect.addFinalizer(() => Effect.sync(() => (ready = false)))
+    return {
+      host: listener.host,
+      port: listener.port,
+      url: listener.url,
+      counts: Effect.sync(() => ({
+        machines: directory.connected(),
+        sessions: sessions.size(),
+        unauthenticated: listener.unauthenticated()
+      }))
+    }
+  })
+
+/** A hub of this machine, for the identities and grants of a snapshot. */
+export const layer = (options: HubOptions & { readonly snapshot: Snapshot }): Layer.Layer<Hub, HubStartError> =>
+  Layer.scoped(Hub, make(options)).pipe(
+    Layer.provide([
+      Authority.layer(options.snapshot),
+      Directory.layer,
+      Sessions.layer(nodeOf(options.config.hubId)),
+      Heartbeat.layer
+    ])
+  )

@@ -97,6 +97,6 @@ export class HubApi extends HttpApi.make("hub").add(HubGroup) {}
 
 /** Paths of the interface, and the deployed hub's other names for them. */
 export const statusPaths = ["/api/status", "/status", "/api/admin/status"] as const
-export const wellKnownPath = "/.well-known/tela"
-export const healthPath = "/healthz"
-export const readyPath = "/readyz"
+export const wellKnownPath = "/.well-known/tela" as const
+export const healthPath = "/healthz" as const
+export const readyPath = "/readyz" as const

@@ -1,0 +1,151 @@
+/**
+ * Machines by name: what their agents said of them, and the control socket of the agent that is there now. Entries outlive
+ * their agent, so that a machine that is offline is still listed; DIRECTORY_MACHINES bounds them.
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Crypto from "node:crypto"
+import type { Identity } from "../policy/Identity.ts"
+import type { Register } from "../protocol/Control.ts"
+import { DIRECTORY_MACHINES } from "../protocol/Limits.ts"
+import { normalise } from "../protocol/Service.ts"
+import type { Service } from "../protocol/Service.ts"
+import type { Carrier } from "../transport/Carrier.ts"
+
+/** An agent that is connected for a machine. */
+export interface Agent {
+  readonly carrier: Carrier
+  /** Whose token it registered with. */
+  readonly principal: Identity
+}
+
+/** What an agent tells of its machine. Members that a later register leaves out keep what was said before. */
+export interface About {
+  readonly agentId: string
+  readonly registrationId: string
+  /** The agent's long-term public key, if it has one. */
+  readonly key: string | undefined
+  readonly protocolVersion: number
+  readonly displayName: string | undefined
+  readonly hostname: string | undefined
+  readonly os: string | undefined
+  readonly agentVersion: string | undefined
+  readonly location: string | undefined
+  readonly owner: string | undefined
+  readonly tags: ReadonlyArray<string>
+  readonly services: ReadonlyArray<Service>
+  readonly capabilities: Readonly<Record<string, unknown>> | undefined
+}
+
+/** A machine of the directory. Times are milliseconds since the epoch. */
+export interface Machine {
+  readonly name: string
+  readonly about: About
+  readonly agent: Agent | undefined
+  readonly registeredAt: number
+  /** When its agent left; of no meaning while one is connected. */
+  readonly lastSeen: number
+}
+
+/** What became of a registration. */
+export type Registration =
+  | { readonly _tag: "Registered"; readonly machine: Machine; readonly replaced: Agent | undefined }
+  /** Another agent holds the name and is online. */
+  | { readonly _tag: "Held"; readonly by: Machine }
+  /** DIRECTORY_MACHINES machines are online. */
+  | { readonly _tag: "Full" }
+
+export class Directory extends Context.Tag("tela/hub/Directory")<
+  Directory,
+  {
+    readonly register: (name: string, agent: Agent, said: Register & { readonly agentId: string }) => Registration
+    /** The agent left. Returns whether it was still the machine's agent, and not replaced before. */
+    readonly leave: (name: string, agent: Agent) => boolean
+    readonly find: (name: string) => Machine | undefined
+    /** All machines, by name. */
+    readonly list: () => ReadonlyArray<Machine>
+    /** Machines whose agent is connected. */
+    readonly connected: () => number
+  }
+>() {}
+
+type Entry = { -readonly [Key in keyof Machine]: Machine[Key] }
+
+/** The same agent, as far as can be told: one install id, and no two different keys. */
+const isSameAgent = (about: About, said: Register): boolean =>
+  about.agentId === said.agentId &&
+  (about.key === undefined || said.identity === undefined || about.key === said.identity)
+
+const describe = (said: Register & { readonly agentId: string }, before: About | undefined): About => ({
+  agentId: said.agentId,
+  registrationId: said.machineRegistrationId || before?.registrationId || Crypto.randomUUID(),
+  key: said.identity ?? before?.key,
+  protocolVersion: said.protocolVersion || before?.protocolVersion || 1,
+  displayName: said.displayName || before?.displayName,
+  hostname: said.hostname || before?.hostname,
+  os: said.os || before?.os,
+  agentVersion: said.agentVersion || before?.agentVersion,
+  location: said.location || before?.location,
+  owner: said.owner || before?.owner,
+  tags: said.tags ?? before?.tags ?? [],
+  services: normalise(
+    (said.services ?? []).map(({ description = "", name = "", port, proto = "" }) => ({
+      port,
+      proto,
+      name,
+      description
+    })),
+    said.ports ?? []
+  ),
+  capabilities: said.capabilities ?? before?.capabilities
+})
+
+export const make: Effect.Effect<typeof Directory.Service> = Effect.map(Effect.clock, (clock) => {
+  const machines = new Map<string, Entry>()
+  /** Names whose agent left, the one that is away longest first. */
+  const offline = new Set<string>()
+
+  const makeRoom = (): boolean => {
+    if (machines.size < DIRECTORY_MACHINES) return true
+    const [longest] = offline
+    if (longest === undefined) return false
+    offline.delete(longest)
+    return machines.delete(longest)
+  }
+
+  return {
+    register: (name, agent, said) => {
+      const now = clock.unsafeCurrentTimeMillis()
+      const held = machines.get(name)
+      if (held === undefined) {
+        if (!makeRoom()) return { _tag: "Full" }
+        const machine: Entry = { name, about: describe(said, undefined), agent, registeredAt: now, lastSeen: now }
+        machines.set(name, machine)
+        return { _tag: "Registered", machine, replaced: undefined }
+      }
+      const same = isSameAgent(held.about, said)
+      if (held.agent !== undefined && !same) return { _tag: "Held", by: held }
+      const replaced = held.agent === undefined || held.agent.carrier === agent.carrier ? undefined : held.agent
+      offline.delete(name)
+      held.about = describe(said, same ? held.about : undefined)
+      held.agent = agent
+      held.registeredAt = now
+      held.lastSeen = now
+      return { _tag: "Registered", machine: held, replaced }
+    },
+    leave: (name, agent) => {
+      const machine = machines.get(name)
+      if (machine?.agent !== agent) return false
+      machine.agent = undefined
+      machine.lastSeen = clock.unsafeCurrentTimeMillis()
+      offline.add(name)
+      return true
+    },
+    find: (name) => machines.get(name),
+    list: () => [...machines.values()].sort((a, b) => (a.name < b.name ? -1 : 1)),
+    connected: () => machines.size - offline.size
+  }
+})
+
+export const layer: Layer.Layer<Directory> = Layer.effect(Directory, make)

@@ -1,0 +1,43 @@
+/**
+ * An agent's session socket, from its `session-join` to the end of the session (spec: wire 3.5). Knowing the session's id
+ * is what admits it; whether the session may still be is asked again.
+ */
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import { Refusal } from "../protocol/Close.ts"
+import type { SessionJoin } from "../protocol/Control.ts"
+import type { Inbox } from "../transport/Inbox.ts"
+import { Authority } from "./Authority.ts"
+import { logId } from "./Connecting.ts"
+import { Directory } from "./Directory.ts"
+import { refused } from "./Refused.ts"
+import type { Refused } from "./Refused.ts"
+import { Sessions } from "./Sessions.ts"
+
+/** Serves an agent's session socket until the session is over. `admit` is called once it has been paired. */
+export const serve = (
+  inbox: Inbox,
+  admit: () => void,
+  said: SessionJoin
+): Effect.Effect<void, Refused, Authority | Directory | Sessions> =>
+  Effect.gen(function* () {
+    const authority = yield* Authority
+    const directory = yield* Directory
+    const sessions = yield* Sessions
+    const { machineId: machine = "", sessionId = "" } = said
+    if (directory.find(machine) === undefined) return yield* refused(Refusal.machineNotFound)
+    const session = sessions.waiting(sessionId, machine)
+    if (session === undefined) return yield* refused(Refusal.sessionNotFound)
+    if (session.client.carrier.isClosed) return yield* refused(Refusal.clientGone)
+    const decision = authority.ask({ identity: session.principal, permission: "connect", machine })
+    if (!decision.permit) {
+      sessions.end(session, "access ended")
+      return yield* refused(Refusal.clientGone, decision.rule)
+    }
+    admit()
+    sessions.pair(session, inbox)
+    yield* Effect.logInfo("session up").pipe(
+      Effect.annotateLogs({ machine, session: logId(session), principal: session.principal.id })
+    )
+    yield* Deferred.await(session.ended)
+  })

@@ -1,0 +1,32 @@
+/**
+ * A refusal as peers of every version understand it: an error message, then a close frame with the same text (spec: wire
+ * 1.5). What cannot even be read as a control message is only closed.
+ */
+import * as Data from "effect/Data"
+import { CloseCode, Refusal } from "../protocol/Close.ts"
+import { encode } from "../protocol/Control.ts"
+import type { CarrierReceiver } from "../transport/Carrier.ts"
+import type { Inbox } from "../transport/Inbox.ts"
+
+/** What the peer is told, and, when that says more than the peer may know, the reason for the hub's own log. */
+export class Refused extends Data.TaggedError("Refused")<{
+  readonly code: number
+  readonly text: string
+  readonly because?: string
+}> {}
+
+/** Refused on the merits. */
+export const refused = (text: string, because?: string): Refused =>
+  new Refused({ code: CloseCode.policy, text, ...(because !== undefined && { because }) })
+
+/** Said something that is no control message. */
+export const notControl = (): Refused => new Refused({ code: CloseCode.protocolError, text: Refusal.expectedJson })
+
+const deaf: CarrierReceiver = { binary: () => {}, text: () => {}, drain: () => {}, closed: () => {} }
+
+/** Tells the peer, and lets it go: whatever else it sends is dropped, and CLOSE_TIMEOUT ends it if it does not. */
+export const turnAway = (inbox: Inbox, { code, text }: Refused): void => {
+  if (code === CloseCode.policy) inbox.carrier.sendText(encode({ type: "error", message: text }))
+  inbox.handOver(deaf)
+  inbox.carrier.close(code, text)
+}

@@ -1,0 +1,97 @@
+/**
+ * An agent's control socket, from its `register` to its end (spec: wire 2). One fiber waits for what the agent says next;
+ * losing the socket ends every session of the machine.
+ */
+import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
+import { ANY_MACHINE } from "../policy/Identity.ts"
+import { Refusal } from "../protocol/Close.ts"
+import { encode } from "../protocol/Control.ts"
+import type { Register } from "../protocol/Control.ts"
+import type { CarrierClosed } from "../transport/Carrier.ts"
+import type { Inbox } from "../transport/Inbox.ts"
+import { Authority } from "./Authority.ts"
+import { Directory } from "./Directory.ts"
+import type { Agent } from "./Directory.ts"
+import { nextMessage } from "./internal/nextMessage.ts"
+import { refused } from "./Refused.ts"
+import type { Refused } from "./Refused.ts"
+import { Sessions } from "./Sessions.ts"
+
+/** Deployed agents may use any text; only what would break a list, a log or the meaning of `*` is left out. */
+const isMachineName = (name: string): boolean => /^[^\p{Cc}]{1,128}$/u.test(name) && name !== ANY_MACHINE
+
+/** Neither this nor the next may say "access denied" or "invalid token": agents would stop for good. */
+const unknownToken = "register: the hub does not know this token, or it has expired or been revoked"
+const heldByAnother =
+  "this machine is already registered by another agent; stop that one first, or give this machine another name"
+
+/** Puts the machine into the directory, if the token may; says whose token it is. */
+const enrol = (inbox: Inbox, said: Register) =>
+  Effect.gen(function* () {
+    const authority = yield* Authority
+    const directory = yield* Directory
+    const sessions = yield* Sessions
+    const { agentId, machineName: name = "" } = said
+    if (!agentId) return yield* refused(Refusal.agentIdRequired)
+    if (!isMachineName(name))
+      return yield* refused("register: machineName must be 1 to 128 printable characters, not *")
+    const principal = authority.identify(said.token === undefined ? undefined : Redacted.make(said.token))
+    if (principal === undefined) return yield* refused(unknownToken)
+    const decision = authority.ask({ identity: principal, permission: "register", machine: name })
+    if (!decision.permit) return yield* refused(Refusal.accessDenied, decision.rule)
+    const agent: Agent = { carrier: inbox.carrier, principal }
+    const registration = directory.register(name, agent, { ...said, agentId })
+    switch (registration._tag) {
+      case "Held": {
+        const holder = registration.by.agent
+        const who = `${holder?.principal.id} at ${holder?.carrier.peer}`
+        return yield* refused(heldByAnother, `${name} is registered by another agent, ${who}, which stays`)
+      }
+      case "Full":
+        return yield* refused("register: this hub holds as many machines as it can")
+      case "Registered": {
+        if (registration.replaced !== undefined) {
+          // Sessions that the agent has joined live on sockets of their own and go on; others were asked for in vain.
+          registration.replaced.carrier.terminate()
+          sessions.endOfMachine(name, "agent disconnected", { unjoined: true })
+        }
+        inbox.carrier.sendText(encode({ type: "registered", machineId: name }))
+        return { name, agent, replaced: registration.replaced !== undefined }
+      }
+    }
+  })
+
+const annotated = (inbox: Inbox, machine: string, principal: string) =>
+  Effect.annotateLogs({ machine, principal, peer: inbox.carrier.peer })
+
+/** Serves an agent until its socket closes. `admit` is called once it is registered. */
+export const serve = (
+  inbox: Inbox,
+  admit: () => void,
+  first: Register
+): Effect.Effect<never, Refused | CarrierClosed, Authority | Directory | Sessions> =>
+  Effect.gen(function* () {
+    const directory = yield* Directory
+    const sessions = yield* Sessions
+    let { agent, name, replaced } = yield* enrol(inbox, first)
+    admit()
+    const leave = Effect.suspend(() => {
+      if (!directory.leave(name, agent)) return Effect.void
+      sessions.endOfMachine(name, "agent disconnected")
+      return Effect.logInfo("agent left").pipe(annotated(inbox, name, agent.principal.id))
+    })
+    const talk = Effect.gen(function* () {
+      yield* Effect.logInfo(replaced ? "agent registered again on a new connection" : "agent registered").pipe(
+        annotated(inbox, name, agent.principal.id)
+      )
+      while (true) {
+        const message = yield* nextMessage(inbox)
+        if (message.type !== "register") continue
+        // The agent's settings have changed (spec: wire 2.6). One machine a socket, whatever it says.
+        if (message.machineName !== name) return yield* refused("register: this socket is another machine's")
+        agent = (yield* enrol(inbox, message)).agent
+      }
+    })
+    return yield* Effect.ensuring(talk, leave)
+  })

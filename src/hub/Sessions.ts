@@ -1,0 +1,180 @@
+/**
+ * Sessions: asked for by a client, joined by its agent, relayed, ended. Found by id, by machine and by identity, so that
+ * whatever ends a permission can end what was begun with it in the same turn.
+ */
+import * as Crypto from "node:crypto"
+import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as FiberId from "effect/FiberId"
+import * as Layer from "effect/Layer"
+import type { Identity } from "../policy/Identity.ts"
+import { CloseCode, Refusal } from "../protocol/Close.ts"
+import { encode } from "../protocol/Control.ts"
+import { SESSION_INDEX_MAX } from "../protocol/Limits.ts"
+import type { Carrier } from "../transport/Carrier.ts"
+import type { Inbox } from "../transport/Inbox.ts"
+import * as Relay from "./Relay.ts"
+
+/** Why a session ended (spec: wire 3.9). */
+export type Ending =
+  "client left" | "agent session ended" | "agent disconnected" | "agent did not join" | "access ended"
+
+/** How a session ended, and what it carried. */
+export interface Ended {
+  readonly why: Ending
+  readonly relayed: Relay.Relayed
+}
+
+/** A session that has not ended. */
+export interface Session {
+  readonly id: string
+  /** 1 to 254, and nobody else's on this machine while it lasts. */
+  readonly index: number
+  readonly machine: string
+  readonly principal: Identity
+  readonly client: Inbox
+  /** The client's session key, for session-start. */
+  readonly wgPubKey: string
+  /** Done when the agent has joined, or the session has ended without that. */
+  readonly settled: Deferred.Deferred<void>
+  readonly ended: Deferred.Deferred<Ended>
+}
+
+export class Sessions extends Context.Tag("tela/hub/Sessions")<
+  Sessions,
+  {
+    /** A new session; undefined when the machine has no index left. */
+    readonly open: (asked: Pick<Session, "machine" | "principal" | "client" | "wgPubKey">) => Session | undefined
+    /** A session that waits for its agent. */
+    readonly waiting: (id: string, machine: string) => Session | undefined
+    /** The agent's session socket: tells both ends, agent first, and relays from then on. */
+    readonly pair: (session: Session, agent: Inbox) => void
+    /** Ends one; does nothing when it has ended. */
+    readonly end: (session: Session, why: Ending) => void
+    /** Ends those of a machine; with `unjoined`, only those its agent has not joined. */
+    readonly endOfMachine: (machine: string, why: Ending, options?: { readonly unjoined: boolean }) => void
+    /** Ends those that were asked for with an identity's token. */
+    readonly endOfPrincipal: (id: string, why: Ending) => void
+    /** Sessions of a machine, those not joined yet included. */
+    readonly countOf: (machine: string) => number
+    readonly size: () => number
+  }
+>() {}
+
+/** A session with what only this module changes. */
+interface Live extends Session {
+  agent: Carrier | undefined
+  relayed: Relay.Relayed
+}
+
+const nothing: Relay.Relayed = { toAgent: 0, toClient: 0 }
+
+/** What either end is told, or not, when the session is over. */
+const tell = ({ agent, client: { carrier: client } }: Live, why: Ending): void => {
+  switch (why) {
+    case "client left":
+      agent?.sendText(encode({ type: "session-end" }))
+      return agent?.close(CloseCode.normal, "")
+    case "agent session ended":
+      agent?.close(CloseCode.normal, "")
+      return client.close(CloseCode.goingAway, Refusal.agentSessionEnded)
+    case "agent disconnected":
+      agent?.terminate()
+      return client.close(CloseCode.goingAway, Refusal.agentDisconnected)
+    case "agent did not join":
+      return client.close(CloseCode.goingAway, Refusal.agentDidNotJoin)
+    case "access ended":
+      agent?.sendText(encode({ type: "session-end" }))
+      agent?.close(CloseCode.normal, "")
+      client.sendText(encode({ type: "error", message: Refusal.accessDenied }))
+      return client.close(CloseCode.policy, Refusal.accessDenied)
+  }
+}
+
+/** `node` starts every session id: 8 hex characters that name the hub which made it. */
+export const make = (node: string): typeof Sessions.Service => {
+  const byId = new Map<string, Live>()
+  const byMachine = new Map<string, Map<number, Live>>()
+  const byPrincipal = new Map<string, Set<Live>>()
+
+  const freeIndex = (taken: ReadonlyMap<number, Live> | undefined): number | undefined => {
+    for (let index = 1; index <= SESSION_INDEX_MAX; index++) if (taken?.has(index) !== true) return index
+    return undefined
+  }
+
+  const end = (session: Live, why: Ending): void => {
+    if (!byId.delete(session.id)) return
+    const ofMachine = byMachine.get(session.machine)
+    ofMachine?.delete(session.index)
+    if (ofMachine?.size === 0) byMachine.delete(session.machine)
+    const ofPrincipal = byPrincipal.get(session.principal.id)
+    ofPrincipal?.delete(session)
+    if (ofPrincipal?.size === 0) byPrincipal.delete(session.principal.id)
+    tell(session, why)
+    Deferred.unsafeDone(session.settled, Effect.void)
+    Deferred.unsafeDone(session.ended, Effect.succeed({ why, relayed: session.relayed }))
+  }
+
+  const endById = (id: string, why: Ending) => {
+    const session = byId.get(id)
+    if (session !== undefined) end(session, why)
+  }
+
+  return {
+    open: ({ client, machine, principal, wgPubKey }) => {
+      const index = freeIndex(byMachine.get(machine))
+      if (index === undefined) return undefined
+      const id = node + Crypto.randomBytes(16).toString("hex")
+      const session: Live = {
+        id,
+        index,
+        machine,
+        principal,
+        client,
+        wgPubKey,
+        settled: Deferred.unsafeMake(FiberId.none),
+        ended: Deferred.unsafeMake(FiberId.none),
+        agent: undefined,
+        relayed: nothing
+      }
+      byId.set(id, session)
+      const ofMachine = byMachine.get(machine)
+      if (ofMachine === undefined) byMachine.set(machine, new Map([[index, session]]))
+      else ofMachine.set(index, session)
+      const ofPrincipal = byPrincipal.get(principal.id)
+      if (ofPrincipal === undefined) byPrincipal.set(principal.id, new Set([session]))
+      else ofPrincipal.add(session)
+      return session
+    },
+    waiting: (id, machine) => {
+      const session = byId.get(id)
+      return session?.machine === machine && session.agent === undefined ? session : undefined
+    },
+    pair: ({ id }, agent) => {
+      const session = byId.get(id)
+      if (session === undefined || session.agent !== undefined) return
+      session.agent = agent.carrier
+      agent.carrier.sendText(encode({ type: "session-start", wgPubKey: session.wgPubKey }))
+      const principal = session.principal.id
+      session.client.carrier.sendText(encode({ type: "ready", sessionIdx: session.index, principal }))
+      session.relayed = Relay.join(session.client, agent, (by) =>
+        end(session, by === "client" ? "client left" : "agent session ended")
+      )
+      Deferred.unsafeDone(session.settled, Effect.void)
+    },
+    end: ({ id }, why) => endById(id, why),
+    endOfMachine: (machine, why, options) => {
+      for (const session of byMachine.get(machine)?.values() ?? []) {
+        if (options?.unjoined !== true || session.agent === undefined) end(session, why)
+      }
+    },
+    endOfPrincipal: (id, why) => {
+      for (const session of byPrincipal.get(id) ?? []) end(session, why)
+    },
+    countOf: (machine) => byMachine.get(machine)?.size ?? 0,
+    size: () => byId.size
+  }
+}
+
+export const layer = (node: string): Layer.Layer<Sessions> => Layer.sync(Sessions, () => make(node))
