@@ -145,6 +145,7 @@ const checkKey = (options: SessionOptions, shown: string) =>
 
 const tunnelRefused = (options: SessionOptions, refused: Stream1.TunnelRefused): ConnectError => {
   const who = `"${options.machine}" at ${options.hub}`
+  const ownKey = fingerprintOfHex(options.identity.publicHex)
   switch (refused.kind) {
     case "forged":
       return failure(
@@ -154,10 +155,13 @@ const tunnelRefused = (options: SessionOptions, refused: Stream1.TunnelRefused):
     case "refused":
       return failure(
         "denied",
-        `access refused by ${who}: ${printable(refused.reason)} (this client's key is ${fingerprintOfHex(options.identity.publicHex)})`
+        `access refused by ${who}: ${printable(refused.reason)} (this client's key is ${ownKey})`
       )
     case "lost":
-      return failure("lost", `${who}: ${printable(refused.reason)}`)
+      return failure(
+        "lost",
+        `${who} hung up: ${printable(refused.reason)}; its agent's log says why (this client's key is ${ownKey})`
+      )
   }
 }
 

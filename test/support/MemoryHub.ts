@@ -33,7 +33,7 @@ export class MemoryHub {
   /** The same for binary messages in both directions. */
   toAgent: (frame: Uint8Array) => ReadonlyArray<Uint8Array> = (frame) => [frame]
   toClient: (frame: Uint8Array) => ReadonlyArray<Uint8Array> = (frame) => [frame]
-  ready: (message: Control.Ready) => Control.Ready = (message) => message
+  ready: (message: Control.Ready) => Control.Ready | undefined = (message) => message
   sessionRequest: (message: Control.SessionRequest) => Control.SessionRequest = (message) => message
 
   /** Every dial and every registration, as they come. */
@@ -183,7 +183,8 @@ export class MemoryHub {
       sessionIdx: index,
       ...(this.vouches ? { principal: this.principal } : {})
     }
-    client.sendText(Control.encode(this.ready(ready)))
+    const said = this.ready(ready)
+    if (said !== undefined) client.sendText(Control.encode(said))
   }
 }
 
