@@ -1,0 +1,353 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Logger from "effect/Logger"
+import * as Queue from "effect/Queue"
+import * as Scope from "effect/Scope"
+import * as TestClock from "effect/TestClock"
+import * as Session from "../../src/client/Session.ts"
+import { generate } from "../../src/crypto/KeyPair.ts"
+import * as Control from "../../src/protocol/Control.ts"
+import { RECONNECT_BASE, RECONNECT_CAP, REFUSED_RETRY, REGISTER_TIMEOUT } from "../../src/protocol/Limits.ts"
+import * as RelayFrame from "../../src/protocol/RelayFrame.ts"
+import { ResetCode, StreamReset } from "../../src/protocol/StreamReset.ts"
+import type { Carrier } from "../../src/transport/Carrier.ts"
+import * as Inbox from "../../src/transport/Inbox.ts"
+import { agent, client, hubUrl, machine, service } from "../support/ends.ts"
+import * as MemoryHub from "../support/MemoryHub.ts"
+
+/** Log lines as they are written. */
+const logLines = Effect.gen(function* () {
+  const lines = yield* Queue.unbounded<string>()
+  const layer = Logger.replace(
+    Logger.defaultLogger,
+    Logger.make(({ message }) => void lines.unsafeOffer([message].flat().map(String).join(" ")))
+  )
+  const until = (pattern: RegExp) => Effect.repeat(Queue.take(lines), { until: (line) => pattern.test(line) })
+  return { layer, until }
+})
+
+/** A client by hand: the raw carrier and its inbox, after `connect`. */
+const rawClient = (hub: MemoryHub.MemoryHub, connect: Partial<Control.Connect> = {}) =>
+  Effect.gen(function* () {
+    const carrier: Carrier = yield* hub.dial(hubUrl)
+    const inbox = Inbox.make(carrier)
+    const wgPubKey = generate().publicHex
+    carrier.sendText(Control.encode({ type: "connect", machineId: "barn", wgPubKey, ...connect }))
+    const next = Effect.flatMap(inbox.take, (message) =>
+      message._tag === "Text" ? Control.decode(message.text) : Effect.dieMessage("binary")
+    )
+    return { carrier, inbox, next }
+  })
+
+const frame = (...payload: ReadonlyArray<number>) => {
+  const bytes = new Uint8Array(RelayFrame.HEADER_BYTES + payload.length)
+  RelayFrame.writeHeader(bytes, 7)
+  bytes.set(payload, RelayFrame.HEADER_BYTES)
+  return bytes
+}
+
+describe("Agent", () => {
+  it.scoped("registers each machine on a socket of its own, as the protocol says", () =>
+    Effect.gen(function* () {
+      const hub = yield* MemoryHub.make
+      const identity = generate()
+      const shed = machine({
+        name: "shed",
+        displayName: "The shed",
+        tags: ["lab"],
+        location: "garden",
+        owner: "kim",
+        token: undefined,
+        services: [{ port: 80, proto: "tcp", name: "web", description: "pages" }]
+      })
+      yield* agent(hub, { identity, machines: [machine(), shed] })
+      const messages = [...(yield* Queue.takeN(hub.registers, 2))].sort((a, b) =>
+        String(a.machineName).localeCompare(String(b.machineName))
+      )
+      const common = {
+        type: "register",
+        protocolVersion: 1,
+        agentId: messages[0]?.agentId,
+        hostname: "barn.local",
+        os: "linux",
+        agentVersion: messages[0]?.agentVersion,
+        capabilities: { tunnels: ["stream/1"], serviceGrants: true },
+        identity: identity.publicHex
+      }
+      assert.deepStrictEqual(messages, [
+        {
+          ...common,
+          type: "register",
+          machineName: "barn",
+          machineRegistrationId: messages[0]?.machineRegistrationId,
+          token: "agent-token",
+          ports: [22, 5432],
+          services: [
+            { port: 22, proto: "tcp" },
+            { port: 5432, proto: "tcp", name: "db" }
+          ]
+        },
+        {
+          ...common,
+          type: "register",
+          machineName: "shed",
+          machineRegistrationId: messages[1]?.machineRegistrationId,
+          displayName: "The shed",
+          tags: ["lab"],
+          location: "garden",
+          owner: "kim",
+          ports: [80],
+          services: [{ port: 80, proto: "tcp", name: "web", description: "pages" }]
+        }
+      ])
+      assert.match(messages[0]?.agentVersion ?? "", /^v\d/)
+      assert.strictEqual(yield* Queue.size(hub.dials), 2)
+    })
+  )
+
+  it.scoped("dials again with growing pauses while the hub is away, and at once a little after a loss", () =>
+    Effect.gen(function* () {
+      const hub = yield* MemoryHub.make
+      const log = yield* logLines
+      hub.reachable = false
+      const barn = yield* agent(hub).pipe(Effect.provide(log.layer))
+      for (let i = 0; i < 10; i++) {
+        const line = yield* log.until(/nothing listens there; next try in/)
+        const pause = Number(/in ([\d.]+) s/.exec(line)?.[1]) * 1000
+        const middle = Math.min(RECONNECT_BASE * 2 ** i, RECONNECT_CAP)
+        // The line rounds to a tenth of a second.
+        assert.isAtLeast(pause, middle * 0.75 - 50)
+        assert.isAtMost(pause, middle * 1.25 + 50)
+        yield* TestClock.adjust(pause + 50)
+      }
+      yield* log.until(/next try in/)
+      hub.reachable = true
+      yield* TestClock.adjust(RECONNECT_CAP * 1.25)
+      yield* barn.registered("barn")
+      yield* Queue.takeAll(hub.dials)
+
+      yield* TestClock.adjust(60_000)
+      hub.cutControl("barn")
+      while ((yield* Queue.size(hub.dials)) === 0) yield* TestClock.adjust(RECONNECT_BASE / 10)
+      yield* barn.registered("barn")
+    })
+  )
+
+  it.scoped("asks a hub that refuses again, slowly, and says so; another machine is not touched", () =>
+    Effect.gen(function* () {
+      const hub = yield* MemoryHub.make
+      const log = yield* logLines
+      let refusal: string | undefined = "Access denied"
+      hub.refuseRegister = (message) => (message.machineName === "barn" ? refusal : undefined)
+      const both = yield* agent(hub, { machines: [machine(), machine({ name: "shed" })] }).pipe(
+        Effect.provide(log.layer)
+      )
+      yield* both.registered("shed")
+      assert.match(yield* log.until(/refuses the registration/), /Access denied; check the token.*next try in \d\d s/)
+      yield* Queue.takeAll(hub.dials)
+      yield* TestClock.adjust(REFUSED_RETRY * 0.75 - 1)
+      assert.strictEqual(yield* Queue.size(hub.dials), 0)
+      refusal = "this machine is already registered by another agent"
+      yield* TestClock.adjust(REFUSED_RETRY * 0.5 + 1)
+      assert.match(yield* log.until(/refuses the registration/), /already registered/)
+      refusal = undefined
+      yield* TestClock.adjust(REFUSED_RETRY * 1.25)
+      yield* both.registered("barn")
+    })
+  )
+
+  it.scoped("gives up on a hub that never answers, and dials again", () =>
+    Effect.gen(function* () {
+      const hub = yield* MemoryHub.make
+      const log = yield* logLines
+      const dial = hub.dial
+      let silent = true
+      const mute: typeof dial = (url) =>
+        Effect.tap(dial(url), (carrier) =>
+          Effect.sync(() => {
+            if (silent) carrier.sendText = () => true
+          })
+        )
+      Object.defineProperty(hub, "dial", { value: mute })
+      const barn = yield* agent(hub).pipe(Effect.provide(log.layer))
+      yield* Queue.take(hub.dials)
+      silent = false
+      yield* TestClock.adjust(REGISTER_TIMEOUT)
+      assert.match(yield* log.until(/not registered/), /no answer to register/)
+      yield* TestClock.adjust(RECONNECT_CAP)
+      yield* barn.registered("barn")
+    })
+  )
+
+  it.scoped("joins a session with the messages of the protocol", () =>
+    Effect.gen(function* () {
+      const hub = yield* MemoryHub.make
+      hub.services = ["db"]
+      const identity = generate()
+      const barn = yield* agent(hub, { identity })
+      yield* barn.registered("barn")
+      const { next } = yield* rawClient(hub)
+      assert.deepStrictEqual(yield* next, { type: "ready", sessionIdx: 1, principal: "alice" })
+      const offer = yield* next
+      assert.deepStrictEqual(offer, {
+        type: "wg-pubkey",
+        wgPubKey: offer.type === "wg-pubkey" ? offer.wgPubKey : "",
+        ports: [5432],
+        capabilities: { tunnels: ["stream/1"], serviceGrants: true },
+        tunnels: ["stream/1"],
+        identity: identity.publicHex
+      })
+    })
+  )
+
+  it.scoped("turns a WireGuard client away, and says why", () =>
+    Effect.gen(function* () {
+      const hub = yield* MemoryHub.make
+      const log = yield* logLines
+      const barn = yield* agent(hub).pipe(Effect.provide(log.layer))
+      yield* barn.registered("barn")
+      const { carrier, inbox, next } = yield* rawClient(hub)
+      yield* next
+      yield* next
+      const control = frame(1)
+      control[2] = RelayFrame.FLAG_CONTROL
+      carrier.send(control)
+      carrier.send(frame(1, 0, 0, 0, 9, 9))
+      assert.match(yield* log.until(/session refused/), /client speaks no stream\/1/)
+      yield* inbox.closed
+    })
+  )
+
+  it.scoped.each([
+    ["an index above 254", { sessionIdx: 255 }, /index 255 is above 254/],
+    ["no session key", { wgPubKey: "" }, /no usable session key/],
+    ["a session key that would break out of a configuration", { wgPubKey: "ab\ncd" }, /no usable session key/]
+  ] as const)("refuses a session with %s without joining it", ([, change, expected]) =>
+    Effect.gen(function* () {
+      const hub = yield* MemoryHub.make
+      const log = yield* logLines
+      const barn = yield* agent(hub).pipe(Effect.provide(log.layer))
+      yield* barn.registered("barn")
+      hub.sessionRequest = (request) => ({ ...request, ...change })
+      yield* Queue.takeAll(hub.dials)
+      yield* rawClient(hub)
+      assert.match(yield* log.until(/session refused/), expected)
+      assert.strictEqual(yield* Queue.size(hub.dials), 1)
+      hub.sessionRequest = (request) => request
+      yield* Session.open(yield* client(hub))
+    })
+  )
+
+  it.scoped("lives through whatever a hub may say on the control socket", () =>
+    Effect.gen(function* () {
+      const hub = yield* MemoryHub.make
+      const barn = yield* agent(hub)
+      yield* barn.registered("barn")
+      const control = hub.control("barn")
+      for (const text of [
+        "",
+        "nonsense",
+        "[]",
+        `{"type":"session-request"}`,
+        `{"type":"session-request","sessionId":"x","sessionIdx":1}`,
+        `{"type":"session-request","sessionId":"unknown-session","sessionIdx":1,"wgPubKey":"${"a".repeat(64)}"}`,
+        `{"type":"mgmt-request","requestId":"1","action":"update"}`,
+        `{"type":"error","message":"\\u001b[2J"}`,
+        `{"type":"registered","machineId":"barn","defaultUpdate":{"Channel":"dev"}}`
+      ]) {
+        control?.sendText(text)
+      }
+      control?.send(Uint8Array.of(1, 2, 3))
+      yield* Session.open(yield* client(hub))
+    })
+  )
+
+  it.scoped("ends a machine's sessions with its control socket, and only these", () =>
+    Effect.gen(function* () {
+      const hub = yield* MemoryHub.make
+      const both = yield* agent(hub, { machines: [machine(), machine({ name: "shed" })] })
+      yield* both.registered("barn")
+      yield* both.registered("shed")
+      const barn = yield* Session.open(yield* client(hub))
+      const shed = yield* Session.open(yield* client(hub, { machine: "shed" }))
+      hub.cutControl("barn")
+      assert.strictEqual((yield* barn.tunnel.closed).kind === "tampered", false)
+      const answer = yield* Effect.flip(shed.tunnel.open({ port: 22 }))
+      assert.strictEqual(answer.code, ResetCode.refused)
+    })
+  )
+
+  it.scoped("connects a stream to exposed services only, and only to what the session may use", () =>
+    Effect.gen(function* () {
+      const hub = yield* MemoryHub.make
+      const reached: Array<string> = []
+      const barn = yield* agent(hub, {
+        machines: [machine({ target: "10.0.0.7", services: [service(22), service(5432, "db"), service(80)] })],
+        reach: ({ host, port }) => {
+          reached.push(`${host}:${port}`)
+          return new StreamReset({ code: ResetCode.unreachable, reason: `${host}:${port} is unreachable` })
+        }
+      })
+      yield* barn.registered("barn")
+      hub.services = ["DB", "22"]
+      const { tunnel } = yield* Session.open(yield* client(hub))
+      const why = (target: Parameters<typeof tunnel.open>[0]) =>
+        Effect.map(Effect.flip(tunnel.open(target)), ({ code, reason }) => [code, reason])
+      assert.deepStrictEqual(yield* why({ port: 80 }), [ResetCode.denied, "this session may not use HTTP (port 80)"])
+      assert.deepStrictEqual(yield* why({ service: "http" }), [
+        ResetCode.denied,
+        "this session may not use HTTP (port 80)"
+      ])
+      assert.deepStrictEqual(yield* why({ port: 23 }), [ResetCode.denied, `"barn" does not expose port 23`])
+      assert.deepStrictEqual(reached, [])
+      assert.deepStrictEqual(yield* why({ service: "ssh" }), [ResetCode.unreachable, "10.0.0.7:22 is unreachable"])
+      assert.deepStrictEqual(yield* why({ port: 5432 }), [ResetCode.unreachable, "10.0.0.7:5432 is unreachable"])
+      assert.deepStrictEqual(reached, ["10.0.0.7:22", "10.0.0.7:5432"])
+    })
+  )
+
+  it.scoped("opens nothing for a handshake that is played to it again", () =>
+    Effect.gen(function* () {
+      const hub = yield* MemoryHub.make
+      const log = yield* logLines
+      const barn = yield* agent(hub).pipe(Effect.provide(log.layer))
+      yield* barn.registered("barn")
+      const recorded: Array<Uint8Array> = []
+      hub.toAgent = (message) => {
+        recorded.push(Uint8Array.from(message))
+        return [message]
+      }
+      const options = yield* client(hub)
+      const { tunnel } = yield* Session.open(options)
+      yield* Effect.flip(tunnel.open({ port: 22 }))
+      yield* log.until(/stream refused/)
+      hub.toAgent = (message) => [message]
+
+      // The hub asks for the same client again, and plays what that client said.
+      const { carrier, inbox, next } = yield* rawClient(hub, { identity: options.identity.publicHex })
+      yield* next
+      yield* next
+      for (const message of recorded) carrier.send(message)
+      assert.match(yield* log.until(/session refused/), /./)
+      yield* inbox.closed
+      assert.strictEqual(barn.held().streams, 0)
+    })
+  )
+
+  it.scoped("says goodbye to the hub when it stops, sessions included", () =>
+    Effect.gen(function* () {
+      const hub = yield* MemoryHub.make
+      const scope = yield* Scope.make()
+      const barn = yield* Scope.extend(agent(hub), scope)
+      yield* barn.registered("barn")
+      const { tunnel } = yield* Session.open(yield* client(hub))
+      const over = yield* Effect.fork(tunnel.closed)
+      yield* Scope.close(scope, yield* Effect.exit(Effect.void))
+      yield* Fiber.join(over)
+      const error = yield* Effect.flip(Session.open(yield* client(hub)))
+      assert.strictEqual(error.kind, "not-found")
+      assert.deepStrictEqual(barn.held(), { unsent: 0, carrier: 0, undelivered: 0, streams: 0 })
+    })
+  )
+})
