@@ -15,7 +15,7 @@ const quiet = Flags.toggle("quiet", "print the token alone")
 const bootstrap = Command.make(
   {
     name: "bootstrap",
-    summary: "create the hub's file and its owner; print the token once",
+    summary: "create the hub's file and owner, print the token",
     flags: [HubFlags.config, quiet],
     examples: ["telahubd user bootstrap", "telahubd user bootstrap -config ./data/telahubd.yaml"],
     notes: ["TELA_OWNER_TOKEN, when set, is taken as the owner's token."]

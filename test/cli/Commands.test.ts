@@ -1,0 +1,66 @@
+import { assert, describe, it } from "@effect/vitest"
+import { withoutSecrets } from "../../bin/launch.mjs"
+import type { Command } from "../../src/cli/Command.ts"
+import type { FlagInfo } from "../../src/cli/Flags.ts"
+import * as Help from "../../src/cli/Help.ts"
+import { root as tela } from "../../src/cli/tela/Root.ts"
+import { root as telad } from "../../src/cli/telad/Root.ts"
+import { root as telahubd } from "../../src/cli/telahubd/Root.ts"
+
+interface Entry {
+  readonly program: string
+  readonly path: ReadonlyArray<string>
+  readonly command: Command
+}
+
+const entries = (program: string, command: Command, path: ReadonlyArray<string>): ReadonlyArray<Entry> => [
+  { program, path, command },
+  ...command.subcommands.flatMap((child) => entries(program, child, [...path, child.name]))
+]
+
+const programs = [tela, telad, telahubd]
+const all = programs.flatMap((root) => entries(root.name, root, []))
+
+describe("Commands", () => {
+  it.each(all.map((entry) => [[entry.program, ...entry.path].join(" "), entry] as const))(
+    "help of %s fits a screen and shows how",
+    (name, { command, path, program }) => {
+      const lines = Help.render(command, program, path).split("\n")
+      assert.isAtMost(lines.length, Help.LINES - 1, "leaves a line for the prompt")
+      for (const line of lines) assert.isAtMost(line.length, Help.COLUMNS, line)
+      if (command.run === undefined) return
+      assert.isAbove(command.examples.length, 0)
+      for (const example of command.examples) assert.isTrue(example.startsWith(name), example)
+    }
+  )
+
+  it.each(programs.map((root) => [root.name, root] as const))("%s: a flag means the same everywhere", (_, root) => {
+    const seen = new Map<string, FlagInfo>()
+    for (const { command } of entries(root.name, root, [])) {
+      for (const flag of command.flags) {
+        const before = seen.get(flag.name) ?? flag
+        assert.strictEqual(flag.placeholder === undefined, before.placeholder === undefined, `-${flag.name}`)
+        assert.strictEqual(flag.secret, before.secret, `-${flag.name}`)
+        seen.set(flag.name, flag)
+      }
+    }
+  })
+
+  it("every secret flag is wiped from the process listing, in every form", () => {
+    const secrets = new Set(all.flatMap(({ command }) => command.flags.filter((flag) => flag.secret)))
+    assert.isAbove(secrets.size, 0)
+    for (const { name } of secrets) {
+      for (const words of [
+        [`-${name}`, "hunter2"],
+        [`--${name}`, "hunter2"],
+        [`-${name}=hunter2`],
+        [`--${name}=hunter2`]
+      ]) {
+        const shown = withoutSecrets(["connect", ...words, "-machine", "m"])
+        assert.notInclude(shown?.join(" ") ?? "hunter2", "hunter2")
+        assert.deepStrictEqual(shown?.slice(-2), ["-machine", "m"])
+      }
+    }
+    assert.isUndefined(withoutSecrets(["connect", "-machine", "token"]))
+  })
+})
