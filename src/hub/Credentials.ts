@@ -5,14 +5,15 @@
 import type { HttpServerRequest } from "@effect/platform/HttpServerRequest"
 import * as Redacted from "effect/Redacted"
 
-const BEARER = "Bearer "
+/** The scheme, and an empty token too: the header then counts, and holds nothing. */
+const BEARER = /^Bearer(?: |$)/
 const COOKIE = "tela_viewer"
 const PARAMETER = "token"
 
 /** The token, or undefined when the request has none. */
 export const tokenOf = (request: HttpServerRequest): Redacted.Redacted | undefined => {
   const { authorization } = request.headers
-  if (authorization?.startsWith(BEARER)) return Redacted.make(authorization.slice(BEARER.length))
+  if (authorization !== undefined && BEARER.test(authorization)) return Redacted.make(authorization.replace(BEARER, ""))
   const cookie = request.cookies[COOKIE]
   if (cookie !== undefined) return Redacted.make(cookie)
   const [, query] = request.url.split("?", 2)

@@ -35,6 +35,18 @@ export interface HubOptions {
   readonly guard?: GuardLimits
 }
 
+/** What a hub has in hand. */
+export interface HubCounts {
+  /** Machines whose agent is connected. */
+  readonly machines: number
+  /** Sessions up or coming up. */
+  readonly sessions: number
+  /** Sockets that have not authenticated. */
+  readonly unauthenticated: number
+  /** Bytes relayed to sockets that the system has not taken yet. */
+  readonly held: number
+}
+
 /** A running hub. */
 export class Hub extends Context.Tag("tela/hub/Hub")<
   Hub,
@@ -44,12 +56,8 @@ export class Hub extends Context.Tag("tela/hub/Hub")<
     readonly port: number
     /** Where a browser or a program on this machine reaches it, for example `http://127.0.0.1:8080`. */
     readonly url: string
-    /** Machines whose agent is connected, sessions up or coming up, and sockets that have not authenticated. */
-    readonly counts: Effect.Effect<{
-      readonly machines: number
-      readonly sessions: number
-      readonly unauthenticated: number
-    }>
+    /** What it has in hand at this moment. */
+    readonly counts: Effect.Effect<HubCounts>
   }
 >() {}
 
@@ -86,7 +94,8 @@ export const make = (options: HubOptions) =>
       counts: Effect.sync(() => ({
         machines: directory.connected(),
         sessions: sessions.size(),
-        unauthenticated: listener.unauthenticated()
+        unauthenticated: listener.unauthenticated(),
+        held: listener.held()
       }))
     }
   })

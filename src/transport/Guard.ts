@@ -29,6 +29,8 @@ export interface Guarded {
   address: string | undefined
   /** When it is destroyed, in milliseconds since the epoch. */
   deadline: number
+  /** An answer is under way, or it is a WebSocket: closing takes more than cutting it. */
+  inUse: boolean
 }
 
 export interface Guard {
@@ -40,6 +42,8 @@ export interface Guard {
   readonly leave: (guarded: Guarded) => void
   /** Destroys what is past its deadline. */
   readonly expire: (now: number) => void
+  /** Destroys what nobody is being served on. */
+  readonly clear: () => void
   readonly size: () => number
 }
 
@@ -64,7 +68,7 @@ export const make = (limits: GuardLimits): Guard => {
   return {
     enter: (socket, address, now) => {
       if (inside.size >= limits.sockets || !count(address)) return undefined
-      const guarded: Guarded = { socket, address, deadline: now + limits.timeout }
+      const guarded: Guarded = { socket, address, deadline: now + limits.timeout, inUse: false }
       inside.add(guarded)
       return guarded
     },
@@ -81,6 +85,9 @@ export const make = (limits: GuardLimits): Guard => {
     },
     expire: (now) => {
       for (const guarded of inside) if (guarded.deadline <= now) guarded.socket.destroy()
+    },
+    clear: () => {
+      for (const guarded of inside) if (!guarded.inUse) guarded.socket.destroy()
     },
     size: () => inside.size
   }

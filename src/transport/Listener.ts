@@ -55,6 +55,8 @@ export interface Listener {
   readonly url: string
   /** Sockets that have not authenticated. */
   readonly unauthenticated: () => number
+  /** Bytes given to WebSockets that the system has not taken yet. */
+  readonly held: () => number
 }
 
 /** The port cannot be listened on. Says what to do. */
@@ -184,7 +186,9 @@ export const make = (
       const entry = guarded.get(keyOf(request.socket))
       if (entry === undefined) return request.socket.destroy()
       entry.deadline = now() + Limits.HTTP_ANSWER_TIMEOUT
+      entry.inUse = true
       response.once("close", () => {
+        entry.inUse = false
         entry.deadline = now() + limits.timeout
       })
       run(HttpExchange.answer(options.http, request, response, addressOf(request)))
@@ -212,6 +216,7 @@ export const make = (
       const address = addressOf(request)
       if (!guard.attribute(entry, address)) return refuseUpgrade(socket, 503, "too many connections from your address")
       wss.handleUpgrade(request, socket, head, (ws) => {
+        entry.inUse = true
         heartbeat.watch(ws)
         const carrier = WebSocketCarrier.make(ws, request.socket, address)
         carriers.set(ws, carrier)
@@ -233,7 +238,7 @@ export const make = (
         clearTimeout(straggling)
         resume(Effect.void)
       })
-      server.closeIdleConnections()
+      guard.clear()
       for (const carrier of carriers.values()) carrier.close(CloseCode.goingAway, "hub is shutting down")
     })
 
@@ -257,6 +262,7 @@ export const make = (
       host: options.host,
       port,
       url: `${options.tls === undefined ? "http" : "https"}://${authority}:${port}`,
-      unauthenticated: guard.size
+      unauthenticated: guard.size,
+      held: () => [...carriers.values()].reduce((sum, carrier) => sum + carrier.buffered, 0)
     }
   })

@@ -8,7 +8,8 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import * as TestClock from "effect/TestClock"
-import { agentOf, ask, connect, dial, frame, KEY, Peer, register, session, startHub, statusOf, tcp } from "./harness.ts"
+import type { Peer } from "./harness.ts"
+import { agentOf, ask, connect, dial, frame, KEY, register, session, startHub, statusOf, tcp } from "./harness.ts"
 
 /** Sizes of WireGuard's messages: initiation, response, cookie reply, keepalive, and the largest at an MTU of 1100. */
 const wireguardSizes = [148, 92, 64, 32, 1132]
@@ -34,7 +35,7 @@ describe("registration", () => {
         agent.say(register())
         assert.deepStrictEqual(yield* agent.text, { type: "registered", machineId: "barn" })
       }
-      assert.deepStrictEqual(yield* hub.counts, { machines: 1, sessions: 0, unauthenticated: 0 })
+      assert.deepStrictEqual(yield* hub.counts, { machines: 1, sessions: 0, unauthenticated: 0, held: 0 })
     })
   )
 
@@ -463,7 +464,7 @@ describe("teardown", () => {
         const { code, reason } = yield* client.closed
         assert.deepStrictEqual([code, reason], [1001, "agent session ended"])
       }
-      assert.deepStrictEqual(yield* hub.counts, { machines: 1, sessions: 0, unauthenticated: 0 })
+      assert.deepStrictEqual(yield* hub.counts, { machines: 1, sessions: 0, unauthenticated: 0, held: 0 })
     })
   )
 
@@ -479,7 +480,7 @@ describe("teardown", () => {
         assert.deepStrictEqual([code, reason], [1001, "agent disconnected"])
       }
       assert.strictEqual((yield* up.joined.closed).code, 1006)
-      assert.deepStrictEqual(yield* hub.counts, { machines: 0, sessions: 0, unauthenticated: 0 })
+      assert.deepStrictEqual(yield* hub.counts, { machines: 0, sessions: 0, unauthenticated: 0, held: 0 })
     })
   )
 

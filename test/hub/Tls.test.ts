@@ -1,0 +1,112 @@
+import { execFileSync } from "node:child_process"
+import * as Fs from "node:fs/promises"
+import * as Os from "node:os"
+import * as Path from "node:path"
+import * as Tls from "node:tls"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
+import * as TestClock from "effect/TestClock"
+import { agentOf, dial, register, startHub, tcp } from "./harness.ts"
+
+const folder = Effect.acquireRelease(
+  Effect.promise(() => Fs.mkdtemp(Path.join(Os.tmpdir(), "tela-tls-"))),
+  (path) => Effect.promise(() => Fs.rm(path, { recursive: true, force: true }))
+)
+
+const makeCertificate = (into: string, name: string) =>
+  Effect.sync(() => {
+    const paths = { cert: Path.join(into, `${name}.crt`), key: Path.join(into, `${name}.key`) }
+    const subject = ["-subj", `/CN=${name}`, "-days", "2"]
+    const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    const out = ["-keyout", paths.key, "-out", paths.cert]
+    execFileSync("openssl", ["req", "-x509", ...key, ...subject, ...out], { stdio: "ignore" })
+    return paths
+  })
+
+/** The name in the certificate that the hub shows to a new connection. */
+const shownBy = (hub: { readonly port: number }) =>
+  Effect.async<string | undefined>((resume) => {
+    const socket = Tls.connect({ port: hub.port, host: "127.0.0.1", rejectUnauthorized: false }, () => {
+      const { subject } = socket.getPeerCertificate()
+      socket.destroy()
+      resume(Effect.succeed(String(subject.CN)))
+    })
+    socket.on("error", () => resume(Effect.succeed(undefined)))
+  })
+
+const waitForFiles = Effect.promise(() => new Promise((resolve) => setTimeout(resolve, 20)))
+
+const untilShown = (hub: { readonly port: number }, name: string) =>
+  Effect.repeat(Effect.zipRight(waitForFiles, shownBy(hub)), { until: (shown) => shown === name, times: 200 })
+
+describe("TLS", () => {
+  it.scoped("shows new files to new connections when they change; bad ones leave the old in use", () =>
+    Effect.gen(function* () {
+      const into = yield* folder
+      const first = yield* makeCertificate(into, "first")
+      const second = yield* makeCertificate(into, "second")
+      const tls = { cert: Path.join(into, "hub.crt"), key: Path.join(into, "hub.key") }
+      const install = (from: typeof tls, part: "cert" | "key") =>
+        Effect.promise(() => Fs.copyFile(from[part], tls[part]))
+      yield* install(first, "cert")
+      yield* install(first, "key")
+      const hub = yield* startHub({ tls })
+      assert.match(hub.url, /^https:/)
+      assert.strictEqual(yield* shownBy(hub), "first")
+      const agent = yield* dial(hub, "/", { rejectUnauthorized: false })
+      agent.say(register())
+      assert.strictEqual((yield* agent.text)["type"], "registered")
+      assert.deepStrictEqual(yield* hub.counts, { machines: 1, sessions: 0, unauthenticated: 0, held: 0 })
+
+      yield* install(second, "cert")
+      yield* TestClock.adjust("6 seconds")
+      yield* waitForFiles
+      assert.strictEqual(yield* shownBy(hub), "first")
+
+      yield* install(second, "key")
+      yield* TestClock.adjust("6 seconds")
+      assert.strictEqual(yield* untilShown(hub, "second"), "second")
+      yield* agent.settled
+    })
+  )
+
+  it.scoped("drops whoever never finishes the handshake, and closes in time", () =>
+    Effect.gen(function* () {
+      const tls = yield* makeCertificate(yield* folder, "hub")
+      const scope = yield* Scope.make()
+      const hub = yield* Scope.extend(startHub({ tls }), scope)
+      const silent = yield* tcp(hub)
+      const plain = yield* tcp(hub)
+      plain.socket.write("GET / HTTP/1.1\r\n\r\n")
+      yield* plain.ended
+      yield* TestClock.adjust("11 seconds")
+      yield* silent.ended
+      const agent = yield* dial(hub, "/", { rejectUnauthorized: false })
+      yield* Scope.close(scope, Exit.void)
+      assert.strictEqual((yield* agent.closed).code, 1001)
+    })
+  )
+
+  it.scoped("refuses to start on files that are missing or no pair, and says which", () =>
+    Effect.gen(function* () {
+      const into = yield* folder
+      const first = yield* makeCertificate(into, "first")
+      const second = yield* makeCertificate(into, "second")
+      const missing = yield* Effect.flip(startHub({ tls: { ...first, key: Path.join(into, "none") } }))
+      assert.match(missing.message, /tls: .*first\.crt.*ENOENT/)
+      const mixed = yield* Effect.flip(startHub({ tls: { cert: first.cert, key: second.key } }))
+      assert.match(mixed.message, /no usable pair/)
+    })
+  )
+
+  it.scoped("a taken port is an error that says what to do", () =>
+    Effect.gen(function* () {
+      const hub = yield* startHub()
+      yield* agentOf(hub)
+      const taken = yield* Effect.flip(startHub({ port: hub.port }))
+      assert.match(taken.message, /^port \d+ is taken by another program; choose another with -port/)
+    })
+  )
+})
