@@ -2,10 +2,10 @@
 //   dist/lib       the library, one .js and .d.ts for each file of src (tsc)
 //   dist/programs  one bundled file for each program, so that they start fast (esbuild)
 //   dist/bench     the benchmarks, compiled (esbuild)
-// `--programs` leaves the library out. Files are replaced by a rename, and only when they changed, so that a program
-// may run or start during a build.
+// `--programs` leaves the library out, and what earlier builds left. Files are replaced by a rename, and only when they
+// changed, so that a program may run or start during a build.
 import { spawn } from "node:child_process"
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs"
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { fileURLToPath, pathToFileURL } from "node:url"
 import * as esbuild from "esbuild"
@@ -49,11 +49,12 @@ const bundle = async (entryPoints, outdir, options = {}) => {
     ...options
   })
   for (const file of result.outputFiles) replace(file.path, Buffer.from(file.contents))
+  return result.outputFiles.map((file) => file.path)
 }
 
 /** Each program on its own: what a command loads late (`import()`) stands in files beside the program's. */
-export const buildPrograms = () =>
-  Promise.all(
+export const buildPrograms = async () => {
+  const files = await Promise.all(
     programs
       .filter((program) => existsSync(join(root, `src/cli/${program}/main.ts`)))
       .map((program) =>
@@ -63,6 +64,16 @@ export const buildPrograms = () =>
         })
       )
   )
+  return new Set(files.flat())
+}
+
+/** Removes files of earlier builds, whose names held another hash. */
+const removeStale = (folder, current) => {
+  for (const name of readdirSync(join(root, folder))) {
+    const file = join(root, folder, name)
+    if (!current.has(file)) rmSync(file)
+  }
+}
 
 const buildBench = () => {
   const folder = join(root, "test/bench")
@@ -85,11 +96,15 @@ const buildLibrary = () =>
 
 if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {
   const library = process.argv.includes("--programs") ? Promise.resolve() : buildLibrary()
-  const results = await Promise.allSettled([buildPrograms(), buildBench(), library])
+  const bundles = buildPrograms()
+  const results = await Promise.allSettled([bundles, buildBench(), library])
   for (const result of results) {
     if (result.status === "rejected") {
       process.stderr.write(`build: ${result.reason.message}\n`)
       process.exitCode = 1
     }
+  }
+  if (process.exitCode === undefined && !process.argv.includes("--programs")) {
+    removeStale("dist/programs", await bundles)
   }
 }
