@@ -41,6 +41,9 @@ export interface RegistrationOptions {
   readonly onTunnel: (tunnel: Tunnel) => Effect.Effect<void, never, Scope.Scope>
 }
 
+/** Characters of a session id in the log: enough to tell it from others, not enough to join it. */
+const LOGGED_ID = 12
+
 /** How one connection to the hub ended. */
 type Ending =
   | { readonly _tag: "Refused"; readonly reason: string }
@@ -76,7 +79,7 @@ const host = (options: RegistrationOptions, request: Control.SessionRequest) =>
       level === "warning" ? Effect.logWarning(`session refused: ${reason}`) : Effect.logInfo(`session ended: ${reason}`)
     ),
     Effect.catchAllDefect((defect) => Effect.logError("session failed", defect)),
-    Effect.annotateLogs({ session: printable(request.sessionId).slice(0, 8) })
+    Effect.annotateLogs({ session: printable(request.sessionId).slice(0, LOGGED_ID) })
   )
 
 /** One connection: register, then serve the hub's requests until it ends. */

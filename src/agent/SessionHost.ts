@@ -124,6 +124,13 @@ const serveStream = (options: SessionHostOptions, services: ReadonlyArray<Servic
     Effect.onInterrupt(() =>
       Effect.sync(() => incoming.refuse(new StreamReset({ code: ResetCode.lost, reason: "the session has ended" })))
     ),
+    // A bug of ours must not leave the peer's program waiting for ever.
+    Effect.catchAllDefect((defect) =>
+      Effect.zipRight(
+        Effect.logError(`stream failed: ${service}`, defect),
+        new StreamReset({ code: ResetCode.protocol, reason: "the agent failed" })
+      )
+    ),
     Effect.matchEffect({
       onFailure: refused,
       onSuccess: (target) =>

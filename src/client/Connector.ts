@@ -7,6 +7,7 @@ import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
 import { backoff } from "../protocol/Backoff.ts"
@@ -28,6 +29,16 @@ export interface Connector {
 /** What ends a first try, when nothing ever worked: with `wait`, a machine that is not there yet does not. */
 const endsFirstTry = (error: ConnectError, wait: boolean, attempt: number): boolean =>
   isFinal(error) || !wait || (error.kind === "unreachable" && attempt === 0)
+
+const stopped = new ConnectError({ kind: "local", reason: "the client has stopped" })
+
+/** The error that ended the loop; a defect is a bug of ours, and told as such. */
+const whyStopped = (cause: Cause.Cause<ConnectError>): ConnectError =>
+  Option.getOrElse(Cause.failureOption(cause), () => {
+    if (Cause.isInterruptedOnly(cause)) return stopped
+    const bug = printable(String(Cause.squash(cause)))
+    return new ConnectError({ kind: "local", reason: `the client stopped on a bug, please report it: ${bug}` })
+  })
 
 /** Starts it; it ends, and with it the session, with the scope. */
 export const make = (options: {
@@ -86,11 +97,7 @@ export const make = (options: {
 
     yield* loop.pipe(
       Effect.onExit((exit) => {
-        const error = Exit.isFailure(exit) && Cause.failureOption(exit.cause)
-        const why =
-          error && error._tag === "Some"
-            ? error.value
-            : new ConnectError({ kind: "local", reason: `the client has stopped` })
+        const why = Exit.isFailure(exit) ? whyStopped(exit.cause) : stopped
         return Effect.zipRight(Deferred.fail(over, why), Deferred.fail(next, why))
       }),
       Effect.interruptible,

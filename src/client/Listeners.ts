@@ -113,6 +113,12 @@ export const bind = (options: {
             onEvent({ _tag: "StreamEnded", machine, service, local: port, sent, received, reason })
           }
         }),
+        // A bug of ours must not leave a local program waiting for ever.
+        Effect.catchAllDefect((defect) => {
+          const reason = `bug: ${printable(String(defect))}`
+          local.reset(new StreamReset({ code: ResetCode.protocol, reason }))
+          return Effect.sync(() => onEvent({ _tag: "StreamRefused", machine, service, local: port, reason }))
+        }),
         Effect.onInterrupt(() =>
           Effect.sync(() => local.reset(new StreamReset({ code: ResetCode.cancelled, reason: "tela is closing" })))
         )

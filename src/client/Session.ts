@@ -141,6 +141,7 @@ const checkKey = (options: SessionOptions, shown: string) =>
     }
     const known = yield* options.known.check(options.hub, options.machine, shown)
     if (known._tag === "Changed") return yield* changed(options, known.pinned, shown)
+    return known
   })
 
 const tunnelRefused = (options: SessionOptions, refused: Stream1.TunnelRefused): ConnectError => {
@@ -193,7 +194,7 @@ export const open = (options: SessionOptions): Effect.Effect<Session, ConnectErr
       )
     }
     const fingerprint = fingerprintOfHex(offer.identity)
-    yield* checkKey(options, fingerprint)
+    const before = yield* checkKey(options, fingerprint)
 
     const { hello, tunnel } = yield* Stream1.initiate({
       inbox,
@@ -215,7 +216,8 @@ export const open = (options: SessionOptions): Effect.Effect<Session, ConnectErr
           "the hub mixes sessions, or lies"
       )
     }
-    const pinned = yield* known.pin(hub, machine, fingerprint)
+    // Only now: a key that nobody has proved is not worth remembering.
+    const pinned = before._tag === "New" ? yield* known.pin(hub, machine, fingerprint) : before
     if (pinned._tag === "Changed") return yield* changed(options, pinned.pinned, fingerprint)
     return {
       machine,

@@ -155,6 +155,23 @@ describe("Session", () => {
     })
   )
 
+  it.scoped("gets no tunnel to another machine of the same telad, nor into somebody else's session", () =>
+    Effect.gen(function* () {
+      const hub = yield* MemoryHub.make
+      const both = yield* agent(hub, { machines: [machine(), machine({ name: "shed" })] })
+      yield* both.registered("barn")
+      yield* both.registered("shed")
+      const options = yield* client(hub)
+      yield* open(options)
+      hub.route = () => "shed"
+      assert.include(["untrusted", "lost"], (yield* Effect.flip(open(options))).kind)
+      hub.route = (name) => name
+      hub.sessionRequest = (request) => ({ ...request, wgPubKey: generate().publicHex })
+      assert.include(["untrusted", "lost"], (yield* Effect.flip(open(options))).kind)
+      assert.strictEqual(both.held().streams, 0)
+    })
+  )
+
   it.scoped("detects bits flipped in the agent's handshake message", () =>
     Effect.gen(function* () {
       const { hub, options } = yield* setUp

@@ -33,6 +33,8 @@ export class MemoryHub {
   /** The same for binary messages in both directions. */
   toAgent: (frame: Uint8Array) => ReadonlyArray<Uint8Array> = (frame) => [frame]
   toClient: (frame: Uint8Array) => ReadonlyArray<Uint8Array> = (frame) => [frame]
+  /** Whose agent is asked for a machine. */
+  route: (machine: string) => string = (machine) => machine
   ready: (message: Control.Ready) => Control.Ready | undefined = (message) => message
   sessionRequest: (message: Control.SessionRequest) => Control.SessionRequest = (message) => message
 
@@ -116,7 +118,7 @@ export class MemoryHub {
   #connect(carrier: Carrier, message: Control.Connect) {
     const refusal = this.refuseConnect(message)
     if (refusal !== undefined) return this.#refuse(carrier, refusal)
-    const control = this.#controls.get(message.machineId ?? "")
+    const control = this.#controls.get(this.route(message.machineId ?? ""))
     if (control === undefined) return this.#refuse(carrier, "Machine not found")
     const index = ++this.#count
     const sessionId = `session-${index}`
