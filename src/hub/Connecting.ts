@@ -76,10 +76,11 @@ export const serve = (
     admit()
     yield* Effect.gen(function* () {
       yield* Effect.logInfo("session asked for")
-      const settled = yield* Effect.raceFirst(Deferred.await(session.settled), untilRefused(inbox)).pipe(
-        Effect.timeoutOption(SESSION_JOIN_TIMEOUT)
+      yield* Effect.raceFirst(Deferred.await(session.settled), untilRefused(inbox)).pipe(
+        Effect.catchTag("CarrierClosed", () => Effect.sync(() => sessions.end(session, "client left"))),
+        Effect.timeout(SESSION_JOIN_TIMEOUT),
+        Effect.catchTag("TimeoutException", () => Effect.sync(() => sessions.end(session, "agent did not join")))
       )
-      if (settled._tag === "None") sessions.end(session, "agent did not join")
       const { relayed, why } = yield* Deferred.await(session.ended)
       yield* Effect.annotateLogs(Effect.logInfo("session ended"), { why, ...relayed })
     }).pipe(

@@ -54,6 +54,9 @@ export const TLS_RELOAD_INTERVAL = 5_000
 export const HTTP_BODY_BYTES = 64 * KiB
 export const HTTP_HEADER_BYTES = 16 * KiB
 
+/** Quiet on a TCP connection after which the system itself asks whether the other host is still there. */
+export const TCP_KEEP_ALIVE_DELAY = 60_000
+
 /** Time for an HTTP request to arrive in full, headers first, and for its answer to be taken. */
 export const HTTP_HEADERS_TIMEOUT = 10_000
 export const HTTP_RECEIVE_TIMEOUT = 15_000

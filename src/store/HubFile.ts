@@ -4,7 +4,6 @@
  */
 import * as Crypto from "node:crypto"
 import * as Fs from "node:fs/promises"
-import * as Net from "node:net"
 import * as Path from "node:path"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -14,6 +13,7 @@ import * as Schema from "effect/Schema"
 import * as Token from "../crypto/Token.ts"
 import type { Role, Snapshot } from "../policy/Identity.ts"
 import { HUB_FILE_BYTES } from "../protocol/Limits.ts"
+import { isRange } from "../transport/ClientAddress.ts"
 import { Auth, identityLine, interpret } from "./HubAuth.ts"
 import * as Files from "./internal/files.ts"
 import { optional, optionalOr, read } from "./YamlFile.ts"
@@ -137,14 +137,6 @@ const FileShape = Schema.Struct({
   trustedProxies: optionalOr(Schema.Array(Schema.String), []),
   auth: optional(Auth)
 })
-
-/** Whether a text is an address or a range of addresses: `10.0.0.1`, `10.0.0.0/8`, `fd00::/8`. */
-const isRange = (text: string): boolean => {
-  const [address = "", bits, ...more] = text.split("/")
-  const version = Net.isIP(address)
-  if (version === 0 || more.length > 0) return false
-  return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (version === 4 ? 32 : 128))
-}
 
 const ownerless = (path: string, empty: boolean) =>
   new HubFileError({

@@ -17,7 +17,15 @@ const MAPPED = "::ffff:"
 export const plain = (address: string): string =>
   address.startsWith(MAPPED) && isIP(address.slice(MAPPED.length)) === 4 ? address.slice(MAPPED.length) : address
 
-/** `ranges` are addresses or CIDR ranges, checked by whoever read them. */
+/** Whether a text is an address or a range of addresses: `10.0.0.1`, `10.0.0.0/8`, `fd00::/8`. */
+export const isRange = (text: string): boolean => {
+  const [address = "", bits, ...more] = text.split("/")
+  const version = isIP(address)
+  if (version === 0 || more.length > 0) return false
+  return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (version === 4 ? 32 : 128))
+}
+
+/** `ranges` are addresses or CIDR ranges, each of which {@link isRange} accepts. */
 export const make = (ranges: ReadonlyArray<string>): ClientAddress => {
   const trusted = new BlockList()
   for (const range of ranges) {

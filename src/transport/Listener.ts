@@ -112,7 +112,10 @@ const createServer = (tls: TlsFiles.TlsMaterial | undefined): Http.Server => {
     requestTimeout: Limits.HTTP_RECEIVE_TIMEOUT,
     keepAliveTimeout: Limits.HTTP_KEEP_ALIVE,
     connectionsCheckingInterval: Limits.DEADLINE_TICK,
-    noDelay: true
+    noDelay: true,
+    // Finds hosts that vanish while relaying is paused both ways, when no ping of ours would be read.
+    keepAlive: true,
+    keepAliveInitialDelay: Limits.TCP_KEEP_ALIVE_DELAY
   }
   const server = tls === undefined ? Http.createServer(options) : Https.createServer({ ...options, ...tls })
   server.maxRequestsPerSocket = Limits.HTTP_REQUESTS_PER_SOCKET

@@ -1,6 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import * as Api from "../../src/hub/Api.ts"
+import * as Authority from "../../src/hub/Authority.ts"
+import * as Directory from "../../src/hub/Directory.ts"
+import * as Sessions from "../../src/hub/Sessions.ts"
+import { makeSnapshot } from "../../src/policy/Identity.ts"
 import { WellKnown } from "../../src/protocol/HubApi.ts"
 import { agentOf, ask, get, identity, startHub, statusOf } from "./harness.ts"
 
@@ -114,6 +120,16 @@ describe("other routes", () => {
       assert.notInclude(page.body, "<b>")
       assert.include(page.headers.get("content-security-policy") ?? "", "default-src 'none'")
     })
+  )
+
+  it.scoped("say 503 while the hub takes no connections", () =>
+    Effect.gen(function* () {
+      const about = { hubId: "", name: "", version: "", startedAt: 0 }
+      const app = yield* Api.make({ about, isReady: () => false })
+      const request = HttpServerRequest.fromWeb(new Request("http://hub/readyz"))
+      const answer = yield* Effect.provideService(app, HttpServerRequest.HttpServerRequest, request)
+      assert.strictEqual(answer.status, 503)
+    }).pipe(Effect.provide([Authority.layer(makeSnapshot(1, [], [])), Directory.layer, Sessions.layer("00000000")]))
   )
 
   it.scoped("answer HEAD, OPTIONS, unknown paths and wrong methods as they should", () =>

@@ -1,0 +1,119 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Directory from "../../src/hub/Directory.ts"
+import * as Sessions from "../../src/hub/Sessions.ts"
+import { DIRECTORY_MACHINES } from "../../src/protocol/Limits.ts"
+import type { CarrierClosed } from "../../src/transport/Carrier.ts"
+import * as Inbox from "../../src/transport/Inbox.ts"
+import * as MemoryCarrier from "../../src/transport/MemoryCarrier.ts"
+import { identity, KEY, register } from "./harness.ts"
+
+/** A connection: the hub's inbox, and everything the peer was told in the end. */
+const connection = () => {
+  const [peer, hub] = MemoryCarrier.pair()
+  const said: Array<string> = []
+  let how: CarrierClosed | undefined
+  peer.receive({
+    binary: () => {},
+    text: (text) => said.push(text),
+    drain: () => {},
+    closed: (closed) => (how = closed)
+  })
+  return { inbox: Inbox.make(hub), said, how: () => how }
+}
+
+const delivered = Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
+
+const opened = (sessions: typeof Sessions.Sessions.Service, principal: string, machine = "barn") => {
+  const client = connection()
+  const session = sessions.open({ machine, principal: identity(principal), client: client.inbox, wgPubKey: KEY })
+  assert(session !== undefined)
+  return { client, session }
+}
+
+describe("Sessions", () => {
+  it.effect("end with the access of their identity, joined or not, and nobody else's do", () =>
+    Effect.gen(function* () {
+      const sessions = Sessions.make("0a0b0c0d")
+      const waiting = opened(sessions, "alice")
+      const up = opened(sessions, "alice", "mill")
+      const agent = connection()
+      sessions.pair(up.session, agent.inbox)
+      const other = opened(sessions, "bob")
+      sessions.endOfPrincipal("alice", "access ended")
+      assert.strictEqual(sessions.size(), 1)
+      assert.isUndefined(sessions.waiting(waiting.session.id, "barn"))
+      assert.isDefined(sessions.waiting(other.session.id, "barn"))
+      assert.strictEqual((yield* Deferred.await(up.session.ended)).why, "access ended")
+      yield* delivered
+      for (const { client } of [waiting, up]) {
+        assert.deepStrictEqual(JSON.parse(client.said.at(-1) ?? ""), { type: "error", message: "Access denied" })
+        assert.strictEqual(client.how()?.code, 1008)
+      }
+      assert.deepStrictEqual(JSON.parse(agent.said.at(-1) ?? ""), { type: "session-end" })
+      assert.isUndefined(other.client.how())
+    })
+  )
+
+  it.effect("have ids of this node that nobody can guess, found only with the right machine", () =>
+    Effect.sync(() => {
+      const sessions = Sessions.make("0a0b0c0d")
+      const one = opened(sessions, "alice").session
+      const two = opened(sessions, "alice").session
+      assert.match(one.id, /^0a0b0c0d[0-9a-f]{32}$/)
+      assert.notStrictEqual(one.id, two.id)
+      assert.isUndefined(sessions.waiting(one.id, "mill"))
+      assert.strictEqual(sessions.countOf("barn"), 2)
+      sessions.end(one, "client left")
+      sessions.end(one, "agent disconnected")
+      assert.strictEqual(sessions.countOf("barn"), 1)
+      assert.strictEqual(opened(sessions, "bob").session.index, 1)
+    })
+  )
+})
+
+describe("Directory", () => {
+  it.effect("forgets whoever is offline longest when it is full, and nobody who is online", () =>
+    Effect.gen(function* () {
+      const directory = yield* Directory.make
+      const [carrier] = MemoryCarrier.pair()
+      const agent = { carrier, principal: identity("agent") }
+      const said = (name: string) => ({ ...registerOf(name), agentId: `agent-of-${name}` })
+      for (let i = 0; i < DIRECTORY_MACHINES; i++) directory.register(`m${i}`, agent, said(`m${i}`))
+      assert.strictEqual(directory.register("more", agent, said("more"))._tag, "Full")
+      assert.isTrue(directory.leave("m7", agent))
+      assert.isTrue(directory.leave("m3", agent))
+      assert.isFalse(directory.leave("m3", agent))
+      assert.strictEqual(directory.connected(), DIRECTORY_MACHINES - 2)
+      assert.strictEqual(directory.register("more", agent, said("more"))._tag, "Registered")
+      assert.isUndefined(directory.find("m7"))
+      assert.isDefined(directory.find("m3"))
+      directory.register("m3", agent, said("m3"))
+      assert.strictEqual(directory.register("yet-more", agent, said("yet-more"))._tag, "Full")
+      assert.strictEqual(directory.connected(), DIRECTORY_MACHINES)
+    })
+  )
+
+  it.effect("keeps nothing that another agent said of a machine", () =>
+    Effect.gen(function* () {
+      const directory = yield* Directory.make
+      const [carrier] = MemoryCarrier.pair()
+      const agent = { carrier, principal: identity("agent") }
+      directory.register("barn", agent, { ...registerOf("barn"), agentId: "one", location: "cellar" })
+      directory.leave("barn", agent)
+      directory.register("barn", agent, { ...registerOf("barn"), agentId: "one" })
+      assert.strictEqual(directory.find("barn")?.about.location, "cellar")
+      directory.leave("barn", agent)
+      directory.register("barn", agent, { ...registerOf("barn"), agentId: "two" })
+      assert.isUndefined(directory.find("barn")?.about.location)
+    })
+  )
+})
+
+const registerOf = (machineName: string) => ({
+  type: "register" as const,
+  machineName,
+  hostname: register().hostname,
+  ports: [22]
+})
