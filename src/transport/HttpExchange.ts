@@ -6,6 +6,7 @@ import type { IncomingMessage, ServerResponse } from "node:http"
 import type * as HttpApp from "@effect/platform/HttpApp"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import type { HttpServerResponse } from "@effect/platform/HttpServerResponse"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { HTTP_BODY_BYTES } from "../protocol/Limits.ts"
@@ -82,7 +83,7 @@ export const answer = (
   }).pipe(
     Effect.catchAllCause((cause) =>
       Effect.zipRight(
-        Effect.logError("an HTTP request failed", cause),
+        Cause.isInterruptedOnly(cause) ? Effect.void : Effect.logError("an HTTP request failed", cause),
         Effect.sync(() => {
           if (!response.headersSent) refuse(response, 500, "internal error")
           else response.destroy()

@@ -11,7 +11,6 @@ import type * as HttpApp from "@effect/platform/HttpApp"
 import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
 import * as Schedule from "effect/Schedule"
-import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { type WebSocket, WebSocketServer } from "ws"
 import { CloseCode } from "../protocol/Close.ts"
@@ -21,6 +20,8 @@ import * as ClientAddress from "./ClientAddress.ts"
 import * as Guard from "./Guard.ts"
 import * as Heartbeat from "./Heartbeat.ts"
 import * as HttpExchange from "./HttpExchange.ts"
+import { createServer, listen } from "./internal/httpServer.ts"
+import type { ListenError } from "./internal/httpServer.ts"
 import * as TlsFiles from "./TlsFiles.ts"
 import * as WebSocketCarrier from "./WebSocketCarrier.ts"
 
@@ -59,32 +60,6 @@ export interface Listener {
   readonly held: () => number
 }
 
-/** The port cannot be listened on. Says what to do. */
-export class ListenError extends Schema.TaggedError<ListenError>()("ListenError", {
-  code: Schema.String,
-  reason: Schema.String
-}) {
-  override get message(): string {
-    return this.reason
-  }
-}
-
-const listenError = (error: Error, { host, port }: ListenerOptions): ListenError => {
-  const code = "code" in error ? String(error.code) : ""
-  const other = "choose another with -port, TELAHUBD_PORT or `port:` in telahubd.yaml"
-  switch (code) {
-    case "EADDRINUSE":
-      return new ListenError({ code, reason: `port ${port} is taken by another program; ${other}` })
-    case "EACCES":
-      return new ListenError({ code, reason: `port ${port} needs a privilege that this process lacks; ${other}` })
-    case "EADDRNOTAVAIL":
-    case "ENOTFOUND":
-      return new ListenError({ code, reason: `${host} is no address of this machine; check -host or \`host:\`` })
-    default:
-      return new ListenError({ code, reason: `cannot listen on port ${port}: ${error.message}` })
-  }
-}
-
 const ignore = () => {}
 
 /** Raises what one message may hold. `ws` has no call for it, so this reaches into its receiver; a test watches over it. */
@@ -104,34 +79,6 @@ const refuseUpgrade = (socket: Duplex, status: number, text: string): void => {
 
 /** Names a connection the same way for the TCP socket and for the TLS socket on top of it. */
 const keyOf = (socket: Socket): string => `${socket.remoteAddress} ${socket.remotePort} ${socket.localAddress}`
-
-const createServer = (tls: TlsFiles.TlsMaterial | undefined): Http.Server => {
-  const options = {
-    maxHeaderSize: Limits.HTTP_HEADER_BYTES,
-    headersTimeout: Limits.HTTP_HEADERS_TIMEOUT,
-    requestTimeout: Limits.HTTP_RECEIVE_TIMEOUT,
-    keepAliveTimeout: Limits.HTTP_KEEP_ALIVE,
-    connectionsCheckingInterval: Limits.DEADLINE_TICK,
-    noDelay: true,
-    // Finds hosts that vanish while relaying is paused both ways, when no ping of ours would be read.
-    keepAlive: true,
-    keepAliveInitialDelay: Limits.TCP_KEEP_ALIVE_DELAY
-  }
-  const server = tls === undefined ? Http.createServer(options) : Https.createServer({ ...options, ...tls })
-  server.maxRequestsPerSocket = Limits.HTTP_REQUESTS_PER_SOCKET
-  return server
-}
-
-const listen = (server: Http.Server, options: ListenerOptions) =>
-  Effect.async<void, ListenError>((resume) => {
-    const failed = (error: Error) => resume(Effect.fail(listenError(error, options)))
-    server.once("error", failed)
-    server.listen({ port: options.port, ...(options.host !== "" && { host: options.host }) }, () => {
-      server.off("error", failed)
-      server.on("error", ignore)
-      resume(Effect.void)
-    })
-  })
 
 /** Listens until the scope ends; then says 1001 to every WebSocket and destroys what is left after CLOSE_TIMEOUT. */
 export const make = (

@@ -1,0 +1,69 @@
+/** Node's HTTP server, plain or over TLS, with the bounds of Limits.ts, and the opening of its port. */
+import * as Http from "node:http"
+import * as Https from "node:https"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as Limits from "../../protocol/Limits.ts"
+import type { TlsMaterial } from "../TlsFiles.ts"
+
+/** The port cannot be listened on. Says what to do. */
+export class ListenError extends Schema.TaggedError<ListenError>()("ListenError", {
+  code: Schema.String,
+  reason: Schema.String
+}) {
+  override get message(): string {
+    return this.reason
+  }
+}
+
+const listenError = (error: Error, { host, port }: Address): ListenError => {
+  const code = "code" in error ? String(error.code) : ""
+  const other = "choose another with -port, TELAHUBD_PORT or `port:` in telahubd.yaml"
+  switch (code) {
+    case "EADDRINUSE":
+      return new ListenError({ code, reason: `port ${port} is taken by another program; ${other}` })
+    case "EACCES":
+      return new ListenError({ code, reason: `port ${port} needs a privilege that this process lacks; ${other}` })
+    case "EADDRNOTAVAIL":
+    case "ENOTFOUND":
+      return new ListenError({ code, reason: `${host} is no address of this machine; check -host or \`host:\`` })
+    default:
+      return new ListenError({ code, reason: `cannot listen on port ${port}: ${error.message}` })
+  }
+}
+
+/** Where to listen: an empty host is every address, port 0 the system's choice. */
+export interface Address {
+  readonly host: string
+  readonly port: number
+}
+
+/** A server that listens nowhere yet. */
+export const createServer = (tls: TlsMaterial | undefined): Http.Server => {
+  const options = {
+    maxHeaderSize: Limits.HTTP_HEADER_BYTES,
+    headersTimeout: Limits.HTTP_HEADERS_TIMEOUT,
+    requestTimeout: Limits.HTTP_RECEIVE_TIMEOUT,
+    keepAliveTimeout: Limits.HTTP_KEEP_ALIVE,
+    connectionsCheckingInterval: Limits.DEADLINE_TICK,
+    noDelay: true,
+    // Finds hosts that vanish while relaying is paused both ways, when no ping of ours would be read.
+    keepAlive: true,
+    keepAliveInitialDelay: Limits.TCP_KEEP_ALIVE_DELAY
+  }
+  const server = tls === undefined ? Http.createServer(options) : Https.createServer({ ...options, ...tls })
+  server.maxRequestsPerSocket = Limits.HTTP_REQUESTS_PER_SOCKET
+  return server
+}
+
+/** Opens the port. */
+export const listen = (server: Http.Server, address: Address): Effect.Effect<void, ListenError> =>
+  Effect.async<void, ListenError>((resume) => {
+    const failed = (error: Error) => resume(Effect.fail(listenError(error, address)))
+    server.once("error", failed)
+    server.listen({ port: address.port, ...(address.host !== "" && { host: address.host }) }, () => {
+      server.off("error", failed)
+      server.on("error", () => {})
+      resume(Effect.void)
+    })
+  })
