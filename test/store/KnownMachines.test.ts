@@ -24,6 +24,7 @@ describe("KnownMachines", () => {
       const changed = { _tag: "Changed", pinned: print(1) } as const
       assert.deepStrictEqual(yield* known.check(hub, "barn", print(2)), changed)
       assert.deepStrictEqual(yield* known.pin(hub, "barn", print(2)), changed)
+      assert.deepStrictEqual(yield* known.check(hub, "barn", print(1)), { _tag: "Same" })
       assert.deepStrictEqual(yield* known.check(hub, "shed", print(2)), { _tag: "New" })
       assert.deepStrictEqual(yield* known.check("wss://other.example.com", "barn", print(2)), { _tag: "New" })
       assert.strictEqual((yield* Effect.promise(() => Fs.stat(known.file))).mode & 0o777, 0o600)
