@@ -70,6 +70,25 @@ layer(world, { excludeTestServices: true, timeout: "60 seconds" })("Programs", (
       })
     )
 
+    it.scoped("logs as asked", () =>
+      Effect.gen(function* () {
+        const folder = yield* temporaryFolder
+        const start = (...args: ReadonlyArray<string>) =>
+          Program.start({
+            command: bin("telad"),
+            args: ["-hub", "ws://127.0.0.1:1", "-machine", "m", "-ports", "22", ...args],
+            env: { HOME: folder, TELA_HOME: folder }
+          })
+        const json = yield* start("-log-format", "json")
+        const [line] = yield* json.expect(/^.*this agent's key.*$/m, { on: "stderr" })
+        assert.containsSubset(JSON.parse(line), { level: "INFO", program: "telad", hub: "ws://127.0.0.1:1" })
+        yield* json.end("SIGTERM")
+        const quiet = yield* start("-log-level", "error")
+        yield* quiet.end("SIGTERM")
+        assert.notInclude(quiet.output(), "INFO")
+      })
+    )
+
     it.scoped("a daemon that is asked to stop is 0", () =>
       Effect.gen(function* () {
         const { folder, home } = yield* World

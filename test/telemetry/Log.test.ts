@@ -87,13 +87,17 @@ describe("Log", () => {
     })
   )
 
-  it.effect.prop("a line stays one line, whatever is logged", [FastCheck.string({ unit: "binary" })], ([text]) =>
-    Effect.gen(function* () {
-      for (const format of Log.formats) {
-        const lines = yield* logged({ format }, Effect.logInfo(text).pipe(Effect.annotateLogs({ text })))
-        assert.strictEqual(lines.length, 1)
-        assert.match(lines[0] ?? "", /^[^\n\r]*\n$/)
-      }
-    })
+  it.effect.prop(
+    "a line stays one line, whatever is logged",
+    [FastCheck.string({ unit: "binary" })],
+    ([text]) =>
+      Effect.gen(function* () {
+        for (const format of Log.formats) {
+          const lines = yield* logged({ format }, Effect.logInfo(text).pipe(Effect.annotateLogs({ text })))
+          assert.strictEqual(lines.length, 1)
+          assert.match(lines[0] ?? "", /^[^\n\r]*\n$/)
+        }
+      }),
+    { fastCheck: { numRuns: 50 } }
   )
 })
