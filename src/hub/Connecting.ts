@@ -13,6 +13,7 @@ import type { CarrierClosed } from "../transport/Carrier.ts"
 import type { Inbox } from "../transport/Inbox.ts"
 import { Authority } from "./Authority.ts"
 import { Directory } from "./Directory.ts"
+import { isMachineName } from "./internal/machineName.ts"
 import { nextMessage } from "./internal/nextMessage.ts"
 import { refused } from "./Refused.ts"
 import type { Refused } from "./Refused.ts"
@@ -34,7 +35,9 @@ const ask = (inbox: Inbox, said: Connect) =>
     const authority = yield* Authority
     const directory = yield* Directory
     const sessions = yield* Sessions
-    const { identity: key, machineId: name = "", token, wgPubKey = "" } = said
+    const { identity: key, machineId = "", token, wgPubKey = "" } = said
+    // What can be no machine's name is nobody's, and keeps out of the log.
+    const name = isMachineName(machineId) ? machineId : ""
     const principal = authority.identify(token === undefined ? undefined : Redacted.make(token))
     if (principal === undefined) return yield* refused(invalidToken)
     const decision = authority.ask({ identity: principal, permission: "connect", machine: name })

@@ -4,7 +4,6 @@
  */
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
-import { ANY_MACHINE } from "../policy/Identity.ts"
 import { Refusal } from "../protocol/Close.ts"
 import { encode } from "../protocol/Control.ts"
 import type { Register } from "../protocol/Control.ts"
@@ -13,13 +12,11 @@ import type { Inbox } from "../transport/Inbox.ts"
 import { Authority } from "./Authority.ts"
 import { Directory } from "./Directory.ts"
 import type { Agent } from "./Directory.ts"
+import { isMachineName } from "./internal/machineName.ts"
 import { nextMessage } from "./internal/nextMessage.ts"
 import { refused } from "./Refused.ts"
 import type { Refused } from "./Refused.ts"
 import { Sessions } from "./Sessions.ts"
-
-/** Deployed agents may use any text; only what would break a list, a log or the meaning of `*` is left out. */
-const isMachineName = (name: string): boolean => /^[^\p{Cc}]{1,128}$/u.test(name) && name !== ANY_MACHINE
 
 /** Neither this nor the next may say "access denied" or "invalid token": agents would stop for good. */
 const unknownToken = "register: the hub does not know this token, or it has expired or been revoked"

@@ -243,7 +243,10 @@ describe("connect", () => {
         yield* refusal(yield* say({ token }), "Access denied")
         yield* refusal(yield* say({ token, machineId: "no-such-machine" }), "Access denied")
       }
-      yield* refusal(yield* say({ token: "owner-token", machineId: "no-such-machine" }), "Machine not found")
+      for (const machineId of ["no-such-machine", "", "*", "a\nb", undefined]) {
+        yield* refusal(yield* say({ token: "owner-token", machineId }), "Machine not found")
+        yield* refusal(yield* say({ token: "nobody-token", machineId }), "Access denied")
+      }
       for (const wgPubKey of ["short", `${KEY}\nprivate_key=1`, undefined])
         yield* refusal(yield* say({ wgPubKey }), /wgPubKey/)
       agent.ws.close()
@@ -292,6 +295,20 @@ describe("session-join", () => {
       left.client.ws.close()
       yield* left.client.closed
       yield* refusal(yield* say(left.sessionId), "Session not found")
+    })
+  )
+
+  it.scoped("is refused when the client's access has ended meanwhile", () =>
+    Effect.gen(function* () {
+      const hub = yield* startHub()
+      const agent = yield* agentOf(hub)
+      const { client, sessionId } = yield* ask(hub, agent, { token: "brief-token" })
+      yield* TestClock.adjust("6 seconds")
+      const joined = yield* dial(hub)
+      joined.say({ type: "session-join", machineId: "barn", sessionId })
+      yield* refusal(joined, "Client gone")
+      yield* refusal(client, "Access denied")
+      assert.strictEqual((yield* hub.counts).sessions, 0)
     })
   )
 

@@ -32,6 +32,7 @@ const identities = [
   identity("sshonly"),
   identity("nobody"),
   identity("expired", "owner", { expiresAt: -1 }),
+  identity("brief", "user", { expiresAt: 5_000 }),
   identity("console-viewer", "viewer")
 ]
 
@@ -40,6 +41,7 @@ const grants: ReadonlyArray<GrantEntry> = [
   { id: "rival", machine: "barn", permission: "register" },
   { id: "agent", machine: "mill", permission: "register" },
   { id: "alice", machine: "barn", permission: "connect" },
+  { id: "brief", machine: "barn", permission: "connect" },
   { id: "sshonly", machine: "barn", permission: "connect", services: ["ssh"] },
   { id: "console-viewer", machine: "*", permission: "connect" }
 ]
