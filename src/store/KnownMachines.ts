@@ -154,3 +154,31 @@ export const make = (file: string): KnownMachines => {
       })
   }
 }
+
+/** Pins that live no longer than the process; for tests and embedders that keep their own. */
+export const memory = (): KnownMachines => {
+  let pins: ReadonlyArray<Pin> = []
+  const remove = (hub: string, machine: string) => {
+    const pin = find(pins, hub, machine)
+    pins = pins.filter((other) => other !== pin)
+    return pin?.fingerprint
+  }
+  const put = (hub: string, machine: string, fingerprint: string) => {
+    const replaced = remove(hub, machine)
+    pins = [...pins, { hub: canonical(hub), machine, fingerprint }]
+    return replaced
+  }
+  return {
+    file: "memory",
+    list: Effect.sync(() => pins),
+    check: (hub, machine, fingerprint) => Effect.sync(() => compare(pins, hub, machine, fingerprint)),
+    pin: (hub, machine, fingerprint) =>
+      Effect.sync(() => {
+        const known = compare(pins, hub, machine, fingerprint)
+        if (known._tag === "New") put(hub, machine, fingerprint)
+        return known
+      }),
+    accept: (hub, machine, fingerprint) => Effect.sync(() => put(hub, machine, fingerprint)),
+    forget: (hub, machine) => Effect.sync(() => remove(hub, machine))
+  }
+}

@@ -1,0 +1,128 @@
+/**
+ * A hub, an agent and clients in one process, for tests of programs that embed Tela. Real sockets on loopback, ports
+ * chosen by the system, fresh keys and tokens, nothing on disk; everything ends with the scope.
+ */
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Redacted from "effect/Redacted"
+import type * as Scope from "effect/Scope"
+import * as Agent from "../agent/Agent.ts"
+import * as Connect from "../client/Connect.ts"
+import type { ConnectError } from "../client/ConnectError.ts"
+import { generate } from "../crypto/KeyPair.ts"
+import * as Token from "../crypto/Token.ts"
+import * as Hub from "../hub/Hub.ts"
+import { makeSnapshot } from "../policy/Identity.ts"
+import { normalise, type Service } from "../protocol/Service.ts"
+import { VERSION } from "../protocol/Version.ts"
+import { fresh } from "../store/AgentState.ts"
+import * as KnownMachines from "../store/KnownMachines.ts"
+import { Dialer, layer as dialerLayer } from "../transport/Dialer.ts"
+import type { TunnelHeld } from "../tunnel/Tunnel.ts"
+
+export interface TestTelaOptions {
+  /** TCP ports on 127.0.0.1 that the agent exposes. */
+  readonly ports: ReadonlyArray<number>
+  /** The machine's name; "barn" unless given. */
+  readonly machine?: string
+  /** Services of the client's grant, by name or port; all unless given. */
+  readonly granted?: ReadonlyArray<string>
+}
+
+export interface TestTela {
+  readonly hub: typeof Hub.Hub.Service
+  readonly agent: typeof Agent.Agent.Service
+  /** The hub's address for clients. */
+  readonly url: string
+  readonly machine: string
+  /** The token of "alice", who may connect. */
+  readonly token: Redacted.Redacted
+  /** Connects as alice; local ports and session end with the scope. */
+  readonly connect: (
+    options?: Partial<Connect.ConnectOptions>
+  ) => Effect.Effect<Connect.Connection, ConnectError, Scope.Scope>
+  /** What the agent's tunnels and those of a connection hold at this moment, in bytes. */
+  readonly held: (connection: Connect.Connection) => { readonly agent: TunnelHeld; readonly client: TunnelHeld }
+}
+
+const nothing: TunnelHeld = { unsent: 0, carrier: 0, undelivered: 0, streams: 0 }
+
+/** Starts hub and agent; done when the machine is registered. */
+export const make = (options: TestTelaOptions): Effect.Effect<TestTela, Hub.HubStartError, Scope.Scope> =>
+  Effect.gen(function* () {
+    const { granted, machine = "barn", ports } = options
+    const tokens = { agent: Token.generate(), alice: Token.generate() }
+    const identity = (id: keyof typeof tokens) => ({
+      id,
+      role: "user" as const,
+      tokenHash: Token.hashOf(tokens[id]),
+      prefix: Token.prefixOf(tokens[id])
+    })
+    const snapshot = makeSnapshot(
+      1,
+      [identity("agent"), identity("alice")],
+      [
+        { machine, permission: "register", id: "agent" },
+        { machine, permission: "connect", id: "alice", ...(granted && { services: granted }) }
+      ]
+    )
+    const config = {
+      hubId: "00000000-0000-4000-8000-000000000000",
+      name: "test",
+      host: "127.0.0.1",
+      port: 0,
+      tls: undefined,
+      trustedProxies: []
+    }
+    const context = yield* Layer.build(Layer.merge(Hub.layer({ config, snapshot, version: VERSION }), dialerLayer))
+    const { hub, dialer } = yield* Effect.all({ hub: Hub.Hub, dialer: Dialer }).pipe(Effect.provide(context))
+    const url = hub.url.replace(/^http/, "ws")
+    const services: ReadonlyArray<Service> = normalise([], ports)
+    const agent = yield* Agent.make({
+      identity: generate(),
+      state: fresh([machine]),
+      config: {
+        hub: url,
+        machines: [
+          {
+            name: machine,
+            displayName: undefined,
+            hostname: "localhost",
+            os: "test",
+            tags: [],
+            location: undefined,
+            owner: undefined,
+            target: "127.0.0.1",
+            token: tokens.agent,
+            services,
+            clients: undefined
+          }
+        ]
+      }
+    }).pipe(Effect.provide(context))
+    yield* agent.registered(machine)
+
+    return {
+      hub,
+      agent,
+      url,
+      machine,
+      token: tokens.alice,
+      connect: (overrides) =>
+        Connect.make({
+          hub: url,
+          machine,
+          token: tokens.alice,
+          identity: generate(),
+          known: KnownMachines.memory(),
+          dial: dialer.dial,
+          // Any free local port for each service, since the services themselves listen on this machine.
+          ports: ports.map((remote) => ({ local: 0, remote })),
+          ...overrides
+        }),
+      held: (connection) => ({
+        agent: agent.held(),
+        client: connection.connector.current()?.tunnel.held() ?? nothing
+      })
+    }
+  })
