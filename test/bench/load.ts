@@ -58,10 +58,9 @@ const move = async (port: number, direction: "up" | "down", bytes: number): Prom
   socket.removeAllListeners("close").destroy()
 }
 
-/** Sends a probe, waits for it to come back, and so on while `going`. */
-const probe = async (port: number, gap: number, going: (count: number) => boolean): Promise<Array<number>> => {
+/** A connection for round trips, one at a time; each resolves to how long it took. */
+const prober = async (port: number) => {
   const socket = await connect(port)
-  const times: Array<number> = []
   let got = 0
   let back = () => {}
   socket.on("data", (chunk) => {
@@ -71,23 +70,20 @@ const probe = async (port: number, gap: number, going: (count: number) => boolea
   socket.on("close", () => {
     throw new Error("the connection under the round trips ended")
   })
-  while (going(times.length)) {
+  return async (): Promise<number> => {
     const started = performance.now()
     await new Promise<void>((resolve) => {
       back = resolve
       socket.write(PROBE)
     })
-    times.push(performance.now() - started)
-    if (gap > 0) await new Promise((resolve) => setTimeout(resolve, gap))
+    return performance.now() - started
   }
-  socket.removeAllListeners("close").destroy()
-  return times
 }
 
-const summary = (times: ReadonlyArray<number>): Measured => {
+const summary = (times: ReadonlyArray<number>) => {
   const sorted = times.toSorted((a, b) => a - b)
   const quantile = (q: number) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))] ?? Number.NaN
-  return { p50: quantile(0.5), p99: quantile(0.99), count: sorted.length }
+  return { p50: quantile(0.5), p99: quantile(0.99) }
 }
 
 const perform = async (job: Job): Promise<Measured> => {
@@ -99,12 +95,23 @@ const perform = async (job: Job): Promise<Measured> => {
       return { rate: (each * job.streams) / 1e3 / (performance.now() - started) }
     }
     case "idle": {
-      const times = await probe(job.echo, 0, (count) => count < PROBES_IGNORED + job.probes)
-      return summary(times.slice(PROBES_IGNORED))
+      const contenders = [await prober(job.ours), await prober(job.plain)] as const
+      const times: ReadonlyArray<Array<number>> = [[], []]
+      for (let probe = 0; probe < PROBES_IGNORED + job.probes; probe++) {
+        for (const [index, roundTrip] of contenders.entries()) times[index]?.push(await roundTrip())
+      }
+      const [ours, plain] = times.map((all) => summary(all.slice(PROBES_IGNORED)).p50)
+      return { p50: ours, yardstick: plain }
     }
     case "paced": {
+      const roundTrip = await prober(job.echo)
       const until = performance.now() + job.seconds * 1000
-      return summary(await probe(job.echo, PROBE_GAP, () => performance.now() < until))
+      const times: Array<number> = []
+      while (performance.now() < until) {
+        times.push(await roundTrip())
+        await new Promise((resolve) => setTimeout(resolve, PROBE_GAP))
+      }
+      return summary(times)
     }
     case "flood": {
       const streams = Array.from({ length: job.streams }, () => move(job.bulk, "up", Number.POSITIVE_INFINITY))

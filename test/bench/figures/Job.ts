@@ -11,7 +11,8 @@ export type Job =
       readonly megabytes: number
       readonly direction: "up" | "down"
     }
-  | { readonly what: "idle"; readonly echo: number; readonly probes: number }
+  /** Round trips through two contenders in turns, so that whatever else happens happens to both. */
+  | { readonly what: "idle"; readonly ours: number; readonly plain: number; readonly probes: number }
   /** Round trips a little apart from each other, for as long as told. */
   | { readonly what: "paced"; readonly echo: number; readonly seconds: number }
   /** As much as there is room for, until the process is ended. */
@@ -19,10 +20,11 @@ export type Job =
 
 /** MB (10^6 bytes) a second, or milliseconds. */
 export interface Measured {
-  readonly rate?: number
-  readonly p50?: number
-  readonly p99?: number
-  readonly count?: number
+  readonly rate?: number | undefined
+  readonly p50?: number | undefined
+  readonly p99?: number | undefined
+  /** The p50 of the other contender. */
+  readonly yardstick?: number | undefined
 }
 
 /** How the process that does a job is started. */

@@ -16,18 +16,20 @@ const HEAD_START = "500 millis"
 /** Round trips on an otherwise idle tunnel, as a multiple of the plain relay's. */
 export const idle = (ours: Ports, plain: Ports) =>
   Effect.gen(function* () {
-    const p50 = (ports: Ports) =>
-      Effect.map(measure({ what: "idle", echo: ports.echo, probes: IDLE_PROBES }), (m) => m.p50 ?? Number.NaN)
     const rounds = yield* Effect.forEach(Array.from({ length: ROUNDS }), () =>
-      Effect.all({ plain: p50(plain), ours: p50(ours) })
+      Effect.map(
+        measure({ what: "idle", ours: ours.echo, plain: plain.echo, probes: IDLE_PROBES }),
+        ({ p50 = Number.NaN, yardstick = Number.NaN }) => ({ ours: p50, plain: yardstick })
+      )
     )
+    const column = (name: "ours" | "plain") => median(rounds.map((round) => round[name])).toFixed(3)
     const figure: Figure = {
       name: "idle",
       title: "idle round trip, median, over a plain relay",
       value: median(rounds.map((round) => round.ours / round.plain)),
       unit: "x",
       bound: { atMost: 1.5 },
-      details: `${median(rounds.map((r) => r.ours)).toFixed(3)} and ${median(rounds.map((r) => r.plain)).toFixed(3)} ms`
+      details: `${column("ours")} and ${column("plain")} ms`
     }
     return [figure]
   })
