@@ -1,5 +1,8 @@
 /** The command line with secrets blanked, or undefined when it holds none. */
 export declare const withoutSecrets: (args: ReadonlyArray<string>) => ReadonlyArray<string> | undefined
 
+/** Where the code that V8 compiled from a program is kept. */
+export declare const codeFile: (file: string, source: string) => string
+
 /** Answers `version`, or loads the program's bundled file. */
 export declare const launch: (program: string) => Promise<void>

@@ -37,6 +37,36 @@ export const withoutSecrets = (args) => {
   return found ? shown : undefined
 }
 
+/** A program's file begins with `// ` and the first half of its digest, which names its compiled code. */
+const digestOf = (source) => source.slice(3, 19)
+
+/** Where the code that V8 compiled from a program is kept; the build makes it, and nothing needs it. */
+export const codeFile = (file, source) => file.replace(/\.cjs$/, `-${digestOf(source)}.code`)
+
+/**
+ * Runs a program's file. Code compiled beforehand saves a third of the start; V8 refuses what another version of it
+ * made, and compiles as usual.
+ */
+export const load = async (file) => {
+  const [{ createRequire }, { Script }, { setFlagsFromString }] = await Promise.all([
+    import("node:module"),
+    import("node:vm"),
+    import("node:v8")
+  ])
+  // Every record is 64 KiB outside a heap of 10 MiB, and V8 answers that by marking the whole heap once in 8 MiB
+  // received: half of all processor time. Without the head start of incremental marking, scavenges free them instead.
+  setFlagsFromString("--no-incremental-marking")
+  const source = readFileSync(file, "latin1")
+  const code = codeFile(file, source)
+  const script = new Script(`(function (require, module, exports) {${source}\n})`, {
+    filename: file,
+    cachedData: existsSync(code) ? readFileSync(code) : undefined
+  })
+  const module = { exports: {} }
+  script.runInThisContext()(createRequire(file), module, module.exports)
+  return script
+}
+
 export const launch = async (program) => {
   const args = process.argv.slice(2)
   const shown = withoutSecrets(args)
@@ -46,16 +76,12 @@ export const launch = async (program) => {
     process.stdout.write(`${version(program, args.length > 1)}\n`)
     return
   }
-  const file = new URL(`../dist/programs/${program}.mjs`, import.meta.url)
+  const file = fileURLToPath(new URL(`../dist/programs/${program}.cjs`, import.meta.url))
   if (!existsSync(file)) {
     const folder = fileURLToPath(new URL("..", import.meta.url))
     process.stderr.write(`${program}: not built yet: run "npm install" in ${folder}\n`)
     process.exitCode = 1
     return
   }
-  // Every record is 64 KiB outside a heap of 10 MiB, and V8 answers that by marking the whole heap once in 8 MiB
-  // received: half of all processor time. Without the head start of incremental marking, scavenges free them instead.
-  const { setFlagsFromString } = await import("node:v8")
-  setFlagsFromString("--no-incremental-marking")
-  await import(file.href)
+  await load(file)
 }

@@ -1,14 +1,27 @@
 // Builds what users run and import:
 //   dist/lib       the library, one .js and .d.ts for each file of src (tsc)
-//   dist/programs  one bundled file for each program, so that they start fast (esbuild)
+//   dist/programs  one bundled file for each program, so that they start fast (esbuild), and for `tela`, which people
+//                  start many times a day, the code that V8 compiled from it
 //   dist/bench     the benchmarks, compiled (esbuild)
 // `--programs` leaves the library out, and what earlier builds left. Files are replaced by a rename, and only when they
 // changed, so that a program may run or start during a build.
 import { spawn } from "node:child_process"
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs"
+import { createHash } from "node:crypto"
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync
+} from "node:fs"
+import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { fileURLToPath, pathToFileURL } from "node:url"
 import * as esbuild from "esbuild"
+import { codeFile } from "../bin/launch.mjs"
 
 const root = fileURLToPath(new URL("..", import.meta.url))
 export const programs = ["tela", "telad", "telahubd"]
@@ -19,6 +32,14 @@ const nativeAddons = ["bufferutil", "utf-8-validate"]
 /** Bundled CommonJS packages (ws) still ask for Node's own modules with require. */
 const banner = `import { createRequire as createRequire$ } from "node:module"; const require = createRequire$(import.meta.url);`
 
+/** Runs Node to its end; succeeds with its exit code. */
+const run = (args, options) =>
+  new Promise((resolve, reject) => {
+    spawn(process.execPath, args, { cwd: root, ...options })
+      .on("error", reject)
+      .on("exit", resolve)
+  })
+
 const replace = (file, contents) => {
   if (existsSync(file) && readFileSync(file).equals(contents)) return
   mkdirSync(dirname(file), { recursive: true })
@@ -27,17 +48,14 @@ const replace = (file, contents) => {
   renameSync(temporary, file)
 }
 
-const bundle = async (entryPoints, outdir, options = {}) => {
+const compile = async (entryPoints, options) => {
   const result = await esbuild.build({
     absWorkingDir: root,
     entryPoints,
-    outdir,
-    outExtension: { ".js": ".mjs" },
     bundle: true,
     write: false,
     platform: "node",
     target: "node20",
-    format: "esm",
     mainFields: ["module", "main"],
     // Names stay, so that stack traces and profiles can be read.
     minifyWhitespace: true,
@@ -45,26 +63,44 @@ const bundle = async (entryPoints, outdir, options = {}) => {
     legalComments: "none",
     logLevel: "warning",
     external: nativeAddons,
-    banner: { js: banner },
     ...options
   })
-  for (const file of result.outputFiles) replace(file.path, Buffer.from(file.contents))
-  return result.outputFiles.map((file) => file.path)
+  return result.outputFiles.map((file) => ({ path: file.path, contents: Buffer.from(file.contents) }))
 }
 
-/** Each program on its own: what a command loads late (`import()`) stands in files beside the program's. */
+/**
+ * Compiles a program's code by running it as far as it gets without a hub, and keeps it. Named by the digest of the
+ * program, since V8 itself only compares lengths.
+ */
+const compileCode = async (program) => {
+  const file = join(root, `dist/programs/${program}.cjs`)
+  const kept = codeFile(file, readFileSync(file, "latin1"))
+  if (existsSync(kept)) return kept
+  const home = mkdtempSync(join(tmpdir(), "tela-build-"))
+  try {
+    const script = join(root, "scripts/compile-code.mjs")
+    const args = [script, file, kept, "connect", "-hub", "ws://127.0.0.1:1", "-machine", "none"]
+    await run(args, { env: { ...process.env, TELA_HOME: home }, stdio: "ignore", timeout: 20_000 })
+  } finally {
+    rmSync(home, { recursive: true, force: true })
+  }
+  return kept
+}
+
+/** Bundles the programs, and says which files there should be. */
 export const buildPrograms = async () => {
-  const files = await Promise.all(
-    programs
-      .filter((program) => existsSync(join(root, `src/cli/${program}/main.ts`)))
-      .map((program) =>
-        bundle({ [program]: `src/cli/${program}/main.ts` }, "dist/programs", {
-          splitting: true,
-          chunkNames: `${program}-[name]-[hash]`
-        })
-      )
-  )
-  return new Set(files.flat())
+  const current = new Set()
+  for (const program of programs) {
+    const entryPoints = { [program]: `src/cli/${program}/main.ts` }
+    const options = { format: "cjs", outdir: "dist/programs", outExtension: { ".js": ".cjs" } }
+    for (const { contents, path } of await compile(entryPoints, options)) {
+      const digest = createHash("sha256").update(contents).digest("hex").slice(0, 16)
+      replace(path, Buffer.concat([Buffer.from(`// ${digest}\n`), contents]))
+      current.add(path)
+    }
+  }
+  current.add(await compileCode("tela"))
+  return current
 }
 
 /** Removes files of earlier builds, whose names held another hash. */
@@ -75,24 +111,20 @@ const removeStale = (folder, current) => {
   }
 }
 
-const buildBench = () => {
+const buildBench = async () => {
   const folder = join(root, "test/bench")
   const files = existsSync(folder) ? readdirSync(folder).filter((name) => name.endsWith(".ts")) : []
-  return files.length === 0
-    ? undefined
-    : bundle(
-        files.map((name) => `test/bench/${name}`),
-        "dist/bench"
-      )
+  if (files.length === 0) return
+  const entryPoints = files.map((name) => `test/bench/${name}`)
+  const options = { format: "esm", outdir: "dist/bench", outExtension: { ".js": ".mjs" }, banner: { js: banner } }
+  for (const { contents, path } of await compile(entryPoints, options)) replace(path, contents)
 }
 
-const buildLibrary = () =>
-  new Promise((resolve, reject) => {
-    const tsc = join(root, "node_modules/typescript/bin/tsc")
-    spawn(process.execPath, [tsc, "-p", "tsconfig.build.json"], { cwd: root, stdio: "inherit" })
-      .on("error", reject)
-      .on("exit", (code) => (code === 0 ? resolve() : reject(new Error("tsc found errors; see above"))))
-  })
+const buildLibrary = async () => {
+  const tsc = join(root, "node_modules/typescript/bin/tsc")
+  const code = await run([tsc, "-p", "tsconfig.build.json"], { stdio: "inherit" })
+  if (code !== 0) throw new Error("tsc found errors; see above")
+}
 
 if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {
   const library = process.argv.includes("--programs") ? Promise.resolve() : buildLibrary()

@@ -3,6 +3,7 @@ import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { assert, describe, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import { codeFile } from "../../bin/launch.mjs"
 import { VERSION } from "../../src/protocol/Version.ts"
 import * as Program from "../e2e/harness/Program.ts"
 import { temporaryFolder } from "../e2e/harness/Workspace.ts"
@@ -47,6 +48,34 @@ layer(world, { excludeTestServices: true, timeout: "60 seconds" })("Programs", (
         const connect = yield* start("connect")
         assert.strictEqual((yield* connect.ended).code, 1)
         assert.match(connect.output("stderr"), /^tela: not built yet: run "npm install" in /)
+      })
+    )
+
+    it.scoped("the code compiled beforehand is taken, and another program's is not looked at", () =>
+      Effect.gen(function* () {
+        const folder = yield* temporaryFolder
+        Fs.cpSync(Path.join(repository, "bin"), Path.join(folder, "bin"), { recursive: true })
+        const programs = Path.join(repository, "dist/programs")
+        const source = Fs.readFileSync(Path.join(programs, "tela.cjs"), "latin1")
+        const code = Path.basename(codeFile("tela.cjs", source))
+        Fs.copyFileSync(Path.join(programs, code), Path.join(folder, code))
+        const start = (text: string) =>
+          Effect.gen(function* () {
+            Fs.writeFileSync(Path.join(folder, "tela.cjs"), text)
+            const launch = JSON.stringify(Path.join(folder, "bin/launch.mjs"))
+            const file = JSON.stringify(Path.join(folder, "tela.cjs"))
+            const script = `const { load } = await import(${launch}); process.argv = ["", "", "version"]; const script = await load(${file}); console.log("rejected:", script.cachedDataRejected)`
+            const program = yield* Program.start({
+              command: process.execPath,
+              args: ["--input-type=module", "-e", script]
+            })
+            assert.strictEqual((yield* program.ended).code, 0, program.output())
+            return program.output("stdout")
+          })
+        assert.match(yield* start(source), /^rejected: false\ntela /)
+        // The same length, another digest: V8 alone would take the wrong code.
+        const changed = source.replace(/^\/\/ ./, (start) => (start.endsWith("0") ? "// 1" : "// 0"))
+        assert.match(yield* start(changed), /^rejected: undefined\ntela /)
       })
     )
 
