@@ -31,13 +31,35 @@ const length = (parts: ReadonlyArray<Uint8Array>) => parts.reduce((sum, part) =>
 const algorithm = "chacha20-poly1305"
 const options = { authTagLength: TAG_BYTES }
 
+/** Each call into OpenSSL costs about a microsecond, copying this much a tenth of that. */
+const GATHER_BYTES = 2_048
+
+/** The same bytes in fewer parts: neighbours that are small are put together. */
+const gather = (parts: ReadonlyArray<Uint8Array>): ReadonlyArray<Uint8Array> => {
+  const gathered: Array<Uint8Array> = []
+  let small: Array<Uint8Array> = []
+  const flush = () => {
+    if (small.length > 0) gathered.push(small.length === 1 && small[0] !== undefined ? small[0] : Buffer.concat(small))
+    small = []
+  }
+  for (const part of parts) {
+    if (part.length < GATHER_BYTES) small.push(part)
+    else {
+      flush()
+      gathered.push(part)
+    }
+  }
+  flush()
+  return gathered
+}
+
 /** By OpenSSL. */
 export const openssl: Aead = {
   seal: (key, nonce, associated, parts, out, offset) => {
     const cipher = Crypto.createCipheriv(algorithm, key, nonce, options)
     cipher.setAAD(associated, { plaintextLength: length(parts) })
     let end = offset
-    for (const part of parts) {
+    for (const part of gather(parts)) {
       const sealed = cipher.update(part)
       out.set(sealed, end)
       end += sealed.length

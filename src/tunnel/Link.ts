@@ -85,6 +85,8 @@ export class Link {
   #acknowledgedByPeer = 0
   #received = 0
   #acknowledged = 0
+  /** A record that turned out not to be needed. */
+  #spare: RecordBuilder | undefined
   #scheduled = false
   #blocked = false
   #over = false
@@ -155,13 +157,17 @@ export class Link {
 
   #pump() {
     while (!this.#blocked && !this.#over) {
-      const record = new RecordBuilder()
+      const record = this.#spare ?? new RecordBuilder()
+      this.#spare = undefined
       if (this.#pong !== undefined) {
         record.add(Frames.frame(Frames.Type.pong, 0, this.#pong))
         this.#pong = undefined
       }
       this.#source.fill(record, this.unacknowledged < this.#window.size(this.#now()))
-      if (record.isEmpty && this.#received - this.#acknowledged < ACK_EVERY) break
+      if (record.isEmpty && this.#received - this.#acknowledged < ACK_EVERY) {
+        this.#spare = record
+        break
+      }
       this.#send(record)
     }
     this.#source.filled()
