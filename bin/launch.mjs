@@ -40,8 +40,11 @@ export const withoutSecrets = (args) => {
 /** A program's file begins with `// ` and the first half of its digest, which names its compiled code. */
 const digestOf = (source) => source.slice(3, 19)
 
-/** Where the code that V8 compiled from a program is kept; the build makes it, and nothing needs it. */
-export const codeFile = (file, source) => file.replace(/\.cjs$/, `-${digestOf(source)}.code`)
+/**
+ * Where the code that V8 compiled from a program is kept; the build makes it, and nothing needs it. Named by what it was
+ * compiled from, since V8 itself only compares lengths, and by the V8 that may read it.
+ */
+export const codeFile = (file, source) => file.replace(/\.cjs$/, `-${digestOf(source)}-v8-${process.versions.v8}.code`)
 
 /**
  * Runs a program's file. Code compiled beforehand saves a third of the start; V8 refuses what another version of it
@@ -55,7 +58,7 @@ export const load = async (file) => {
   ])
   // Every record is 64 KiB outside a heap of 10 MiB, and V8 answers that by marking the whole heap once in 8 MiB
   // received: half of all processor time. Without the head start of incremental marking, scavenges free them instead.
-  setFlagsFromString("--no-incremental-marking")
+  //setFlagsFromString("--no-incremental-marking")
   const source = readFileSync(file, "latin1")
   const code = codeFile(file, source)
   const script = new Script(`(function (require, module, exports) {${source}\n})`, {

@@ -69,13 +69,13 @@ const compile = async (entryPoints, options) => {
 }
 
 /**
- * Compiles a program's code by running it as far as it gets without a hub, and keeps it. Named by the digest of the
- * program, since V8 itself only compares lengths.
+ * Compiles a program's code by running it as far as it gets without a hub, and keeps it. Made anew when the launcher has
+ * changed too, because V8 takes code only under the flags that it was compiled under.
  */
 const compileCode = async (program) => {
   const file = join(root, `dist/programs/${program}.cjs`)
   const kept = codeFile(file, readFileSync(file, "latin1"))
-  if (existsSync(kept)) return kept
+  if (existsSync(kept) && statSync(kept).mtimeMs > statSync(join(root, "bin/launch.mjs")).mtimeMs) return kept
   const home = mkdtempSync(join(tmpdir(), "tela-build-"))
   try {
     const script = join(root, "scripts/compile-code.mjs")
