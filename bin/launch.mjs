@@ -58,7 +58,7 @@ export const load = async (file) => {
   ])
   // Every record is 64 KiB outside a heap of 10 MiB, and V8 answers that by marking the whole heap once in 8 MiB
   // received: half of all processor time. Without the head start of incremental marking, scavenges free them instead.
-  //setFlagsFromString("--no-incremental-marking")
+  setFlagsFromString("--no-incremental-marking")
   const source = readFileSync(file, "latin1")
   const code = codeFile(file, source)
   const script = new Script(`(function (require, module, exports) {${source}\n})`, {
