@@ -12,6 +12,12 @@ import * as World from "./harness/World.ts"
 const nc = Tools.missing("nc")
 const PAYLOAD = randomBytes(3 * 1024 * 1024)
 
+/**
+ * Where the client does not listen: it would itself be what answers at a port of 127.0.0.1 that nobody else has, since it
+ * binds a service at the service's own port.
+ */
+const ELSEWHERE = "127.0.0.2"
+
 /** A service through the hub: the local port that leads to it. */
 const through = (handle: (socket: Net.Socket) => void) =>
   Effect.gen(function* () {
@@ -115,24 +121,27 @@ describe("a reset passes through", () => {
 describe("a service that cannot be reached", () => {
   it.scopedLive("closes the local connection at once, and both logs name the reason", () =>
     Effect.gen(function* () {
-      const nobody = yield* freePort()
-      const world = yield* World.make([{ name: "web-01", services: [{ port: nobody, name: "nothing" }] }])
+      const nobody = yield* freePort(ELSEWHERE)
+      const world = yield* World.make([
+        { name: "web-01", target: ELSEWHERE, services: [{ port: nobody, name: "nothing" }] }
+      ])
       const client = yield* world.connect("web-01")
       const socket = yield* Sockets.open(client.port("nothing"))
       const close = yield* Effect.timeout(Sockets.closeOf(socket), "5 seconds")
       assert.strictEqual(close, "reset")
-      yield* client.program.expect(new RegExp(`refused.*127\\.0\\.0\\.1:${nobody}`), { on: "stderr" })
-      yield* world.agent.expect(new RegExp(`refused.*127\\.0\\.0\\.1:${nobody}`), { on: "stderr" })
+      yield* client.program.expect(new RegExp(`refused.*127\\.0\\.0\\.2:${nobody}`), { on: "stderr" })
+      yield* world.agent.expect(new RegExp(`refused.*127\\.0\\.0\\.2:${nobody}`), { on: "stderr" })
     })
   )
 
   it.scopedLive("does not disturb its neighbours on the same tunnel", () =>
     Effect.gen(function* () {
-      const nobody = yield* freePort()
-      const port = yield* Sockets.serve(Sockets.echo)
+      const nobody = yield* freePort(ELSEWHERE)
+      const port = yield* Sockets.serve(Sockets.echo, ELSEWHERE)
       const world = yield* World.make([
         {
           name: "web-01",
+          target: ELSEWHERE,
           services: [
             { port: nobody, name: "nothing" },
             { port, name: "echo" }
