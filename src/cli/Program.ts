@@ -12,7 +12,6 @@ import * as Predicate from "effect/Predicate"
 import * as NodeRuntime from "@effect/platform-node-shared/NodeRuntime"
 import * as Log from "../telemetry/Log.ts"
 import * as Scheduler from "../telemetry/Scheduler.ts"
-import * as ShortLived from "../transport/ShortLived.ts"
 import * as Argv from "./Argv.ts"
 import type { Command } from "./Command.ts"
 import { ExitCode, type Failure, WrongUsage } from "./Failure.ts"
@@ -118,7 +117,6 @@ export const main = (root: Command): void => {
   const program = run(root, host, () => {
     wasUp = true
   })
-  ShortLived.enable()
   NodeRuntime.runMain(Scheduler.withScheduler(program), {
     disableErrorReporting: true,
     disablePrettyLogger: true,

@@ -15,9 +15,6 @@ export const CARRIER_HIGH_WATER = 256 * KiB
 /** Largest WebSocket message once a socket is authenticated: a full record with its headers, and room for additions. */
 export const MESSAGE_BYTES = 256 * KiB
 
-/** Bytes that the carriers of a program move between two minor collections: few enough to keep full ones away. */
-export const SHORT_LIVED_BYTES = 8 * MiB
-
 /** Time a closing socket gets to finish the closing handshake before it is destroyed. */
 export const CLOSE_TIMEOUT = 2_000
 

@@ -6,7 +6,6 @@ import type { Socket } from "node:net"
 import type { RawData, WebSocket } from "ws"
 import { CloseCode, closeReason } from "../protocol/Close.ts"
 import { CARRIER_HIGH_WATER, CLOSE_TIMEOUT } from "../protocol/Limits.ts"
-import { note } from "./ShortLived.ts"
 import { type Carrier, CarrierClosed, type CarrierReceiver } from "./Carrier.ts"
 
 /** `ws` hands out one Buffer a message unless told otherwise, and we never do. */
@@ -31,11 +30,8 @@ class WebSocketCarrier implements Carrier {
       this.#receiver?.drain()
     })
     ws.on("message", (data, isBinary) => {
-      if (isBinary) {
-        const message = bytes(data)
-        note(message.length)
-        this.#receiver?.binary(message)
-      } else this.#receiver?.text(bytes(data).toString())
+      if (isBinary) this.#receiver?.binary(bytes(data))
+      else this.#receiver?.text(bytes(data).toString())
     })
     // Always followed by "close".
     ws.on("error", () => {})
@@ -64,7 +60,6 @@ class WebSocketCarrier implements Carrier {
 
   #send(message: Uint8Array | string, binary: boolean) {
     if (this.isClosed) return true
-    note(message.length)
     this.#ws.send(message, { binary })
     if (this.#ws.bufferedAmount < CARRIER_HIGH_WATER) return true
     this.#waiting = true
