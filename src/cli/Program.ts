@@ -9,7 +9,6 @@ import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
-import * as NodeRuntime from "@effect/platform-node-shared/NodeRuntime"
 import * as Log from "../telemetry/Log.ts"
 import * as Scheduler from "../telemetry/Scheduler.ts"
 import * as Argv from "./Argv.ts"
@@ -117,13 +116,21 @@ export const main = (root: Command): void => {
   const program = run(root, host, () => {
     wasUp = true
   })
-  NodeRuntime.runMain(Scheduler.withScheduler(program), {
-    disableErrorReporting: true,
-    disablePrettyLogger: true,
-    teardown: (exit, onExit) => {
-      const { code, line } = outcome(exit, wasUp)
-      if (line !== undefined) process.stderr.write(`${root.name}: ${line}\n`)
-      onExit(code)
-    }
+  // Nothing else may keep the process alive: a fiber that waits is no handle.
+  const alive = setInterval(() => {}, 2 ** 31 - 1)
+  const fiber = Effect.runFork(Scheduler.withScheduler(program))
+  let signalled = false
+  const interrupt = () => {
+    signalled = true
+    fiber.unsafeInterruptAsFork(fiber.id())
+  }
+  // Once each: the second signal of a kind finds no listener, and kills.
+  process.once("SIGINT", interrupt)
+  process.once("SIGTERM", interrupt)
+  fiber.addObserver((exit) => {
+    clearInterval(alive)
+    const { code, line } = outcome(exit, wasUp)
+    if (line !== undefined) process.stderr.write(`${root.name}: ${line}\n`)
+    if (signalled || code !== ExitCode.ok) process.exit(code)
   })
 }
