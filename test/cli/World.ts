@@ -72,7 +72,7 @@ export const silentServer: Effect.Effect<
 export const contents = (folder: string): ReadonlyArray<readonly [string, string]> =>
   Fs.readdirSync(folder, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
-    .map((entry) => Path.join(entry.parentPath, entry.name))
+    .map((entry) => Path.join(entry.parentPath ?? entry.path, entry.name))
     .toSorted()
     .map((file) => [file, Fs.readFileSync(file, "latin1")] as const)
 
