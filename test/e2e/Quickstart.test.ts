@@ -15,7 +15,11 @@ const start = Effect.gen(function* () {
     env: { TMPDIR: folder, HOME: folder },
     endsOn: "SIGINT"
   })
-  const [, page = ""] = yield* program.expect(/^Open\s+(http:\/\/localhost:\d+\/)/m, { on: "stdout" })
+  // three programs start one after the other before it says so
+  const [, page = ""] = yield* program.expect(/^Open\s+(http:\/\/localhost:\d+\/)/m, {
+    on: "stdout",
+    within: "60 seconds"
+  })
   yield* program.expect(/Ctrl-C/, { on: "stdout" })
   return { folder, program, page }
 })
