@@ -1,11 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import * as Fiber from "effect/Fiber"
-import * as Option from "effect/Option"
 import { createHash, randomBytes } from "node:crypto"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
-import * as Sockets from "./harness/Sockets.ts"
 import * as Sshd from "./harness/Sshd.ts"
 import * as Tools from "./harness/Tools.ts"
 import { temporaryFolder } from "./harness/Workspace.ts"
@@ -13,16 +10,6 @@ import * as World from "./harness/World.ts"
 
 const needed = Tools.missing("sshd", "ssh", "ssh-keygen", "scp")
 const MiB = 1024 * 1024
-const CONNECTIONS = 200
-
-/** Waits until a folder has an entry of that name. */
-const appears = (folder: string, name: string) =>
-  Effect.async<void>((resume) => {
-    const watcher = Fs.watch(folder, (_, changed) => {
-      if (changed === name) resume(Effect.void)
-    })
-    return Effect.sync(() => watcher.close())
-  }).pipe(Effect.asVoid)
 
 const randomFile = (path: string, bytes: number): string => {
   const file = Fs.openSync(path, "w")
@@ -78,57 +65,6 @@ describe.skipIf(needed.skip)(`ssh through the hub${needed.notice}`, () => {
 
         yield* Sshd.scp(sshd, client.port("SSH"), `remote:${at("there")}`, at("back"))
         assert.strictEqual(sha256(at("back")), original)
-      }),
-    180_000
-  )
-
-  it.scopedLive(
-    "200 connections open and close at once while a copy runs, and the copy arrives identical",
-    () =>
-      Effect.gen(function* () {
-        const sshd = yield* Sshd.start()
-        const echo = yield* Sockets.serve(Sockets.echo)
-        const world = yield* World.make([
-          {
-            name: "web-01",
-            services: [
-              { port: sshd.port, name: "SSH" },
-              { port: echo, name: "echo" }
-            ]
-          }
-        ])
-        const client = yield* world.connect("web-01", { services: 2 })
-        const folder = yield* temporaryFolder
-        const at = (name: string) => Path.join(folder, name)
-        const original = randomFile(at("original"), 256 * MiB)
-
-        const arriving = yield* Effect.fork(appears(folder, "there"))
-        const copy = yield* Effect.fork(Sshd.scp(sshd, client.port("SSH"), at("original"), `remote:${at("there")}`))
-        yield* Fiber.join(arriving)
-
-        const allOpen = yield* Effect.makeLatch(false)
-        let open = 0
-        const connection = (index: number) =>
-          Effect.scoped(
-            Effect.gen(function* () {
-              const socket = yield* Sockets.open(client.port("echo"))
-              const said = Buffer.from(`connection ${index}\n`)
-              yield* Sockets.write(socket, said)
-              assert.deepStrictEqual(yield* Sockets.read(socket, said.length), said)
-              if (++open === CONNECTIONS) {
-                assert.isTrue(Option.isNone(yield* Fiber.poll(copy)), "the copy still runs while all are open")
-                yield* allOpen.open
-              }
-              yield* allOpen.await
-              socket.end()
-              assert.strictEqual((yield* Sockets.readToEnd(socket)).length, 0)
-            })
-          )
-        const indices = Array.from({ length: CONNECTIONS }, (_, index) => index)
-        yield* Effect.forEach(indices, connection, { concurrency: "unbounded" })
-
-        yield* Fiber.join(copy)
-        assert.strictEqual(sha256(at("there")), original)
       }),
     180_000
   )

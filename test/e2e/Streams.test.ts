@@ -1,8 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import { randomBytes } from "node:crypto"
+import * as Fiber from "effect/Fiber"
+import { createHash, randomBytes } from "node:crypto"
 import type * as Net from "node:net"
+import * as Conditions from "../support/Conditions.ts"
 import * as Program from "./harness/Program.ts"
 import * as Sockets from "./harness/Sockets.ts"
 import * as Tools from "./harness/Tools.ts"
@@ -12,11 +14,17 @@ import * as World from "./harness/World.ts"
 const nc = Tools.missing("nc")
 const PAYLOAD = randomBytes(3 * 1024 * 1024)
 
+/** Opened and closed together while a bulk copy runs. */
+const CONNECTIONS = 200
+
 /**
  * Where the client does not listen: it would itself be what answers at a port of 127.0.0.1 that nobody else has, since it
  * binds a service at the service's own port.
  */
 const ELSEWHERE = "127.0.0.2"
+
+/** Long for a slow computer, and shorter than anything in the programs that waits: WAITING_TIMEOUT is 30 s. */
+const AT_ONCE = "20 seconds"
 
 /** A service through the hub: the local port that leads to it. */
 const through = (handle: (socket: Net.Socket) => void) =>
@@ -25,6 +33,52 @@ const through = (handle: (socket: Net.Socket) => void) =>
     const world = yield* World.make([{ name: "web-01", services: [{ port, name: "service" }] }])
     const client = yield* world.connect("web-01")
     return { world, client, port: client.port("service") }
+  })
+
+const MiB = 1024 * 1024
+
+/** More than everything on the way can hold, in MiB: a copy that has taken this much more is passing through. */
+const PASSING = 16
+
+/**
+ * A bulk copy that runs for as long as it is wanted: feeds a service that answers with the digest of all it got. Each MiB
+ * begins with its number, so that none can stand for another.
+ */
+const bulkCopy = (socket: Net.Socket) =>
+  Effect.gen(function* () {
+    const progress = Conditions.make()
+    const hash = createHash("sha256")
+    const piece = randomBytes(MiB)
+    let pieces = 0
+    let wanted = true
+    const feed = Effect.gen(function* () {
+      while (wanted) {
+        piece.writeUInt32BE(pieces)
+        hash.update(piece)
+        yield* Sockets.write(socket, piece)
+        pieces++
+        progress.changed()
+      }
+      socket.end()
+      const answer = (yield* Sockets.readToEnd(socket)).toString()
+      assert.strictEqual(answer, `${pieces * MiB} ${hash.digest("hex")}\n`)
+    })
+    const running = yield* Effect.fork(feed)
+    return {
+      /** Waits until it is certain that more has passed; fails when the copy does. */
+      goesOn: Effect.suspend(() => {
+        const enough = pieces + PASSING
+        return Effect.raceFirst(
+          progress.when(() => pieces >= enough),
+          Fiber.join(running)
+        )
+      }),
+      /** Ends the copy, and makes sure that it arrived identical. */
+      finish: Effect.zipRight(
+        Effect.sync(() => (wanted = false)),
+        Fiber.join(running)
+      )
+    }
   })
 
 describe("each direction of a connection ends on its own", () => {
@@ -89,6 +143,51 @@ describe("each direction of a connection ends on its own", () => {
   )
 })
 
+describe("many connections at once", () => {
+  it.scopedLive(`${CONNECTIONS} open and close while a bulk copy runs, and the copy arrives identical`, () =>
+    Effect.gen(function* () {
+      const echo = yield* Sockets.serve(Sockets.echo)
+      const bulk = yield* Sockets.serve(Sockets.digest)
+      const world = yield* World.make([
+        {
+          name: "web-01",
+          services: [
+            { port: echo, name: "echo" },
+            { port: bulk, name: "bulk" }
+          ]
+        }
+      ])
+      const client = yield* world.connect("web-01", { services: 2 })
+      const copy = yield* bulkCopy(yield* Sockets.open(client.port("bulk")))
+      yield* copy.goesOn
+
+      const allOpen = yield* Effect.makeLatch(false)
+      let open = 0
+      const connection = (index: number) =>
+        Effect.scoped(
+          Effect.gen(function* () {
+            const socket = yield* Sockets.open(client.port("echo"))
+            const said = Buffer.from(`connection ${index}\n`)
+            yield* Sockets.write(socket, said)
+            assert.deepStrictEqual(yield* Sockets.read(socket, said.length), said)
+            if (++open === CONNECTIONS) {
+              yield* copy.goesOn
+              yield* allOpen.open
+            }
+            yield* allOpen.await
+            socket.end()
+            assert.strictEqual((yield* Sockets.readToEnd(socket)).length, 0)
+          })
+        )
+      const indices = Array.from({ length: CONNECTIONS }, (_, index) => index)
+      yield* Effect.forEach(indices, connection, { concurrency: "unbounded" })
+
+      yield* copy.goesOn
+      yield* copy.finish
+    })
+  )
+})
+
 describe("a reset passes through", () => {
   it.scopedLive("from the user to the service", () =>
     Effect.gen(function* () {
@@ -127,7 +226,7 @@ describe("a service that cannot be reached", () => {
       ])
       const client = yield* world.connect("web-01")
       const socket = yield* Sockets.open(client.port("nothing"))
-      const close = yield* Effect.timeout(Sockets.closeOf(socket), "5 seconds")
+      const close = yield* Effect.timeout(Sockets.closeOf(socket), AT_ONCE)
       assert.strictEqual(close, "reset")
       yield* client.program.expect(new RegExp(`refused.*127\\.0\\.0\\.2:${nobody}`), { on: "stderr" })
       yield* world.agent.expect(new RegExp(`refused.*127\\.0\\.0\\.2:${nobody}`), { on: "stderr" })
