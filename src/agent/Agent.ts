@@ -11,7 +11,7 @@ import type { AgentConfig } from "../store/AgentFile.ts"
 import type { AgentState } from "../store/AgentState.ts"
 import { Dialer } from "../transport/Dialer.ts"
 import * as Tcp from "../transport/Tcp.ts"
-import type { Tunnel, TunnelHeld } from "../tunnel/Tunnel.ts"
+import { heldNothing, type Tunnel, type TunnelHeld } from "../tunnel/Tunnel.ts"
 import * as Registration from "./Registration.ts"
 
 export interface AgentOptions {
@@ -35,8 +35,6 @@ export class Agent extends Context.Tag("tela/agent/Agent")<
     readonly held: () => TunnelHeld
   }
 >() {}
-
-const nothing: TunnelHeld = { unsent: 0, carrier: 0, undelivered: 0, streams: 0 }
 
 /** Starts an agent; it takes connections to the hub from the Dialer. */
 export const make = (options: AgentOptions): Effect.Effect<typeof Agent.Service, never, Dialer | Scope.Scope> =>
@@ -76,7 +74,7 @@ export const make = (options: AgentOptions): Effect.Effect<typeof Agent.Service,
             undelivered: sum.undelivered + undelivered,
             streams: sum.streams + streams
           }
-        }, nothing)
+        }, heldNothing)
     }
   })
 

@@ -11,6 +11,7 @@ import * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
 import type { KeyPair } from "../crypto/KeyPair.ts"
 import { backoff, jittered } from "../protocol/Backoff.ts"
+import { CloseCode } from "../protocol/Close.ts"
 import * as Control from "../protocol/Control.ts"
 import {
   AGENT_SESSIONS,
@@ -63,7 +64,9 @@ const awaitRegistered = (inbox: Inbox.Inbox): Effect.Effect<Either.Either<void, 
       if (decoded.right.type === "error") return Either.left(refused(decoded.right.message))
     }
   }).pipe(
-    Effect.catchAll((how) => Effect.succeed(Either.left(how.code === 1008 ? refused(how.reason) : lost(how.message)))),
+    Effect.catchAll((how) =>
+      Effect.succeed(Either.left(how.code === CloseCode.policy ? refused(how.reason) : lost(how.message)))
+    ),
     Effect.timeoutTo({
       duration: REGISTER_TIMEOUT,
       onSuccess: (result): Either.Either<void, Ending> => result,

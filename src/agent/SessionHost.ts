@@ -1,6 +1,6 @@
 /**
  * The agent's side of one session: join it, say who answers, let the client prove its key, then connect each stream that
- * it opens to a service (docs/protocol.md, "A session"; spec: wire 3). Everything ends with the scope.
+ * it opens to a service (docs/protocol.md, "Setting up a session"; spec: wire 3). Everything ends with the scope.
  *
  * After signalling, text on this socket is ignored: through a deployed hub a client could forge any of it.
  */
@@ -13,7 +13,6 @@ import { fingerprintOfHex, generate, type KeyPair, type PublicKeyHex } from "../
 import * as Control from "../protocol/Control.ts"
 import { HANDSHAKE_TIMEOUT, TARGET_DIAL_TIMEOUT } from "../protocol/Limits.ts"
 import { printable } from "../protocol/Printable.ts"
-import * as RelayFrame from "../protocol/RelayFrame.ts"
 import { label, type Service } from "../protocol/Service.ts"
 import { ResetCode, StreamReset } from "../protocol/StreamReset.ts"
 import { VERSION } from "../protocol/Version.ts"
@@ -72,40 +71,6 @@ const awaitStart = (inbox: Inbox.Inbox) =>
     return yield* suspicious("the hub answered session-join with something else than session-start")
   }).pipe(inTime("session-start"))
 
-/** WireGuard's message types are 1 to 4; stream/1 sets the high bit of its first byte (design of the negotiation). */
-const isWireGuard = (frame: Uint8Array): boolean => {
-  const first = frame[RelayFrame.HEADER_BYTES] ?? 0
-  return first >= 1 && first <= 4
-}
-
-/** Waits for the client's first data frame, looks at what it speaks, and puts the frame back for the tunnel to take. */
-const awaitStream1 = (inbox: Inbox.Inbox): Effect.Effect<Inbox.Inbox, SessionEnded> =>
-  Effect.gen(function* () {
-    while (true) {
-      const message = yield* Effect.mapError(inbox.take, lost)
-      if (message._tag === "Text") continue
-      if (!RelayFrame.isFrame(message.data) || !RelayFrame.isData(message.data)) continue
-      if (isWireGuard(message.data)) {
-        return yield* suspicious(`client speaks no ${Stream1.name}: it opened with WireGuard; update tela there`)
-      }
-      let first: Inbox.Inbound | undefined = message
-      return {
-        ...inbox,
-        take: Effect.suspend(() => {
-          if (first === undefined) return inbox.take
-          const taken = first
-          first = undefined
-          return Effect.succeed(taken)
-        }),
-        handOver: (receiver) => {
-          if (first !== undefined) receiver.binary(message.data)
-          first = undefined
-          inbox.handOver(receiver)
-        }
-      } satisfies Inbox.Inbox
-    }
-  }).pipe(inTime("the client's first message"))
-
 /** Serves one stream from its opening to its end; never fails. */
 const serveStream = (options: SessionHostOptions, services: ReadonlyArray<Service>, incoming: Incoming) => {
   const { machine, reach } = options
@@ -151,9 +116,9 @@ export const serve = (options: SessionHostOptions): Effect.Effect<never, Session
     if (!Schema.is(Control.HexKey)(clientSessionKey)) return yield* suspicious("the hub passed no usable session key")
 
     const carrier = yield* Effect.mapError(options.dial(hub), (error) => over(error.message))
-    const signalling = Inbox.make(carrier)
+    const inbox = Inbox.make(carrier)
     carrier.sendText(Control.encode({ type: "session-join", machineId: machine.name, sessionId: request.sessionId }))
-    yield* awaitStart(signalling)
+    yield* awaitStart(inbox)
 
     const sessionKey = generate()
     const tunnels = Offer.tunnels
@@ -168,7 +133,6 @@ export const serve = (options: SessionHostOptions): Effect.Effect<never, Session
         identity: identity.publicHex
       })
     )
-    const inbox = yield* awaitStream1(signalling)
 
     let services: ReadonlyArray<Service> = []
     const { client, tunnel } = yield* Stream1.respond({

@@ -13,6 +13,7 @@ import { printable } from "../protocol/Printable.ts"
 import { label } from "../protocol/Service.ts"
 import { ResetCode, StreamReset } from "../protocol/StreamReset.ts"
 import { type ByteStream, splice } from "../transport/ByteStream.ts"
+import type { ListenError } from "../transport/ListenError.ts"
 import * as Tcp from "../transport/Tcp.ts"
 import { ConnectError } from "./ConnectError.ts"
 import type { BoundService, OnConnectEvent } from "./ConnectEvent.ts"
@@ -47,11 +48,11 @@ export const candidates = function* (port: number): Generator<number> {
   for (let i = 0; i < LISTEN_TRIES; i++) yield 0
 }
 
-const isTaken = (error: Tcp.ListenError) => error.code === "EADDRINUSE" || error.code === "EACCES"
+const isTaken = (error: ListenError) => error.code === "EADDRINUSE" || error.code === "EACCES"
 
-const bindAutomatic = (port: number, bind: (port: number) => Effect.Effect<number, Tcp.ListenError, Scope.Scope>) =>
+const bindAutomatic = (port: number, bind: (port: number) => Effect.Effect<number, ListenError, Scope.Scope>) =>
   Effect.gen(function* () {
-    let last: Tcp.ListenError | undefined
+    let last: ListenError | undefined
     for (const candidate of candidates(port)) {
       const bound = yield* Effect.either(bind(candidate))
       if (bound._tag === "Right") return bound.right
@@ -61,7 +62,7 @@ const bindAutomatic = (port: number, bind: (port: number) => Effect.Effect<numbe
     return yield* new ConnectError({ kind: "local", reason: `no free local port for ${port}: ${last?.message ?? ""}` })
   })
 
-const bindAsked = (port: number, remote: number, bound: Effect.Effect<number, Tcp.ListenError, Scope.Scope>) =>
+const bindAsked = (port: number, remote: number, bound: Effect.Effect<number, ListenError, Scope.Scope>) =>
   Effect.mapError(bound, (error) => {
     const other = port + 10_000 > 65_535 ? port - 10_000 : port + 10_000
     const reason = `local ${error.message}; choose another one, for example -ports ${other}:${remote}`

@@ -1,12 +1,13 @@
 /**
  * One session with a machine: ask the hub, hear from hub and agent, check whose key it is, raise the tunnel
- * (docs/protocol.md, "A session"; spec: wire 3). The tunnel and its socket end with the scope.
+ * (docs/protocol.md, "Setting up a session"; spec: wire 3). The tunnel and its socket end with the scope.
  */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import { fingerprintOfHex, generate, type KeyPair } from "../crypto/KeyPair.ts"
+import { CloseCode } from "../protocol/Close.ts"
 import type { Ready, WgPubkey } from "../protocol/Control.ts"
 import * as Control from "../protocol/Control.ts"
 import { HANDSHAKE_TIMEOUT, SESSION_READY_TIMEOUT } from "../protocol/Limits.ts"
@@ -71,7 +72,7 @@ const hubError = (options: SessionOptions, message: string): ConnectError => {
 
 /** A session that ended while it was being set up. Hubs close with the refusal's text as the reason. */
 const ended = (options: SessionOptions, how: CarrierClosed): ConnectError =>
-  how.code === 1008
+  how.code === CloseCode.policy
     ? hubError(options, how.reason)
     : failure("lost", `${options.hub} ended the session: ${printable(how.message)}`)
 

@@ -4,8 +4,7 @@
  */
 import { REKEY_RECORDS } from "../protocol/Limits.ts"
 import { type Aead, NONCE_BYTES, native, TAG_BYTES } from "./Aead.ts"
-
-export const KEY_BYTES = 32
+import { KEY_BYTES } from "./KeyPair.ts"
 
 const none = new Uint8Array(0)
 

@@ -12,7 +12,9 @@ import type { Snapshot } from "../policy/Identity.ts"
 import type { HubConfig } from "../store/HubFile.ts"
 import type { GuardLimits } from "../transport/Guard.ts"
 import * as Heartbeat from "../transport/Heartbeat.ts"
+import type { ListenError } from "../transport/ListenError.ts"
 import * as Listener from "../transport/Listener.ts"
+import type { TlsError } from "../transport/TlsFiles.ts"
 import * as Api from "./Api.ts"
 import * as Authority from "./Authority.ts"
 import * as Connection from "./Connection.ts"
@@ -64,6 +66,14 @@ export class Hub extends Context.Tag("tela/hub/Hub")<
 /** Names this hub at the start of its session ids: 8 hex characters. */
 const nodeOf = (hubId: string): string => Crypto.createHash("sha256").update(hubId).digest("hex").slice(0, 8)
 
+const startError = (error: ListenError | TlsError): HubStartError => {
+  const advice =
+    error._tag === "ListenError"
+      ? "; choose another address or port with -host and -port, TELAHUBD_HOST and TELAHUBD_PORT, or in telahubd.yaml"
+      : ""
+  return new HubStartError({ reason: `${error.message}${advice}` })
+}
+
 /** Starts a hub on the given parts; it lives as long as the scope. */
 export const make = (options: HubOptions) =>
   Effect.gen(function* () {
@@ -84,7 +94,7 @@ export const make = (options: HubOptions) =>
       isHttpOnly: Api.isHttpOnly,
       webSocket: (accepted) => Effect.provide(Connection.serve(accepted), services),
       ...(guard && { limits: guard })
-    }).pipe(Effect.mapError((error) => new HubStartError({ reason: error.message })))
+    }).pipe(Effect.mapError(startError))
     ready = true
     yield* Effect.addFinalizer(() => Effect.sync(() => (ready = false)))
     return {

@@ -165,7 +165,7 @@ const parseJson = Either.liftPredicate(
 )
 
 const parse = (text: string) =>
-  Either.try({ try: () => JSON.parse(text) as unknown, catch: (): ControlProblem => ({ _tag: "NotJson" }) }).pipe(
+  Either.try({ try: (): unknown => JSON.parse(text), catch: (): ControlProblem => ({ _tag: "NotJson" }) }).pipe(
     Either.flatMap(parseJson)
   )
 

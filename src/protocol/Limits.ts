@@ -1,5 +1,5 @@
 /**
- * Every capacity, deadline and overflow policy of Tela, with its reason. A bound that is not named here does not exist.
+ * Every capacity, deadline and overflow policy of Tela that a peer can press against, with its reason.
  *
  * Sizes are bytes, durations milliseconds, unless the name says otherwise.
  */
@@ -24,7 +24,7 @@ export const DIAL_TIMEOUT = 15_000
 /** Signalling messages that may wait in a connection's inbox; the carrier is paused above it. */
 export const INBOX_MESSAGES = 16
 
-/** How often every open socket is pinged, and how long silence may last before the socket counts as dead. */
+/** How often every open socket is pinged, and how long silence may last, to within one ping, before it counts as dead. */
 export const PING_INTERVAL = 10_000
 export const DEAD_AFTER = 45_000
 
@@ -100,7 +100,11 @@ export const REKEY_RECORDS = 65_536
 export const HELLO_BYTES = 16 * KiB
 export const OPEN_BYTES = 4 * KiB
 
-/** From the start of a handshake to the peer's first record. */
+/** A service's name in a stream-open frame, and the reason in a reset or go-away, which people and logs read. */
+export const SERVICE_NAME_CHARACTERS = 256
+export const REASON_CHARACTERS = 200
+
+/** From the start of a handshake to the peer's first record; and how long either end waits for the other's word before it. */
 export const HANDSHAKE_TIMEOUT = 15_000
 
 /** Unacknowledged bytes on a carrier while only bulk streams are active. */
@@ -115,11 +119,8 @@ export const SPARSE_HOLD = 250
 /** The window never exceeds this, whatever rate times round trip says. */
 export const LINK_WINDOW_MAX = 16 * MiB
 
-/**
- * Received bytes after which an acknowledgement is sent even if nothing else is. Half of LINK_WINDOW_SPARSE, so that a
- * sender never waits for one with its window full; acknowledging twice as often costs a tenth of the throughput.
- */
-export const ACK_EVERY = 128 * KiB
+/** A sender asks for an acknowledgement after this much, or after half its window: each costs all three programs a message. */
+export const ACK_SPACING = 512 * KiB
 
 /** Streams open on a link at a time, both directions of opening together. */
 export const LINK_STREAMS = 1_024

@@ -39,12 +39,12 @@ export const isNamed = (service: Pick<Service, "port" | "name">, wanted: string)
   return name === label(service).toLowerCase() || name === String(service.port)
 }
 
+/** A service as an agent may say it: the port, and what else it knows. */
+export type SaidService = Partial<Service> & { readonly port: number }
+
 /** Services as the hub republishes them: port 0 dropped, members completed, made from `ports` when none were given. */
-export const normalise = (
-  services: ReadonlyArray<Partial<Service> & { readonly port: number }>,
-  ports: ReadonlyArray<number>
-): ReadonlyArray<Service> =>
-  (services.length > 0 ? services : ports.map((port) => ({ port }) as Partial<Service> & { readonly port: number }))
+export const normalise = (services: ReadonlyArray<SaidService>, ports: ReadonlyArray<number>): ReadonlyArray<Service> =>
+  (services.length > 0 ? services : ports.map((port): SaidService => ({ port })))
     .filter((service) => service.port > 0)
     .map((service) => ({
       port: service.port,

@@ -13,12 +13,12 @@ import { generate } from "../crypto/KeyPair.ts"
 import * as Token from "../crypto/Token.ts"
 import * as Hub from "../hub/Hub.ts"
 import { makeSnapshot } from "../policy/Identity.ts"
-import { normalise, type Service } from "../protocol/Service.ts"
 import { VERSION } from "../protocol/Version.ts"
+import { fromFlags } from "../store/AgentFile.ts"
 import { fresh } from "../store/AgentState.ts"
 import * as KnownMachines from "../store/KnownMachines.ts"
 import { Dialer, layer as dialerLayer } from "../transport/Dialer.ts"
-import type { TunnelHeld } from "../tunnel/Tunnel.ts"
+import { heldNothing, type TunnelHeld } from "../tunnel/Tunnel.ts"
 
 export interface TestTelaOptions {
   /** TCP ports on 127.0.0.1 that the agent exposes. */
@@ -44,8 +44,6 @@ export interface TestTela {
   /** What the agent's tunnels and those of a connection hold at this moment, in bytes. */
   readonly held: (connection: Connect.Connection) => { readonly agent: TunnelHeld; readonly client: TunnelHeld }
 }
-
-const nothing: TunnelHeld = { unsent: 0, carrier: 0, undelivered: 0, streams: 0 }
 
 /** Starts hub and agent; done when the machine is registered. */
 export const make = (options: TestTelaOptions): Effect.Effect<TestTela, Hub.HubStartError, Scope.Scope> =>
@@ -77,29 +75,12 @@ export const make = (options: TestTelaOptions): Effect.Effect<TestTela, Hub.HubS
     const context = yield* Layer.build(Layer.merge(Hub.layer({ config, snapshot, version: VERSION }), dialerLayer))
     const { hub, dialer } = yield* Effect.all({ hub: Hub.Hub, dialer: Dialer }).pipe(Effect.provide(context))
     const url = hub.url.replace(/^http/, "ws")
-    const services: ReadonlyArray<Service> = normalise([], ports)
-    const agent = yield* Agent.make({
-      identity: generate(),
-      state: fresh([machine]),
-      config: {
-        hub: url,
-        machines: [
-          {
-            name: machine,
-            displayName: undefined,
-            hostname: "localhost",
-            os: "test",
-            tags: [],
-            location: undefined,
-            owner: undefined,
-            target: "127.0.0.1",
-            token: tokens.agent,
-            services,
-            clients: undefined
-          }
-        ]
-      }
-    }).pipe(Effect.provide(context))
+    const agentConfig = yield* Effect.orDie(
+      fromFlags({ hub: url, machine, ports: ports.join(","), token: tokens.agent, targetHost: undefined })
+    )
+    const agent = yield* Agent.make({ config: agentConfig, identity: generate(), state: fresh([machine]) }).pipe(
+      Effect.provide(context)
+    )
     yield* agent.registered(machine)
 
     return {
@@ -122,7 +103,7 @@ export const make = (options: TestTelaOptions): Effect.Effect<TestTela, Hub.HubS
         }),
       held: (connection) => ({
         agent: agent.held(),
-        client: connection.connector.current()?.tunnel.held() ?? nothing
+        client: connection.connector.current()?.tunnel.held() ?? heldNothing
       })
     }
   })

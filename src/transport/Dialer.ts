@@ -54,8 +54,7 @@ export const make: Effect.Effect<typeof Dialer.Service, never, Heartbeat.Heartbe
           ws = new WebSocket(url, {
             perMessageDeflate: false,
             generateMask: zeroMask,
-            maxPayload: MESSAGE_BYTES,
-            handshakeTimeout: DIAL_TIMEOUT
+            maxPayload: MESSAGE_BYTES
           })
         } catch {
           return fail("not a hub address; write ws://host[:port] or wss://host[:port]")
@@ -76,7 +75,17 @@ export const make: Effect.Effect<typeof Dialer.Service, never, Heartbeat.Heartbe
           resume(Effect.succeed(WebSocketCarrier.make(ws, tcp, url)))
         })
         return Effect.sync(() => ws.terminate())
-      })
+      }).pipe(
+        // ws has a timeout of its own, which every byte that arrives starts anew.
+        Effect.timeoutFail({
+          duration: DIAL_TIMEOUT,
+          onTimeout: () =>
+            new DialError({
+              url,
+              reason: `no answer within ${DIAL_TIMEOUT / 1000} s; check the address and the firewall`
+            })
+        })
+      )
     return {
       dial: (url) =>
         Effect.uninterruptibleMask((restore) =>

@@ -7,23 +7,32 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
-import type { WebSocket } from "ws"
 import { DEAD_AFTER, PING_INTERVAL } from "../protocol/Limits.ts"
 
-/** Ticks of silence after which a socket is dead. */
-const TICKS = Math.ceil(DEAD_AFTER / PING_INTERVAL)
+/** Ticks of silence after which a socket is dead: DEAD_AFTER to within one PING_INTERVAL. */
+const TICKS = Math.floor(DEAD_AFTER / PING_INTERVAL)
+
+/** As much of a WebSocket as a heartbeat needs. */
+export interface Pingable {
+  readonly OPEN: number
+  readonly readyState: number
+  readonly isPaused: boolean
+  ping(): void
+  terminate(): void
+  on(event: "ping" | "pong" | "close", listener: () => void): unknown
+}
 
 export class Heartbeat extends Context.Tag("tela/transport/Heartbeat")<
   Heartbeat,
   {
     /** Watches an open socket until it closes. */
-    readonly watch: (socket: WebSocket) => void
+    readonly watch: (socket: Pingable) => void
   }
 >() {}
 
 /** Starts the ticker; it ends with the scope. */
 export const make: Effect.Effect<typeof Heartbeat.Service, never, Scope.Scope> = Effect.gen(function* () {
-  const silentTicks = new Map<WebSocket, number>()
+  const silentTicks = new Map<Pingable, number>()
 
   const tick = () => {
     for (const [socket, ticks] of silentTicks) {
@@ -37,21 +46,17 @@ export const make: Effect.Effect<typeof Heartbeat.Service, never, Scope.Scope> =
     }
   }
 
-  function alive(this: WebSocket) {
-    if (silentTicks.has(this)) silentTicks.set(this, 0)
-  }
-  function gone(this: WebSocket) {
-    silentTicks.delete(this)
-  }
-
   yield* Effect.forkScoped(Effect.repeat(Effect.sync(tick), Schedule.spaced(PING_INTERVAL)))
 
   return {
     watch: (socket) => {
-      silentTicks.set(socket, 0)
+      const alive = () => {
+        silentTicks.set(socket, 0)
+      }
+      alive()
       socket.on("ping", alive)
       socket.on("pong", alive)
-      socket.on("close", gone)
+      socket.on("close", () => silentTicks.delete(socket))
     }
   }
 })

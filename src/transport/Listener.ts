@@ -21,7 +21,7 @@ import * as Guard from "./Guard.ts"
 import * as Heartbeat from "./Heartbeat.ts"
 import * as HttpExchange from "./HttpExchange.ts"
 import { createServer, listen } from "./internal/httpServer.ts"
-import type { ListenError } from "./internal/httpServer.ts"
+import type { ListenError } from "./ListenError.ts"
 import * as TlsFiles from "./TlsFiles.ts"
 import * as WebSocketCarrier from "./WebSocketCarrier.ts"
 

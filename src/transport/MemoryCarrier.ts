@@ -10,7 +10,8 @@ type Message = Uint8Array | string
 
 class MemoryCarrier implements Carrier {
   readonly peer: string
-  other!: MemoryCarrier
+  /** Itself until {@link pair} joins two. */
+  other: MemoryCarrier
   #receiver: CarrierReceiver | undefined
   #paused = false
   /** Messages this end was sent and has not delivered yet. */
@@ -23,6 +24,7 @@ class MemoryCarrier implements Carrier {
 
   constructor(peer: string) {
     this.peer = peer
+    this.other = this
   }
 
   get buffered() {

@@ -3,11 +3,11 @@
  */
 import * as Net from "node:net"
 import * as Effect from "effect/Effect"
-import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { SOCKET_SEND_QUEUE } from "../protocol/Limits.ts"
 import { ResetCode, StreamReset } from "../protocol/StreamReset.ts"
 import type { ByteStream, ByteStreamHandlers } from "./ByteStream.ts"
+import { type ListenError, listenError } from "./ListenError.ts"
 
 class TcpStream implements ByteStream {
   readonly #socket: Net.Socket
@@ -106,26 +106,6 @@ export const connect = (options: {
     })
   })
 
-/** A local port that could not be listened on. `code` is Node's: EADDRINUSE, EACCES, EADDRNOTAVAIL ... */
-export class ListenError extends Schema.TaggedError<ListenError>()("ListenError", {
-  code: Schema.String,
-  host: Schema.String,
-  port: Schema.Number
-}) {
-  override get message(): string {
-    switch (this.code) {
-      case "EADDRINUSE":
-        return `port ${this.port} is taken`
-      case "EACCES":
-        return `port ${this.port} needs rights that this user lacks`
-      case "EADDRNOTAVAIL":
-        return `this machine has no address ${this.host}`
-      default:
-        return `cannot listen on ${this.host} port ${this.port} (${this.code})`
-    }
-  }
-}
-
 /** Listens until the scope ends; then every connection taken is reset, too. Port 0 takes any free port. */
 export const listen = (options: {
   readonly host: string
@@ -144,10 +124,7 @@ export const listen = (options: {
   )
   const start = Effect.async<{ readonly port: number }, ListenError>((resume) => {
     const { host, port } = options
-    server.once("error", (error) => {
-      const code = "code" in error ? String(error.code) : error.message
-      resume(Effect.fail(new ListenError({ code, host, port })))
-    })
+    server.once("error", (error) => resume(Effect.fail(listenError(error, { host, port }))))
     server.listen({ host, port, exclusive: true }, () => {
       const address = server.address()
       resume(Effect.succeed({ port: typeof address === "object" && address !== null ? address.port : port }))

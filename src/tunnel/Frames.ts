@@ -16,6 +16,8 @@
  * A position counts the bytes, headers included, of all positioned frames that one side has sent on a link.
  */
 
+import { REASON_CHARACTERS } from "../protocol/Limits.ts"
+
 export const LINK_HEADER_BYTES = 16
 export const FRAME_HEADER_BYTES = 8
 
@@ -68,7 +70,7 @@ export const credit = (stream: number, limit: number): Buffer => {
 
 /** A reset frame: a code, then the reason in UTF-8. */
 export const reset = (stream: number, code: number, reason: string): Buffer =>
-  frame(Type.reset, stream, Buffer.concat([Buffer.of(code), Buffer.from(reason.slice(0, 200))]))
+  frame(Type.reset, stream, Buffer.concat([Buffer.of(code), Buffer.from(reason.slice(0, REASON_CHARACTERS))]))
 
 /** Gets every frame of a record, in order. The payload is a view into the record. */
 export type OnFrame = (type: number, stream: number, payload: Buffer) => void

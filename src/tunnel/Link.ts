@@ -4,7 +4,7 @@
  *
  * Budget: one microtask for a burst of frames; no Effect.
  */
-import { ACK_EVERY, RECORD_DATA_BYTES, RECORD_PLAINTEXT_BYTES } from "../protocol/Limits.ts"
+import { ACK_SPACING, RECORD_DATA_BYTES, RECORD_PLAINTEXT_BYTES } from "../protocol/Limits.ts"
 import * as Frames from "./Frames.ts"
 import type { ChannelReceiver, SecureChannel } from "./SecureChannel.ts"
 import { TunnelClosed } from "./Tunnel.ts"
@@ -84,14 +84,15 @@ export class Link {
   #sent = 0
   #acknowledgedByPeer = 0
   #received = 0
-  #acknowledged = 0
   /** A record that turned out not to be needed. */
   #spare: RecordBuilder | undefined
   #scheduled = false
   #blocked = false
   #over = false
   #live: (() => void) | undefined
-  #ping: { readonly at: number } | undefined
+  /** Where the last ping stood, and when it left; undefined once it is answered. */
+  #pinged = 0
+  #ping: { readonly position: number; readonly at: number } | undefined
   #pong: Buffer | undefined
 
   constructor(options: LinkOptions) {
@@ -114,9 +115,8 @@ export class Link {
   /** Takes what arrives from now on; what already waits comes during this call. Greets the peer with a ping. */
   start(): void {
     this.#channel.start()
-    this.#ping = { at: this.#now() }
     const record = new RecordBuilder()
-    record.add(Frames.frame(Frames.Type.ping, 0, Buffer.alloc(PING_BYTES)))
+    this.#addPing(record)
     if (!this.#over) this.#send(record)
   }
 
@@ -126,7 +126,7 @@ export class Link {
   }
 
   /** Positioned bytes that the peer has not acknowledged. */
-  get unacknowledged(): number {
+  get #unacknowledged(): number {
     return this.#sent - this.#acknowledgedByPeer
   }
 
@@ -163,8 +163,11 @@ export class Link {
         record.add(Frames.frame(Frames.Type.pong, 0, this.#pong))
         this.#pong = undefined
       }
-      this.#source.fill(record, this.unacknowledged < this.#window.size(this.#now()))
-      if (record.isEmpty && this.#received - this.#acknowledged < ACK_EVERY) {
+      const window = this.#window.size(this.#now())
+      const open = this.#unacknowledged < window
+      this.#source.fill(record, open)
+      if (this.#isPingDue(record, open, window)) this.#addPing(record)
+      if (record.isEmpty) {
         this.#spare = record
         break
       }
@@ -173,10 +176,23 @@ export class Link {
     this.#source.filled()
   }
 
+  /** The sender asks for acknowledgements, because it alone knows its window: in good time, and when it is stuck. */
+  #isPingDue(record: RecordBuilder, open: boolean, window: number) {
+    if (!open && this.#ping === undefined) return true
+    return this.#sent + record.positioned - this.#pinged >= Math.min(ACK_SPACING, window / 2)
+  }
+
+  #addPing(record: RecordBuilder) {
+    this.#pinged = this.#sent + record.positioned
+    this.#ping = { position: this.#pinged, at: this.#now() }
+    const payload = Buffer.alloc(PING_BYTES)
+    Frames.writeUint64(payload, this.#pinged, 0)
+    record.add(Frames.frame(Frames.Type.ping, 0, payload))
+  }
+
   #send(record: RecordBuilder) {
     Frames.writeUint64(record.linkHeader, this.#sent, 0)
     Frames.writeUint64(record.linkHeader, this.#received, 8)
-    this.#acknowledged = this.#received
     if (record.positioned > 0) {
       this.#sent += record.positioned
       this.#window.sent(this.#sent, this.#acknowledgedByPeer, this.#now())
@@ -196,7 +212,7 @@ export class Link {
     const positioned = Frames.walk(record, (type, stream, payload) => {
       if (this.#over) return
       if (type === Frames.Type.ping) this.#pong = Buffer.from(payload.subarray(0, PING_BYTES))
-      else if (type === Frames.Type.pong) this.#onPong()
+      else if (type === Frames.Type.pong) this.#onPong(payload)
       else this.#source.frame(type, stream, payload)
     })
     if (positioned === undefined) return this.#violation("a frame that is cut short")
@@ -206,8 +222,9 @@ export class Link {
     this.kick()
   }
 
-  #onPong() {
-    if (this.#ping === undefined) return
+  #onPong(payload: Buffer) {
+    if (this.#ping === undefined || payload.length < PING_BYTES) return
+    if (Frames.readUint64(payload, 0) !== this.#ping.position) return
     this.#window.roundTrip(this.#now() - this.#ping.at)
     this.#ping = undefined
   }

@@ -8,7 +8,14 @@
  */
 import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
-import { LINK_CONTROL_BYTES, LINK_STREAMS, OPEN_BYTES, SMALL_CHUNK } from "../protocol/Limits.ts"
+import {
+  LINK_CONTROL_BYTES,
+  LINK_STREAMS,
+  OPEN_BYTES,
+  REASON_CHARACTERS,
+  SERVICE_NAME_CHARACTERS,
+  SMALL_CHUNK
+} from "../protocol/Limits.ts"
 import { Port } from "../protocol/Service.ts"
 import { ResetCode, StreamReset } from "../protocol/StreamReset.ts"
 import type { ByteStream } from "../transport/ByteStream.ts"
@@ -22,7 +29,7 @@ import { type Incoming, type Target, TunnelClosed, type TunnelHeld } from "./Tun
 const Open = Schema.parseJson(
   Schema.Struct({
     port: Schema.optional(Port),
-    service: Schema.optional(Schema.String.pipe(Schema.minLength(1), Schema.maxLength(256))),
+    service: Schema.optional(Schema.String.pipe(Schema.minLength(1), Schema.maxLength(SERVICE_NAME_CHARACTERS))),
     credit: Schema.NonNegativeInt
   })
 )
@@ -56,8 +63,10 @@ export class Mux {
   readonly #options: MuxOptions
   readonly #streams = new Map<number, MuxStream>()
   readonly #openings = new Map<number, Opening>()
-  /** Asked for by the peer, not answered by us; they keep their place even if the peer resets them meanwhile. */
-  #unanswered = 0
+  /** Asked for by the peer, not answered by us. */
+  readonly #unanswered = new Set<number>()
+  /** Those of them that the peer has reset meanwhile: they keep their place, since somebody still works on the answer. */
+  #abandoned = 0
   #nextId: number
   #highestPeerId = 0
   #control: Array<Buffer> = []
@@ -87,6 +96,7 @@ export class Mux {
       },
       ended: (stream, tell) => {
         this.#streams.delete(stream.id)
+        if (this.#unanswered.has(stream.id)) this.#abandoned++
         this.#openings.delete(stream.id)
         this.#creditDue.delete(stream)
         if (tell !== undefined) this.#send(Frames.reset(stream.id, tell.code, tell.reason))
@@ -130,14 +140,14 @@ export class Mux {
   /** Tells the peer why, and ends everything. */
   close(reason: string): void {
     if (this.#over) return
-    this.#send(Frames.frame(Frames.Type.goAway, 0, json({ reason: reason.slice(0, 200) })))
+    this.#send(Frames.frame(Frames.Type.goAway, 0, json({ reason: reason.slice(0, REASON_CHARACTERS) })))
     this.#link.flushAndClose(new TunnelClosed({ kind: "closed", reason }))
   }
 
   // ---- sending
 
   get #places() {
-    return this.#streams.size + this.#unanswered
+    return this.#streams.size + this.#abandoned
   }
 
   #add(id: number) {
@@ -249,12 +259,10 @@ export class Mux {
     if (this.#places >= LINK_STREAMS) return refuse(ResetCode.busy, "too many connections in one tunnel")
     const stream = this.#add(id)
     stream.onCredit(open.credit)
-    this.#unanswered++
-    let answered = false
+    this.#unanswered.add(id)
     const answer = () => {
-      if (answered) return false
-      answered = true
-      this.#unanswered--
+      if (!this.#unanswered.delete(id)) return false
+      if (stream.isEnded) this.#abandoned--
       return !stream.isEnded
     }
     this.#options.incoming({

@@ -43,6 +43,14 @@ const cancelled = new StreamReset({ code: ResetCode.cancelled, reason: "no longe
 const forged = (reason: string) => new TunnelRefused({ kind: "forged", reason })
 const lost = (reason: string) => new TunnelRefused({ kind: "lost", reason })
 
+/** WireGuard's message types; a deployed client opens with one of them (spec: wire 4). */
+const isWireGuard = (type: number): boolean => type >= 1 && type <= 4
+
+const wireGuard = new TunnelRefused({
+  kind: "refused",
+  reason: `client speaks no ${Handshake.name}: it opened with WireGuard; update tela there`
+})
+
 /** Runs a step of the Noise handshake. */
 const noise = <A>(step: () => A, what: string): Effect.Effect<A, TunnelRefused> =>
   Effect.try({
@@ -59,7 +67,7 @@ const takeMessage = (inbox: Inbox, type: number, what: string): Effect.Effect<Ui
       )
       const message = inbound._tag === "Binary" ? SecureChannel.parseMessage(inbound.data) : undefined
       if (message === undefined) continue
-      if (message.type !== type) return yield* forged(`something else than ${what} arrived`)
+      if (message.type !== type) return yield* isWireGuard(message.type) ? wireGuard : forged(`no ${what} arrived`)
       return message.body
     }
   })
@@ -140,7 +148,7 @@ export const initiate = (options: {
       "the agent's identity key is unusable"
     )
     inbox.carrier.send(SecureChannel.message(SecureChannel.MessageType.handshakeInit, sender, initiator.first))
-    const second = yield* takeMessage(inbox, SecureChannel.MessageType.handshakeResponse, "the agent's answer")
+    const second = yield* takeMessage(inbox, SecureChannel.MessageType.handshakeResponse, "answer of the agent")
     const finished = yield* noise(() => initiator.finish(second), "the agent did not prove its identity key")
     const hello = decodeAgentHello(finished.payload)
     if (hello === undefined) return yield* forged("the agent's hello cannot be read")
@@ -163,7 +171,7 @@ export const respond = (options: {
 }): Effect.Effect<{ readonly tunnel: Tunnel; readonly client: PublicKeyHex }, TunnelRefused, Scope.Scope> =>
   Effect.gen(function* () {
     const { inbox, session, identity } = options
-    const first = yield* takeMessage(inbox, SecureChannel.MessageType.handshakeInit, "a stream/1 handshake")
+    const first = yield* takeMessage(inbox, SecureChannel.MessageType.handshakeInit, "stream/1 handshake")
     const responder = yield* noise(
       () => Noise.respond({ prologue: Handshake.prologue(session), identity }, first),
       "the client's handshake does not fit this session"

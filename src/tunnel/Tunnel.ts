@@ -41,6 +41,9 @@ export interface TunnelHeld {
   readonly streams: number
 }
 
+/** What a tunnel that is not there holds. */
+export const heldNothing: TunnelHeld = { unsent: 0, carrier: 0, undelivered: 0, streams: 0 }
+
 export interface Tunnel {
   /** Opens a stream; done when the peer has accepted, which it does when it has reached the target. */
   readonly open: (target: Target) => Effect.Effect<ByteStream, StreamReset>

@@ -12,7 +12,7 @@ import type { Session } from "../../src/client/Session.ts"
 import { WAITING_CONNECTIONS, WAITING_TIMEOUT } from "../../src/protocol/Limits.ts"
 import { ResetCode, StreamReset } from "../../src/protocol/StreamReset.ts"
 import type { ByteStream } from "../../src/transport/ByteStream.ts"
-import { ListenError } from "../../src/transport/Tcp.ts"
+import { ListenError } from "../../src/transport/ListenError.ts"
 import type { Tunnel } from "../../src/tunnel/Tunnel.ts"
 
 type OnConnection = (stream: ByteStream, peer: string) => void

@@ -108,7 +108,7 @@ describe("TLS", () => {
       const hub = yield* startHub()
       yield* agentOf(hub)
       const taken = yield* Effect.flip(startHub({ port: hub.port }))
-      assert.match(taken.message, /^port \d+ is taken by another program; choose another with -port/)
+      assert.match(taken.message, /^port \d+ is taken; choose another address or port/)
     })
   )
 })

@@ -1,17 +1,21 @@
 import * as Http from "node:http"
+import * as Net from "node:net"
 import type { AddressInfo, Socket } from "node:net"
 import { assert, describe, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
+import * as TestClock from "effect/TestClock"
 import { WebSocketServer } from "ws"
-import { CARRIER_HIGH_WATER, INBOX_MESSAGES } from "../../src/protocol/Limits.ts"
+import { CARRIER_HIGH_WATER, DIAL_TIMEOUT, INBOX_MESSAGES } from "../../src/protocol/Limits.ts"
 import type { Carrier, CarrierClosed } from "../../src/transport/Carrier.ts"
 import { Dialer, layer as dialerLayer } from "../../src/transport/Dialer.ts"
 import * as Inbox from "../../src/transport/Inbox.ts"
 import * as MemoryCarrier from "../../src/transport/MemoryCarrier.ts"
 import * as WebSocketCarrier from "../../src/transport/WebSocketCarrier.ts"
+import * as Conditions from "../support/Conditions.ts"
 
 /** A WebSocket server on loopback; `accepted` gets a carrier for each connection. */
 const server = (accepted: (carrier: Carrier) => void) =>
@@ -63,23 +67,14 @@ const kinds = [
 /** Keeps what arrives; `next` waits until so many messages have. */
 const receive = (carrier: Carrier) => {
   const messages: Array<Uint8Array | string> = []
-  const waiters = new Set<() => void>()
+  const { changed, when } = Conditions.make()
   let how: CarrierClosed | undefined
   let drains = 0
-  const wake = () => [...waiters].forEach((waiter) => waiter())
-  const when = (condition: () => boolean) =>
-    Effect.async<void>((resume) => {
-      const check = () => {
-        if (condition() && waiters.delete(check)) resume(Effect.void)
-      }
-      waiters.add(check)
-      check()
-    })
   carrier.receive({
-    binary: (message) => (messages.push(message), wake()),
-    text: (message) => (messages.push(message), wake()),
-    drain: () => (drains++, wake()),
-    closed: (reason) => ((how = reason), wake())
+    binary: (message) => (messages.push(message), changed()),
+    text: (message) => (messages.push(message), changed()),
+    drain: () => (drains++, changed()),
+    closed: (reason) => ((how = reason), changed())
   })
   return {
     messages,
@@ -209,6 +204,32 @@ describe("Dialer", () => {
       assert.include((yield* refusal("barn")).message, "not a hub address")
       assert.include((yield* refusal(url.replace("ws:", "wss:"))).message, "does not speak TLS")
     })
+  )
+
+  it.effect("gives up on a server that answers a byte at a time", () =>
+    Effect.gen(function* () {
+      const dripping = yield* Deferred.make<void>()
+      const port = yield* Effect.map(
+        Effect.acquireRelease(
+          Effect.async<Net.Server>((resume) => {
+            const server = Net.createServer((socket) => {
+              socket.on("error", () => {})
+              socket.on("data", () => {
+                socket.write("HTTP/1.1 101")
+                Deferred.unsafeDone(dripping, Effect.void)
+              })
+            })
+            server.listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
+          }),
+          (server) => Effect.sync(() => server.close())
+        ),
+        (server) => (server.address() as AddressInfo).port
+      )
+      const dialling = yield* Effect.fork(refusal(`ws://127.0.0.1:${port}`))
+      yield* Deferred.await(dripping)
+      yield* TestClock.adjust(DIAL_TIMEOUT)
+      assert.include((yield* dialling).message, "no answer within 15 s")
+    }).pipe(Effect.scoped)
   )
 
   it.effect("closes what it opened with the scope", () =>

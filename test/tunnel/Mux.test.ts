@@ -12,7 +12,7 @@ import { Link } from "../../src/tunnel/Link.ts"
 import { Mux } from "../../src/tunnel/Mux.ts"
 import * as SecureChannel from "../../src/tunnel/SecureChannel.ts"
 import type { Incoming, TunnelClosed } from "../../src/tunnel/Tunnel.ts"
-import { collect } from "./support.ts"
+import { collect } from "../support/collect.ts"
 
 /** A mux on one end, and on the other a peer that holds the keys and says what it likes. */
 const withPeer = () => {
@@ -177,6 +177,19 @@ describe("Mux against a peer that holds the keys", () => {
     peer.say([peer.open(1 + 2 * (LINK_STREAMS + 1))])
     await peer.settle()
     assert.strictEqual(peer.incoming.length, LINK_STREAMS + 1)
+  })
+
+  it("takes as many streams as it says, answered or not", async () => {
+    const peer = withPeer()
+    for (let count = 0; count < LINK_STREAMS; count++) {
+      peer.say([peer.open(1 + 2 * count)])
+      await peer.settle()
+    }
+    assert.strictEqual(peer.incoming.length, LINK_STREAMS)
+    assert.strictEqual(peer.mux.held.streams, LINK_STREAMS)
+    peer.say([peer.open(1 + 2 * LINK_STREAMS)])
+    await peer.settle()
+    assert.strictEqual(peer.incoming.length, LINK_STREAMS)
   })
 
   it("gives up on a peer that asks without reading the answers", async () => {

@@ -2,35 +2,9 @@
 import * as Http from "node:http"
 import * as Https from "node:https"
 import * as Effect from "effect/Effect"
-import * as Schema from "effect/Schema"
 import * as Limits from "../../protocol/Limits.ts"
+import { type ListenError, listenError } from "../ListenError.ts"
 import type { TlsMaterial } from "../TlsFiles.ts"
-
-/** The port cannot be listened on. Says what to do. */
-export class ListenError extends Schema.TaggedError<ListenError>()("ListenError", {
-  code: Schema.String,
-  reason: Schema.String
-}) {
-  override get message(): string {
-    return this.reason
-  }
-}
-
-const listenError = (error: Error, { host, port }: Address): ListenError => {
-  const code = "code" in error ? String(error.code) : ""
-  const other = "choose another with -port, TELAHUBD_PORT or `port:` in telahubd.yaml"
-  switch (code) {
-    case "EADDRINUSE":
-      return new ListenError({ code, reason: `port ${port} is taken by another program; ${other}` })
-    case "EACCES":
-      return new ListenError({ code, reason: `port ${port} needs a privilege that this process lacks; ${other}` })
-    case "EADDRNOTAVAIL":
-    case "ENOTFOUND":
-      return new ListenError({ code, reason: `${host} is no address of this machine; check -host or \`host:\`` })
-    default:
-      return new ListenError({ code, reason: `cannot listen on port ${port}: ${error.message}` })
-  }
-}
 
 /** Where to listen: an empty host is every address, port 0 the system's choice. */
 export interface Address {
