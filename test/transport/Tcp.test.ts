@@ -7,7 +7,7 @@ import { SOCKET_SEND_QUEUE, TARGET_DIAL_TIMEOUT } from "../../src/protocol/Limit
 import { ResetCode, StreamReset } from "../../src/protocol/StreamReset.ts"
 import { type ByteStream, splice } from "../../src/transport/ByteStream.ts"
 import * as Tcp from "../../src/transport/Tcp.ts"
-import { collect } from "../tunnel/support.ts"
+import { collect } from "../support/collect.ts"
 
 const host = "127.0.0.1"
 

@@ -9,7 +9,8 @@ import type { Carrier, CarrierReceiver } from "../../src/transport/Carrier.ts"
 import * as Inbox from "../../src/transport/Inbox.ts"
 import * as MemoryCarrier from "../../src/transport/MemoryCarrier.ts"
 import * as Stream1 from "../../src/tunnel/Stream1.ts"
-import { agentHello, agentIdentity, clientIdentity, collect, session, tunnels } from "./support.ts"
+import { collect } from "../support/collect.ts"
+import { agentHello, agentIdentity, clientIdentity, session, tunnels } from "./support.ts"
 
 /** Opens a stream and accepts it on the other side. */
 const stream = Effect.gen(function* () {

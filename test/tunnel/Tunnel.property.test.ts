@@ -3,7 +3,8 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as FastCheck from "effect/FastCheck"
 import type { ByteStream } from "../../src/transport/ByteStream.ts"
-import { type Collected, collect, tunnels } from "./support.ts"
+import { type Collected, collect } from "../support/collect.ts"
+import { tunnels } from "./support.ts"
 
 /** Writes chunks of these sizes as the stream takes them, then ends. Bytes follow from the seed. */
 const pour = (stream: ByteStream, collected: Collected, sizes: ReadonlyArray<number>, seed: number) =>

@@ -1,8 +1,6 @@
-/** Tunnels over an in-memory carrier, and collectors for what their streams deliver. */
+/** Tunnels over an in-memory carrier. */
 import * as Effect from "effect/Effect"
 import { generate } from "../../src/crypto/KeyPair.ts"
-import type { StreamReset } from "../../src/protocol/StreamReset.ts"
-import type { ByteStream } from "../../src/transport/ByteStream.ts"
 import type { Carrier } from "../../src/transport/Carrier.ts"
 import * as Inbox from "../../src/transport/Inbox.ts"
 import * as MemoryCarrier from "../../src/transport/MemoryCarrier.ts"
@@ -49,71 +47,3 @@ export const tunnels = (between: (pair: readonly [Carrier, Carrier]) => readonly
     )
     return { client, agent, carriers: [left, right] as const }
   })
-
-/** What one end of a stream was delivered. */
-export interface Collected {
-  readonly chunks: Array<Uint8Array>
-  bytes: number
-  drains: number
-  /** The peer has finished. */
-  readonly ended: Effect.Effect<void>
-  /** Both directions are over. */
-  readonly closed: Effect.Effect<StreamReset | undefined>
-  readonly until: (bytes: number) => Effect.Effect<void>
-  /** Waits until more than so many drains were asked for. */
-  readonly drained: (before: number) => Effect.Effect<void>
-}
-
-/** Attaches to a stream and keeps all that it delivers. */
-export const collect = (stream: ByteStream): Collected => {
-  const waiters = new Set<() => void>()
-  let end = false
-  let over = false
-  let why: StreamReset | undefined
-  const wake = () => {
-    for (const waiter of [...waiters]) waiter()
-  }
-  const when = (condition: () => boolean) =>
-    Effect.async<void>((resume) => {
-      const check = () => {
-        if (!condition()) return
-        waiters.delete(check)
-        resume(Effect.void)
-      }
-      waiters.add(check)
-      check()
-    })
-  const collected: Collected = {
-    chunks: [],
-    bytes: 0,
-    drains: 0,
-    ended: when(() => end),
-    closed: Effect.map(
-      when(() => over),
-      () => why
-    ),
-    until: (bytes) => when(() => collected.bytes >= bytes),
-    drained: (before) => when(() => collected.drains > before)
-  }
-  stream.attach({
-    data: (chunk) => {
-      collected.chunks.push(chunk)
-      collected.bytes += chunk.length
-      wake()
-    },
-    end: () => {
-      end = true
-      wake()
-    },
-    drain: () => {
-      collected.drains++
-      wake()
-    },
-    closed: (reset) => {
-      over = true
-      why = reset
-      wake()
-    }
-  })
-  return collected
-}
