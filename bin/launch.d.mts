@@ -1,3 +1,7 @@
+/** What Go calls the system that Node calls `platform`, and the processor that it calls `arch`. */
+export declare const goos: (platform: string) => string
+export declare const goarch: (arch: string) => string
+
 /** The command line with secrets blanked, or undefined when it holds none. */
 export declare const withoutSecrets: (args: ReadonlyArray<string>) => ReadonlyArray<string> | undefined
 

@@ -7,13 +7,17 @@ import { fileURLToPath } from "node:url"
 const systems = { win32: "windows", sunos: "solaris" }
 const processors = { x64: "amd64", ia32: "386", mipsel: "mipsle", ppc64: "ppc64le" }
 
+/** The same as in src/protocol/Platform.ts, which is not to be loaded here; a test compares them. */
+export const goos = (platform) => systems[platform] ?? platform
+export const goarch = (arch) => processors[arch] ?? arch
+
 /** Flags whose value is a secret. */
 const secret = /^(--?token)(=.*)?$/s
 
 const version = (program, json) => {
   const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"))
-  const os = systems[process.platform] ?? process.platform
-  const arch = processors[process.arch] ?? process.arch
+  const os = goos(process.platform)
+  const arch = goarch(process.arch)
   return json
     ? JSON.stringify({ program, version: `v${version}`, os, arch }, undefined, 2)
     : `${program} v${version} ${os}/${arch}`

@@ -11,7 +11,9 @@ export const goos = (platform: string): string => systems.get(platform) ?? platf
 const processors = new Map([
   ["x64", "amd64"],
   ["ia32", "386"],
-  ["mipsel", "mipsle"]
+  ["mipsel", "mipsle"],
+  // Node has one name for both byte orders, and for Linux only a little-endian build.
+  ["ppc64", "ppc64le"]
 ])
 
 /** What Go calls the processor that Node calls `arch`. */
