@@ -79,14 +79,17 @@ const writeSynced = async (handle: Fs.FileHandle, text: string) => {
   }
 }
 
-/** Creates a file for its owner only; fails with EEXIST, touching nothing, if it is there. Complete or absent, never half. */
+/**
+ * Creates a file for its owner only; fails with EEXIST, touching nothing, if it is there. It appears complete, except
+ * where the file system has no hard links: there a reader, or a crash, may meet a part of it.
+ */
 export const createOnce = (file: string, text: string): Effect.Effect<void, FileProblem> =>
   Effect.zipRight(
     makeFolderOf(file),
     attempt(file, async () => {
       const temporary = `${file}.${process.pid}.${Crypto.randomBytes(4).toString("hex")}`
-      await writeSynced(await Fs.open(temporary, "wx", 0o600), text)
       try {
+        await writeSynced(await Fs.open(temporary, "wx", 0o600), text)
         // A link, unlike a rename, never replaces what another process has made meanwhile.
         await Fs.link(temporary, file).catch(async (cause: unknown) => {
           if (!hasNoLinks(cause)) throw cause
