@@ -170,7 +170,8 @@ export const interpret = (auth: Auth): Interpreted => {
     if (machine !== ANY_MACHINE && isDeployed(entry) && !mayRegister) {
       warn(
         `auth.machines.${machine}: nobody is named who may register it, so only owners and admins may (earlier hubs let ` +
-          `every token); to name one, run: tela admin access grant <id> ${machine} register`
+          `every token); to name one, run: tela admin access grant <id> ${machine} register; in versions without \`tela admin\`, ` +
+          "add `register: [{ id: <id> }]` under this machine"
       )
     }
   }

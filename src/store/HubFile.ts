@@ -31,7 +31,10 @@ export class HubFileError extends Schema.TaggedError<HubFileError>()("HubFileErr
 /** `user bootstrap`, or a first start, on a file that has an owner already. */
 export class OwnerExists extends Schema.TaggedError<OwnerExists>()("OwnerExists", { path: Schema.String }) {
   override get message(): string {
-    return `${this.path}: an owner exists and its token is not shown again; for a new one, run \`telahubd user rotate owner\` on the hub's machine`
+    return (
+      `${this.path}: an owner exists and its token is not shown again; for a new one, run \`telahubd user rotate owner\` on ` +
+      "the hub's machine, or, in versions without it, add `tokens: [{ id: owner-2, token: TOKEN, hubRole: owner }]` under auth:"
+    )
   }
 }
 
