@@ -32,3 +32,7 @@ export class ConnectError extends Schema.TaggedError<ConnectError>()("ConnectErr
     return this.reason
   }
 }
+
+/** Whether no other try can help, even after there has been a session. */
+export const isFinal = (error: ConnectError): boolean =>
+  error.kind === "denied" || error.kind === "untrusted" || error.kind === "incompatible" || error.kind === "local"

@@ -1,5 +1,4 @@
 /** What a running client has to say, for a command line or another program to show. Plain data, no Effects. */
-import type { ConnectError } from "./ConnectError.ts"
 
 /** One bound service, as a row of "Services available:". */
 export interface BoundService {
@@ -26,7 +25,14 @@ export type ConnectEvent =
   /** The listeners are up; said once. */
   | { readonly _tag: "Bound"; readonly services: ReadonlyArray<BoundService> }
   /** The session ended, or could not be opened; the next try is in `retryIn` milliseconds. */
-  | { readonly _tag: "Reconnecting"; readonly machine: string; readonly reason: string; readonly retryIn: number }
+  | {
+      readonly _tag: "Reconnecting"
+      readonly machine: string
+      readonly reason: string
+      readonly retryIn: number
+      /** A session ended; false when none could be opened. */
+      readonly lost: boolean
+    }
   /** A local connection was reset because the other end would not, or could not, serve it. */
   | {
       readonly _tag: "StreamRefused"
@@ -50,7 +56,3 @@ export type ConnectEvent =
 
 /** Takes events as they happen; must not throw and should return at once. */
 export type OnConnectEvent = (event: ConnectEvent) => void
-
-/** Whether another try can help, once there has been a session. */
-export const isFinal = (error: ConnectError): boolean =>
-  error.kind === "denied" || error.kind === "untrusted" || error.kind === "incompatible" || error.kind === "local"

@@ -13,8 +13,8 @@ import type * as Scope from "effect/Scope"
 import { backoff } from "../protocol/Backoff.ts"
 import { RECONNECT_STEADY } from "../protocol/Limits.ts"
 import { printable } from "../protocol/Printable.ts"
-import { ConnectError } from "./ConnectError.ts"
-import { isFinal, type OnConnectEvent } from "./ConnectEvent.ts"
+import { ConnectError, isFinal } from "./ConnectError.ts"
+import type { OnConnectEvent } from "./ConnectEvent.ts"
 import type { Session } from "./Session.ts"
 
 export interface Connector {
@@ -56,7 +56,7 @@ export const make = (options: {
     let next = yield* Deferred.make<Session, ConnectError>()
     let succeeded = false
 
-    /** One session from its beginning to its end: why it ended, and how long it stood. */
+    /** One session from its beginning to its end: why it ended, whether it ever stood, and how long. */
     const once = Effect.gen(function* () {
       const session = yield* open
       const since = yield* Clock.currentTimeMillis
@@ -70,9 +70,9 @@ export const make = (options: {
       const reason = printable(how.reason)
       const kind = how.kind === "tampered" ? "untrusted" : "lost"
       const meddled = `the session with "${machine}" was meddled with, by the hub or on the way: ${reason}`
-      return { error: new ConnectError({ kind, reason: kind === "untrusted" ? meddled : reason }), stood }
+      return { error: new ConnectError({ kind, reason: kind === "untrusted" ? meddled : reason }), lost: true, stood }
     }).pipe(
-      Effect.catchAll((error) => Effect.succeed({ error, stood: 0 })),
+      Effect.catchAll((error) => Effect.succeed({ error, lost: false, stood: 0 })),
       Effect.scoped,
       Effect.ensuring(
         Effect.gen(function* () {
@@ -86,11 +86,11 @@ export const make = (options: {
     const loop = Effect.gen(function* () {
       let attempt = 0
       for (let tries = 0; ; tries++) {
-        const { error, stood } = yield* once
+        const { error, lost, stood } = yield* once
         if (succeeded ? isFinal(error) : endsFirstTry(error, wait, tries)) return yield* error
         if (stood >= RECONNECT_STEADY) attempt = 0
         const retryIn = backoff(attempt++, yield* Random.next)
-        onEvent({ _tag: "Reconnecting", machine, reason: error.reason, retryIn })
+        onEvent({ _tag: "Reconnecting", machine, reason: error.reason, retryIn, lost })
         yield* Effect.sleep(retryIn)
       }
     })

@@ -99,6 +99,20 @@ layer(world, { excludeTestServices: true, timeout: "60 seconds" })("Programs", (
       })
     )
 
+    it.scoped("a connection that was never up is not called lost", () =>
+      Effect.gen(function* () {
+        const { home, tokens, url } = yield* World
+        const client = yield* Program.start({
+          command: bin("tela"),
+          args: ["connect", "-hub", url, "-machine", "web-02", "-wait"],
+          env: { HOME: home, TELA_HOME: home, TELA_TOKEN: tokens.alice }
+        })
+        yield* client.expect(/WARN .*next try in/, { on: "stderr" })
+        assert.match(client.output("stderr"), / not connected; next try in \d/)
+        assert.strictEqual((yield* client.end("SIGINT")).code, 130)
+      })
+    )
+
     it.scoped("logs as asked", () =>
       Effect.gen(function* () {
         const folder = yield* temporaryFolder
@@ -112,9 +126,10 @@ layer(world, { excludeTestServices: true, timeout: "60 seconds" })("Programs", (
         const [line] = yield* json.expect(/^.*this agent's key.*$/m, { on: "stderr" })
         assert.containsSubset(JSON.parse(line), { level: "INFO", program: "telad", hub: "ws://127.0.0.1:1" })
         yield* json.end("SIGTERM")
-        const quiet = yield* start("-log-level", "error")
-        yield* quiet.end("SIGTERM")
-        assert.notInclude(quiet.output(), "INFO")
+        const { url } = yield* World
+        const quiet = yield* start("-hub", url, "-token", "wrong", "-log-level", "error")
+        yield* quiet.expect(/ERROR .*refuses the registration/, { on: "stderr" })
+        assert.notMatch(quiet.output(), /INFO|WARN/)
       })
     )
 
@@ -175,6 +190,12 @@ layer(world, { excludeTestServices: true, timeout: "60 seconds" })("Programs", (
         assert.containsSubset(JSON.parse((yield* trust("show", "barn", "-json")).stdout), {
           machines: [{ machine: "barn", fingerprint: key }]
         })
+        const elsewhere = yield* run("tela", ["trust", "show"], { TELA_HOME: home, TELA_HUB: "ws://hub.example.org" })
+        assert.include(elsewhere.stdout, key, "TELA_HUB hides nothing")
+        for (const filter of [["mill"], ["-hub", "ws://hub.example.org"]]) {
+          assert.match((yield* trust("show", ...filter)).stdout, /^No key matches\.\n$/)
+        }
+        assert.include((yield* trust("show", ...hub)).stdout, key)
         assert.strictEqual((yield* trust("forget", "barn", ...hub)).code, 0)
         assert.notInclude((yield* trust("show")).stdout, "barn")
       })

@@ -47,15 +47,18 @@ const scripted = Effect.gen(function* () {
   const retry = Effect.gen(function* () {
     const event = yield* Queue.take(events)
     if (event._tag !== "Reconnecting") return yield* Effect.dieMessage(`expected Reconnecting, got ${event._tag}`)
+    reconnecting.push(event.lost)
     return event.retryIn
   })
-  return { script, events, make, stand, end, retry, scopes: () => scopes }
+  /** Of each `Reconnecting` so far, whether a session was lost. */
+  const reconnecting: Array<boolean> = []
+  return { script, events, make, stand, end, retry, reconnecting, scopes: () => scopes }
 })
 
 describe("Connector", () => {
   it.scoped("gives the session, and after a loss the next one, with growing pauses", () =>
     Effect.gen(function* () {
-      const { end, events, make, retry, scopes, script, stand } = yield* scripted
+      const { end, events, make, reconnecting, retry, scopes, script, stand } = yield* scripted
       const first = yield* stand
       const connector = yield* make()
       const session = yield* connector.session
@@ -73,6 +76,7 @@ describe("Connector", () => {
         yield* Queue.offer(script, i % 2 === 0 ? "unreachable" : "not-found")
         yield* TestClock.adjust(delay)
       }
+      assert.deepStrictEqual(reconnecting, [true, ...Array.from({ length: 11 }, () => false)])
       const waiting = yield* Effect.fork(connector.session)
       const second = yield* stand
       yield* TestClock.adjust(RECONNECT_CAP * 2)

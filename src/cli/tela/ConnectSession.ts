@@ -47,9 +47,9 @@ const report = (event: ConnectEvent): Effect.Effect<void, never, Shell> => {
         Effect.zipRight(shell.up, shell.print(ServicesTable.render(event.services)))
       )
     case "Reconnecting":
-      return Effect.logWarning(`connection lost; next try in ${(event.retryIn / 1000).toFixed(1)} s`).pipe(
-        Effect.annotateLogs({ machine: event.machine, reason: event.reason })
-      )
+      return Effect.logWarning(
+        `${event.lost ? "connection lost" : "not connected"}; next try in ${(event.retryIn / 1000).toFixed(1)} s`
+      ).pipe(Effect.annotateLogs({ machine: event.machine, reason: event.reason }))
     case "StreamRefused":
       return Effect.logWarning("local connection refused").pipe(
         Effect.annotateLogs({ service: event.service, local: event.local, reason: event.reason })

@@ -22,6 +22,9 @@ const fingerprint = Flags.text({
   description: "the key, as `telad fingerprint` prints it there"
 })
 
+/** Unlike {@link hub} it has no variable: a hub that is set for `tela connect` must not hide the keys of others. */
+const ofHub = Flags.text({ name: "hub", placeholder: "URL", description: "only keys of machines at this hub" })
+
 /** The remembered keys; what reads their file is loaded only now, so that the other commands start faster. */
 const pins = Effect.flatMap(Shell, (shell) =>
   Effect.map(
@@ -42,17 +45,18 @@ const show = Command.make(
   {
     name: "show",
     summary: "list remembered keys, and your own",
-    flags: [hub, json],
+    flags: [ofHub, json],
     positionals: [someName],
     examples: ["tela trust show", "tela trust show web-01 -json"]
   },
   (given) =>
     Effect.gen(function* () {
       const wanted = yield* given.word(someName)
-      const where = yield* given.flag(hub)
+      const where = yield* given.flag(ofHub)
       const asJson = yield* given.flag(json)
       const known = yield* pins
-      const listed = (yield* known.list).filter(
+      const all = yield* known.list
+      const listed = all.filter(
         (pin) =>
           Option.getOrElse(wanted, () => pin.machine) === pin.machine &&
           Option.match(where, { onNone: () => true, onSome: (url) => HubUrl.canonical(url) === pin.hub })
@@ -60,7 +64,8 @@ const show = Command.make(
       const own = yield* ownKey
       if (asJson) return yield* printJson({ ownKey: Option.getOrNull(own), machines: listed })
       if (Option.isSome(own)) yield* print(`Your key: ${own.value}`)
-      if (listed.length === 0) return yield* print("No machine is remembered yet: tela connect remembers it.")
+      if (all.length === 0) return yield* print("No machine is remembered yet: tela connect remembers it.")
+      if (listed.length === 0) return yield* print("No key matches.")
       yield* print(
         Table.render(
           ["MACHINE", "HUB", "KEY"],
