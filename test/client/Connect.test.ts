@@ -11,6 +11,7 @@ import { RECONNECT_BASE, RECONNECT_CAP } from "../../src/protocol/Limits.ts"
 import * as Tcp from "../../src/transport/Tcp.ts"
 import { agent, client, machine, service } from "../support/ends.ts"
 import * as MemoryHub from "../support/MemoryHub.ts"
+import { turn } from "../support/turn.ts"
 
 /** A TCP service on a free port: says hello, echoes, and finishes when the peer does. */
 const echo = Effect.acquireRelease(
@@ -192,7 +193,7 @@ describe("Connect", () => {
       assert.match(yield* local.closed, /ECONNRESET/)
       assert.match(yield* dial(local.port).closed, /ECONNREFUSED/)
       // The agent hears of it through the hub, some turns later.
-      while (barn.held().streams > 0) yield* Effect.promise(() => new Promise(setImmediate))
+      while (barn.held().streams > 0) yield* turn
     })
   )
 })

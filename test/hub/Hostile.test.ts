@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as TestClock from "effect/TestClock"
 import { HTTP_BODY_BYTES, MESSAGE_BYTES, UNAUTHENTICATED_MESSAGE_BYTES } from "../../src/protocol/Limits.ts"
+import { turn } from "../support/turn.ts"
 import { agentOf, dial, frame, get, register, session, startHub, tcp } from "./harness.ts"
 
 const upgrade = (more = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n") =>
@@ -15,14 +16,7 @@ const repeat = <A, E, R>(times: number, effect: Effect.Effect<A, E, R>) =>
 const untilUnauthenticated = (
   hub: { readonly counts: Effect.Effect<{ readonly unauthenticated: number }> },
   count: number
-) =>
-  Effect.repeat(
-    Effect.zipRight(
-      Effect.promise(() => new Promise((resolve) => setImmediate(resolve))),
-      hub.counts
-    ),
-    { until: ({ unauthenticated }) => unauthenticated === count }
-  )
+) => Effect.repeat(Effect.zipRight(turn, hub.counts), { until: ({ unauthenticated }) => unauthenticated === count })
 
 const stillServes = (hub: { readonly url: string }) =>
   Effect.gen(function* () {

@@ -4,32 +4,32 @@ import { CARRIER_HIGH_WATER } from "../../src/protocol/Limits.ts"
 import * as Relay from "../../src/hub/Relay.ts"
 import * as Inbox from "../../src/transport/Inbox.ts"
 import * as MemoryCarrier from "../../src/transport/MemoryCarrier.ts"
+import { turn } from "../support/turn.ts"
 import { agentOf, frame, session, startHub } from "./harness.ts"
 import type { Peer } from "./harness.ts"
 
 const PIECE = 64 * 1024
 
-/** Sends without end, as fast as its own socket takes it; stops when that takes no more for good. */
-const push = (peer: Peer, stop: { readonly bytes: number }) =>
-  Effect.async<number>((resume) => {
-    let sent = 0
-    let stuck = false
-    let idle: NodeJS.Timeout | undefined
+/** More pieces than the kernel's buffers of four sockets take, which are not ours to bound. */
+const PIECES = 512
+
+/** Turns of the event loop in which nothing moves after which nothing will; too few can hide a fault, not make one up. */
+const STILL_TURNS = 200
+
+/** Sends all pieces at once, waits until no more of them moves, and says how much the hub held at most. */
+const push = (hub: Effect.Effect.Success<ReturnType<typeof startHub>>, { ws }: Peer) =>
+  Effect.gen(function* () {
     const piece = frame(Buffer.alloc(PIECE))
-    const next = () => {
-      if (stuck) return
-      clearTimeout(idle)
-      if (sent >= stop.bytes) return resume(Effect.succeed(sent))
-      // The peer is stuck when its own socket has taken nothing for this long.
-      idle = setTimeout(() => {
-        stuck = true
-        resume(Effect.succeed(sent))
-      }, 700)
-      sent += piece.length
-      peer.ws.send(piece, next)
+    for (let i = 0; i < PIECES; i++) ws.send(piece)
+    let most = 0
+    let waiting = ws.bufferedAmount
+    for (let still = 0; still < STILL_TURNS || most === 0; still++) {
+      yield* turn
+      most = Math.max(most, (yield* hub.counts).held)
+      if (ws.bufferedAmount !== waiting) still = 0
+      waiting = ws.bufferedAmount
     }
-    next()
-    return Effect.sync(() => clearTimeout(idle))
+    return most
   })
 
 describe("Relay", () => {
@@ -42,13 +42,10 @@ describe("Relay", () => {
         [joined, client]
       ] as const) {
         to.ws.pause()
-        const sent = yield* push(from, { bytes: 400 * 1024 * 1024 })
-        // What the kernel's buffers of four sockets take is not ours to bound.
-        assert.isBelow(sent, 32 * 1024 * 1024)
-        assert.isAtMost((yield* hub.counts).held, CARRIER_HIGH_WATER + 2 * PIECE)
-        const pieces = sent / (PIECE + 7)
+        assert.isAtMost(yield* push(hub, from), CARRIER_HIGH_WATER + 2 * PIECE)
+        assert.isAbove(from.ws.bufferedAmount, 0, "its writer waits")
         to.ws.resume()
-        for (let i = 0; i < pieces; i++) assert.strictEqual((yield* to.binary).length, PIECE + 7)
+        for (let i = 0; i < PIECES; i++) assert.strictEqual((yield* to.binary).length, PIECE + 7)
         from.frame(frame(Buffer.from("flows again")))
         assert.deepStrictEqual(yield* to.binary, frame(Buffer.from("flows again"), 7))
         assert.strictEqual((yield* hub.counts).held, 0)
@@ -69,15 +66,15 @@ describe("Relay", () => {
       const piece = frame(Buffer.alloc(16 * 1024))
       const count = 4 * (CARRIER_HIGH_WATER / piece.length)
       for (let i = 0; i < count; i++) clientEnd.send(piece)
-      yield* Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
+      yield* turn
       assert.isAtMost(agent.buffered, CARRIER_HIGH_WATER + piece.length)
       assert.isAtLeast(agent.buffered, CARRIER_HIGH_WATER)
       agentEnd.resume()
-      yield* Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
+      yield* turn
       assert.strictEqual(received.length, Math.ceil(count))
       assert.strictEqual(relayed.toAgent, Math.ceil(count) * piece.length)
       clientEnd.close(1000, "")
-      yield* Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
+      yield* turn
       assert.deepStrictEqual(ends, ["client"])
     })
   )

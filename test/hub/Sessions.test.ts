@@ -7,6 +7,7 @@ import { DIRECTORY_MACHINES } from "../../src/protocol/Limits.ts"
 import type { CarrierClosed } from "../../src/transport/Carrier.ts"
 import * as Inbox from "../../src/transport/Inbox.ts"
 import * as MemoryCarrier from "../../src/transport/MemoryCarrier.ts"
+import { turn } from "../support/turn.ts"
 import { identity, KEY, register } from "./harness.ts"
 
 /** A connection: the hub's inbox, and everything the peer was told in the end. */
@@ -22,8 +23,6 @@ const connection = () => {
   })
   return { inbox: Inbox.make(hub), said, how: () => how }
 }
-
-const delivered = Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
 
 const opened = (sessions: typeof Sessions.Sessions.Service, principal: string, machine = "barn") => {
   const client = connection()
@@ -46,7 +45,7 @@ describe("Sessions", () => {
       assert.isUndefined(sessions.waiting(waiting.session.id, "barn"))
       assert.isDefined(sessions.waiting(other.session.id, "barn"))
       assert.strictEqual((yield* Deferred.await(up.session.ended)).why, "access ended")
-      yield* delivered
+      yield* turn
       for (const { client } of [waiting, up]) {
         assert.deepStrictEqual(JSON.parse(client.said.at(-1) ?? ""), { type: "error", message: "Access denied" })
         assert.strictEqual(client.how()?.code, 1008)
