@@ -1,7 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
-import * as Logger from "effect/Logger"
 import * as Queue from "effect/Queue"
 import * as Scope from "effect/Scope"
 import * as TestClock from "effect/TestClock"
@@ -14,18 +13,8 @@ import { ResetCode, StreamReset } from "../../src/protocol/StreamReset.ts"
 import type { Carrier } from "../../src/transport/Carrier.ts"
 import * as Inbox from "../../src/transport/Inbox.ts"
 import { agent, client, hubUrl, machine, service } from "../support/ends.ts"
+import { logLines } from "../support/logLines.ts"
 import * as MemoryHub from "../support/MemoryHub.ts"
-
-/** Log lines as they are written. */
-const logLines = Effect.gen(function* () {
-  const lines = yield* Queue.unbounded<string>()
-  const layer = Logger.replace(
-    Logger.defaultLogger,
-    Logger.make(({ message }) => void lines.unsafeOffer([message].flat().map(String).join(" ")))
-  )
-  const until = (pattern: RegExp) => Effect.repeat(Queue.take(lines), { until: (line) => pattern.test(line) })
-  return { layer, until }
-})
 
 /** A client by hand: the raw carrier and its inbox, after `connect`. */
 const rawClient = (hub: MemoryHub.MemoryHub, connect: Partial<Control.Connect> = {}) =>

@@ -1,6 +1,5 @@
 import { execFileSync } from "node:child_process"
 import * as Fs from "node:fs/promises"
-import * as Os from "node:os"
 import * as Path from "node:path"
 import * as Tls from "node:tls"
 import { assert, describe, it } from "@effect/vitest"
@@ -8,12 +7,9 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import * as TestClock from "effect/TestClock"
+import { logLines } from "../support/logLines.ts"
+import { temporaryFolder } from "../support/temporaryFolder.ts"
 import { agentOf, dial, register, startHub, tcp } from "./harness.ts"
-
-const folder = Effect.acquireRelease(
-  Effect.promise(() => Fs.mkdtemp(Path.join(Os.tmpdir(), "tela-tls-"))),
-  (path) => Effect.promise(() => Fs.rm(path, { recursive: true, force: true }))
-)
 
 const makeCertificate = (into: string, name: string) =>
   Effect.sync(() => {
@@ -36,18 +32,10 @@ const shownBy = (hub: { readonly port: number }) =>
     socket.on("error", () => resume(Effect.succeed(undefined)))
   })
 
-const waitForFiles = Effect.promise(() => new Promise((resolve) => setTimeout(resolve, 20)))
-
-const untilShown = (hub: { readonly port: number }, name: string) =>
-  Effect.repeat(TestClock.adjust("6 seconds").pipe(Effect.zipRight(waitForFiles), Effect.zipRight(shownBy(hub))), {
-    until: (shown) => shown === name,
-    times: 200
-  })
-
 describe("TLS", () => {
   it.scoped("shows new files to new connections when they change; bad ones leave the old in use", () =>
     Effect.gen(function* () {
-      const into = yield* folder
+      const into = yield* temporaryFolder
       const first = yield* makeCertificate(into, "first")
       const second = yield* makeCertificate(into, "second")
       const tls = { cert: Path.join(into, "hub.crt"), key: Path.join(into, "hub.key") }
@@ -55,7 +43,8 @@ describe("TLS", () => {
         Effect.promise(() => Fs.copyFile(from[part], tls[part]))
       yield* install(first, "cert")
       yield* install(first, "key")
-      const hub = yield* startHub({ tls })
+      const log = yield* logLines
+      const hub = yield* startHub({ tls }).pipe(Effect.provide(log.layer))
       assert.match(hub.url, /^https:/)
       assert.strictEqual(yield* shownBy(hub), "first")
       const agent = yield* dial(hub, "/", { rejectUnauthorized: false })
@@ -65,18 +54,20 @@ describe("TLS", () => {
 
       yield* install(second, "cert")
       yield* TestClock.adjust("6 seconds")
-      yield* waitForFiles
+      yield* log.until(/no usable pair.*the old ones stay in use/)
       assert.strictEqual(yield* shownBy(hub), "first")
 
       yield* install(second, "key")
-      assert.strictEqual(yield* untilShown(hub, "second"), "second")
+      yield* TestClock.adjust("6 seconds")
+      yield* log.until(/reloaded/)
+      assert.strictEqual(yield* shownBy(hub), "second")
       yield* agent.settled
     })
   )
 
   it.scoped("drops whoever never finishes the handshake, and closes in time", () =>
     Effect.gen(function* () {
-      const tls = yield* makeCertificate(yield* folder, "hub")
+      const tls = yield* makeCertificate(yield* temporaryFolder, "hub")
       const scope = yield* Scope.make()
       const hub = yield* Scope.extend(startHub({ tls }), scope)
       const silent = yield* tcp(hub)
@@ -93,7 +84,7 @@ describe("TLS", () => {
 
   it.scoped("refuses to start on files that are missing or no pair, and says which", () =>
     Effect.gen(function* () {
-      const into = yield* folder
+      const into = yield* temporaryFolder
       const first = yield* makeCertificate(into, "first")
       const second = yield* makeCertificate(into, "second")
       const missing = yield* Effect.flip(startHub({ tls: { ...first, key: Path.join(into, "none") } }))

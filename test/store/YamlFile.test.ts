@@ -1,5 +1,4 @@
 import * as Fs from "node:fs/promises"
-import * as Os from "node:os"
 import * as Path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -7,6 +6,7 @@ import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
 import { Port } from "../../src/protocol/Service.ts"
 import * as YamlFile from "../../src/store/YamlFile.ts"
+import { temporaryFolder } from "../support/temporaryFolder.ts"
 
 const Machine = Schema.Struct({
   name: Schema.String,
@@ -81,11 +81,7 @@ describe("YamlFile", () => {
 
   it.scoped("reads from disk: missing, too large, and readable by others", () =>
     Effect.gen(function* () {
-      const folder = yield* Effect.acquireRelease(
-        Effect.promise(() => Fs.mkdtemp(Path.join(Os.tmpdir(), "tela-yaml-"))),
-        (path) => Effect.promise(() => Fs.rm(path, { recursive: true }))
-      )
-      const file = Path.join(folder, "t.yaml")
+      const file = Path.join(yield* temporaryFolder, "t.yaml")
       assert.strictEqual((yield* Effect.flip(YamlFile.read(file, options)))._tag, "YamlFileMissing")
       yield* Effect.promise(() => Fs.writeFile(file, "hub: wss://h\n", { mode: 0o644 }))
       const loaded = yield* YamlFile.read(file, { ...options, secrets: true })
