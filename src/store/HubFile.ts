@@ -58,7 +58,7 @@ export interface HubFile {
   readonly warnings: ReadonlyArray<string>
 }
 
-/** What a hub runs with: flags, environment, file and defaults put together. */
+/** What a hub runs with: flags, file and defaults put together. */
 export interface HubConfig {
   readonly hubId: string
   /** What people call the hub; may be empty. */
@@ -78,9 +78,9 @@ export interface Located {
 }
 
 /** Port of a hub when nothing else says. */
-export const DEFAULT_PORT = 80
+const DEFAULT_PORT = 80
 
-export const FILE_NAME = "telahubd.yaml"
+const FILE_NAME = "telahubd.yaml"
 
 const exists = (path: string): Effect.Effect<boolean> =>
   Effect.promise(() =>
@@ -250,7 +250,7 @@ export const open = (
     return { file: yield* load(located.path), created }
   })
 
-/** What the command line may set. */
+/** What the command line, or the environment in its place, may set. */
 export interface HubFlags {
   readonly host: Option.Option<string>
   readonly port: Option.Option<number>
@@ -258,35 +258,18 @@ export interface HubFlags {
 }
 
 /**
- * Puts flag, environment (TELAHUBD_HOST, TELAHUBD_PORT, TELAHUBD_NAME), file and default together, in this order. Port 0
- * means the default in the file, and a port that the system chooses in a flag or the environment.
+ * Puts flag, file and default together, in this order; a flag stands for its environment variable too. Port 0 means the
+ * default in the file, and a port that the system chooses in a flag. A file without hubId gets one that lasts as long as
+ * the result.
  */
-export const resolve = (
-  file: HubFile,
-  env: Readonly<Record<string, string | undefined>>,
-  flags: HubFlags
-): Effect.Effect<HubConfig, HubFileError> =>
-  Effect.gen(function* () {
-    const { hubId, tls, trustedProxies, ...settings } = file.settings
-    const fromEnv = (name: string) => Option.fromNullable(env[name] || undefined)
-    const port = Option.match(flags.port, {
-      onNone: () => Option.map(fromEnv("TELAHUBD_PORT"), (text) => ({ from: "TELAHUBD_PORT", port: Number(text) })),
-      onSome: (given) => Option.some({ from: "-port", port: given })
-    })
-    if (Option.isSome(port) && !isPort(port.value.port)) {
-      return yield* new HubFileError({ path: file.path, reason: `${port.value.from}: expected a port from 0 to 65535` })
-    }
-    const pick = (flag: Option.Option<string>, name: string, set: string | undefined) =>
-      flag.pipe(
-        Option.orElse(() => fromEnv(name)),
-        Option.getOrElse(() => set ?? "")
-      )
-    return {
-      hubId: hubId ?? Crypto.randomUUID(),
-      name: pick(flags.name, "TELAHUBD_NAME", settings.name),
-      host: pick(flags.host, "TELAHUBD_HOST", settings.host),
-      port: Option.match(port, { onNone: () => settings.port ?? DEFAULT_PORT, onSome: (given) => given.port }),
-      tls,
-      trustedProxies
-    }
-  })
+export const resolve = (file: HubFile, flags: HubFlags): HubConfig => {
+  const { hubId, host, name, port, tls, trustedProxies } = file.settings
+  return {
+    hubId: hubId ?? Crypto.randomUUID(),
+    name: Option.getOrElse(flags.name, () => name ?? ""),
+    host: Option.getOrElse(flags.host, () => host ?? ""),
+    port: Option.getOrElse(flags.port, () => port ?? DEFAULT_PORT),
+    tls,
+    trustedProxies
+  }
+}

@@ -8,7 +8,6 @@ import { VERSION } from "../../protocol/Version.ts"
 import * as HubFile from "../../store/HubFile.ts"
 import * as Command from "../Command.ts"
 import { logFlags } from "../LogFlags.ts"
-import { Shell } from "../Shell.ts"
 import * as Signals from "../Signals.ts"
 import * as VersionCommand from "../VersionCommand.ts"
 import * as HubFlags from "./HubFlags.ts"
@@ -29,7 +28,6 @@ export const root = Command.make(
   },
   (given) =>
     Effect.gen(function* () {
-      const shell = yield* Shell
       const flags = {
         host: yield* given.flag(HubFlags.host),
         port: yield* given.flag(HubFlags.port),
@@ -39,7 +37,7 @@ export const root = Command.make(
       const { created, file } = yield* HubFile.open(located, { ownerToken: yield* HubFlags.ownerToken })
       if (Option.isSome(created)) yield* OwnerToken.announce(file.path, created.value)
       for (const warning of file.warnings) yield* Effect.logWarning(warning)
-      const config = yield* HubFile.resolve(file, shell.env, flags)
+      const config = HubFile.resolve(file, flags)
       const layer = Hub.layer({ config, snapshot: file.snapshot, version: VERSION })
       const serve = Effect.flatMap(Hub.Hub, (hub) =>
         Effect.zipRight(Effect.logInfo(`listening on ${hub.url}`, { config: file.path }), Signals.daemon(Effect.never))
