@@ -61,19 +61,18 @@ export const make = (
     flags: flags.map((flag) => flag.info),
     placeholders: positionals.map((positional) => positional.placeholder),
     positionals: positionals.length,
-    run: (texts, words) =>
-      handler({
+    run: (texts, words) => {
+      const read = <A>(flag: Flags.Flag<A>): Effect.Effect<A, WrongUsage> =>
+        flags.includes(flag)
+          ? Flags.decodeFlag(flag, texts.get(flag.info.name))
+          : Effect.dieMessage(`${name} reads -${flag.info.name}, which it does not list`)
+      return handler({
         has: (flag) => texts.has(flag.info.name),
-        flag: (flag) =>
-          flags.includes(flag)
-            ? Flags.decodeFlag(flag, texts.get(flag.info.name))
-            : Effect.dieMessage(`${name} reads -${flag.info.name}, which it does not list`),
-        required: (flag) =>
-          Flags.decodeFlag(flag, texts.get(flag.info.name)).pipe(
-            Effect.flatMap((value) => Flags.required(flag, value))
-          ),
+        flag: read,
+        required: (flag) => Effect.flatMap(read(flag), (value) => Flags.required(flag, value)),
         word: (positional) => Flags.decodePositional(positional, words[positionals.indexOf(positional)])
       })
+    }
   }
 }
 

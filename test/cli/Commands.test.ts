@@ -1,19 +1,22 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import { withoutSecrets } from "../../bin/launch.mjs"
-import type { Command } from "../../src/cli/Command.ts"
-import type { FlagInfo } from "../../src/cli/Flags.ts"
+import * as Command from "../../src/cli/Command.ts"
+import * as Flags from "../../src/cli/Flags.ts"
 import * as Help from "../../src/cli/Help.ts"
 import { root as tela } from "../../src/cli/tela/Root.ts"
 import { root as telad } from "../../src/cli/telad/Root.ts"
 import { root as telahubd } from "../../src/cli/telahubd/Root.ts"
+import { Shell } from "../../src/cli/Shell.ts"
 
 interface Entry {
   readonly program: string
   readonly path: ReadonlyArray<string>
-  readonly command: Command
+  readonly command: Command.Command
 }
 
-const entries = (program: string, command: Command, path: ReadonlyArray<string>): ReadonlyArray<Entry> => [
+const entries = (program: string, command: Command.Command, path: ReadonlyArray<string>): ReadonlyArray<Entry> => [
   { program, path, command },
   ...command.subcommands.flatMap((child) => entries(program, child, [...path, child.name]))
 ]
@@ -35,7 +38,7 @@ describe("Commands", () => {
   )
 
   it.each(programs.map((root) => [root.name, root] as const))("%s: a flag means the same everywhere", (_, root) => {
-    const seen = new Map<string, FlagInfo>()
+    const seen = new Map<string, Flags.FlagInfo>()
     for (const { command } of entries(root.name, root, [])) {
       for (const flag of command.flags) {
         const before = seen.get(flag.name) ?? flag
@@ -45,6 +48,29 @@ describe("Commands", () => {
       }
     }
   })
+
+  it.effect.each(["flag", "required"] as const)("%s: a command reads no flag that it does not list", (how) =>
+    Effect.gen(function* () {
+      const listed = Flags.text({ name: "listed", placeholder: "TEXT", description: "" })
+      const other = Flags.text({ name: "other", placeholder: "TEXT", description: "" })
+      const reading = (flag: Flags.OptionalFlag<string>) =>
+        Command.make({ name: "read", summary: "", flags: [listed] }, (given) =>
+          how === "flag" ? Effect.asVoid(given.flag(flag)) : Effect.asVoid(given.required(flag))
+        )
+      const run = (command: Command.Command) =>
+        Effect.exit(
+          Effect.provideService(command.run?.(new Map([["listed", "a"]]), []) ?? Effect.void, Shell, {
+            program: "read",
+            env: {},
+            cwd: "/",
+            print: () => Effect.void,
+            up: Effect.void
+          })
+        )
+      assert.isTrue(Exit.isSuccess(yield* run(reading(listed))))
+      assert.include(String(yield* run(reading(other))), "reads -other, which it does not list")
+    })
+  )
 
   it("every secret flag is wiped from the process listing, in every form", () => {
     const secrets = new Set(all.flatMap(({ command }) => command.flags.filter((flag) => flag.secret)))
