@@ -8,6 +8,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
 import type { Snapshot } from "../policy/Identity.ts"
 import type { HubConfig } from "../store/HubFile.ts"
 import type { GuardLimits } from "../transport/Guard.ts"
@@ -53,8 +54,7 @@ export interface HubCounts {
 export class Hub extends Context.Tag("tela/hub/Hub")<
   Hub,
   {
-    /** The address bound, empty for all, and the port, which the system chose when 0 was asked for. */
-    readonly host: string
+    /** The port bound, which the system chose when 0 was asked for. */
     readonly port: number
     /** Where a browser or a program on this machine reaches it, for example `http://127.0.0.1:8080`. */
     readonly url: string
@@ -74,8 +74,13 @@ const startError = (error: ListenError | TlsError): HubStartError => {
   return new HubStartError({ reason: `${error.message}${advice}` })
 }
 
+/** The parts that a hub is put together from; {@link layer} brings all of them. */
+export type HubParts = Authority.Authority | Directory.Directory | Sessions.Sessions | Heartbeat.Heartbeat
+
 /** Starts a hub on the given parts; it lives as long as the scope. */
-export const make = (options: HubOptions) =>
+export const make = (
+  options: HubOptions
+): Effect.Effect<Context.Tag.Service<Hub>, HubStartError, HubParts | Scope.Scope> =>
   Effect.gen(function* () {
     const { config, guard, version } = options
     const directory = yield* Directory.Directory
@@ -98,7 +103,6 @@ export const make = (options: HubOptions) =>
     ready = true
     yield* Effect.addFinalizer(() => Effect.sync(() => (ready = false)))
     return {
-      host: listener.host,
       port: listener.port,
       url: listener.url,
       counts: Effect.sync(() => ({
