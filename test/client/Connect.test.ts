@@ -9,6 +9,7 @@ import type { ConnectEvent } from "../../src/client/ConnectEvent.ts"
 import { generate } from "../../src/crypto/KeyPair.ts"
 import { RECONNECT_BASE, RECONNECT_CAP } from "../../src/protocol/Limits.ts"
 import * as Tcp from "../../src/transport/Tcp.ts"
+import * as Conditions from "../support/Conditions.ts"
 import { agent, client, machine, service } from "../support/ends.ts"
 import * as MemoryHub from "../support/MemoryHub.ts"
 import { turn } from "../support/turn.ts"
@@ -31,23 +32,35 @@ const echo = Effect.acquireRelease(
 
 /** A local program's connection. */
 const dial = (port: number) => {
+  const { changed, when } = Conditions.make()
   const socket = Net.connect({ port, host: "127.0.0.1", allowHalfOpen: true })
+  let connected = false
   let received = ""
   let failure: Error | undefined
   socket.setEncoding("utf8")
+  socket.on("connect", () => {
+    connected = true
+    changed()
+  })
   socket.on("data", (text: string) => {
     received += text
+    changed()
   })
   socket.on("error", (error) => {
     failure = error
   })
-  const on = (event: string) => Effect.async<void>((resume) => void socket.once(event, () => resume(Effect.void)))
+  socket.on("close", changed)
   return {
     socket,
     received: () => received,
-    data: on("data"),
+    connected: when(() => connected),
+    /** Something has come. */
+    data: when(() => received !== ""),
     /** All that came, once both sides are done; or the error. */
-    closed: Effect.map(on("close"), () => failure?.message ?? received)
+    closed: Effect.map(
+      when(() => socket.closed),
+      () => failure?.message ?? received
+    )
   }
 }
 
@@ -128,7 +141,7 @@ describe("Connect", () => {
       assert.match(yield* before.closed, /ECONNRESET/)
       yield* until("Reconnecting")
       const waiting = dial(port)
-      yield* Effect.async<void>((resume) => void waiting.socket.once("connect", () => resume(Effect.void)))
+      yield* waiting.connected
       yield* TestClock.adjust(RECONNECT_BASE * 1.25)
       assert.deepInclude(yield* until("Connected"), { again: true, firstUse: false })
       yield* waiting.data
