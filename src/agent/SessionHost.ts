@@ -135,6 +135,7 @@ export const serve = (options: SessionHostOptions): Effect.Effect<never, Session
     )
 
     let services: ReadonlyArray<Service> = []
+    let listed: string | undefined
     const { client, tunnel } = yield* Stream1.respond({
       inbox,
       session: {
@@ -153,6 +154,7 @@ export const serve = (options: SessionHostOptions): Effect.Effect<never, Session
             return new Stream1.TunnelRefused({ kind: "refused", reason: admitted.left })
           }
           services = admitted.right.services
+          listed = admitted.right.listedAs
           return Effect.succeed({
             software: `telad ${VERSION}`,
             principal: admitted.right.principal,
@@ -162,13 +164,10 @@ export const serve = (options: SessionHostOptions): Effect.Effect<never, Session
     }).pipe(Effect.mapError(({ kind, reason }) => (kind === "lost" ? over(reason) : suspicious(reason))))
 
     const key = fingerprintOfHex(client)
+    const known = { key, ...(listed && { listed }), services: services.map(label).join(",") }
     yield* request.client === undefined
-      ? Effect.logWarning("session up; the hub vouches for nobody", { key, services: services.map(label).join(",") })
-      : Effect.logInfo("session up", {
-          principal: printable(request.client.principal),
-          key,
-          services: services.map(label).join(",")
-        })
+      ? Effect.logWarning("session up; the hub vouches for nobody", known)
+      : Effect.logInfo("session up", { principal: printable(request.client.principal), ...known })
     yield* options.onTunnel(tunnel)
 
     const streams = yield* FiberSet.make<void>()

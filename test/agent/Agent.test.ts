@@ -228,6 +228,19 @@ describe("Agent", () => {
     })
   )
 
+  it.scoped("logs under which name its own list has the client", () =>
+    Effect.gen(function* () {
+      const hub = yield* MemoryHub.make
+      const log = yield* logLines
+      const identity = generate()
+      const clients = [{ key: identity.publicHex, name: "kim", services: undefined }]
+      const barn = yield* agent(hub, { machines: [machine({ clients })] }).pipe(Effect.provide(log.layer))
+      yield* barn.registered("barn")
+      yield* Session.open(yield* client(hub, { identity }))
+      assert.include(yield* log.until(/session up/), `"listed":"kim"`)
+    })
+  )
+
   it.scoped("lives through whatever a hub may say on the control socket", () =>
     Effect.gen(function* () {
       const hub = yield* MemoryHub.make

@@ -7,7 +7,10 @@ export const logLines = Effect.gen(function* () {
   const lines = yield* Queue.unbounded<string>()
   const layer = Logger.replace(
     Logger.defaultLogger,
-    Logger.make(({ message }) => void lines.unsafeOffer([message].flat().map(String).join(" ")))
+    Logger.make(({ message }) => {
+      const parts = [message].flat().map((part) => (typeof part === "string" ? part : JSON.stringify(part)))
+      lines.unsafeOffer(parts.join(" "))
+    })
   )
   const until = (pattern: RegExp) => Effect.repeat(Queue.take(lines), { until: (line) => pattern.test(line) })
   return { layer, until }
