@@ -19,14 +19,14 @@ export interface Relayed {
   readonly toClient: number
 }
 
-/** Text that an end may send its peer; everything else could be taken for the hub's own word (spec: wire 15, W18). */
+/**
+ * Text that an end may send its peer; everything else could be taken for the hub's own word (spec: wire 15, W18), or is
+ * meant for proxies on the way, as `keepalive` is (spec: wire 1.6).
+ */
 const relayedTypes: Readonly<Record<End, ReadonlySet<string>>> = {
   client: new Set(["peer-endpoint"]),
   agent: new Set(["wg-pubkey", "peer-endpoint"])
 }
-
-/** Keeps proxies awake and is not passed on (spec: wire 1.6). */
-const isKeepalive = (text: string): boolean => text.length < 64 && text.includes('"keepalive"')
 
 /**
  * Relays until one end closes or breaks the rules, then calls `ended` once with that end; what to do with the other is the
@@ -56,7 +56,7 @@ export const join = (client: Inbox, agent: Inbox, ended: (by: End) => void): Rel
         if (!to.send(frame)) from.pause()
       },
       text: (text) => {
-        if (over || isKeepalive(text)) return
+        if (over) return
         if (Buffer.byteLength(text) > RELAYED_TEXT_BYTES) return violate(CloseCode.tooBig, "text message too large")
         if (!relayedTypes[by].has(typeOf(text) ?? "")) return
         if (!to.sendText(text)) from.pause()
