@@ -21,6 +21,7 @@ import {
   SESSION_INDEX_MAX
 } from "../protocol/Limits.ts"
 import { printable } from "../protocol/Printable.ts"
+import * as SessionId from "../protocol/SessionId.ts"
 import type { MachineConfig } from "../store/AgentFile.ts"
 import type { AgentState } from "../store/AgentState.ts"
 import type { Dial } from "../transport/Carrier.ts"
@@ -41,9 +42,6 @@ export interface RegistrationOptions {
   readonly registered: Effect.Latch
   readonly onTunnel: (tunnel: Tunnel) => Effect.Effect<void, never, Scope.Scope>
 }
-
-/** Characters of a session id in the log: enough to tell it from others, not enough to join it. */
-const LOGGED_ID = 12
 
 /** How one connection to the hub ended. */
 type Ending =
@@ -82,7 +80,7 @@ const host = (options: RegistrationOptions, request: Control.SessionRequest) =>
       level === "warning" ? Effect.logWarning(`session refused: ${reason}`) : Effect.logInfo(`session ended: ${reason}`)
     ),
     Effect.catchAllDefect((defect) => Effect.logError("session failed", defect)),
-    Effect.annotateLogs({ session: printable(request.sessionId).slice(0, LOGGED_ID) })
+    Effect.annotateLogs({ session: SessionId.logged(printable(request.sessionId)) })
   )
 
 /** One connection: register, then serve the hub's requests until it ends. */

@@ -9,7 +9,7 @@ import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
-import * as Log from "../telemetry/Log.ts"
+import { oneLine } from "../protocol/Printable.ts"
 import * as Scheduler from "../telemetry/Scheduler.ts"
 import * as Argv from "./Argv.ts"
 import type { Command } from "./Command.ts"
@@ -19,8 +19,8 @@ import { logger } from "./LogFlags.ts"
 import { Shell } from "./Shell.ts"
 import * as VersionCommand from "./VersionCommand.ts"
 
-/** The process as a program sees it; tests bring their own. */
-export interface Host {
+/** The process as a program sees it. */
+interface Host {
   readonly argv: ReadonlyArray<string>
   readonly env: Readonly<Record<string, string | undefined>>
   readonly cwd: string
@@ -44,7 +44,7 @@ const usageError = (root: Command, path: ReadonlyArray<string>, problem: string)
 }
 
 /** Runs what the command line says; `up` is called when an interruption has become the ordinary end. */
-export const run = (root: Command, host: Host, up: () => void): Effect.Effect<void, Failure> => {
+const run = (root: Command, host: Host, up: () => void): Effect.Effect<void, Failure> => {
   const parsed = Argv.parse(root, host.argv)
   const print = (text: string) => Effect.sync(() => host.out(`${text}\n`))
   switch (parsed._tag) {
@@ -83,7 +83,7 @@ const sentence = (failure: unknown): string =>
   Predicate.hasProperty(failure, "message") ? String(failure.message) : String(failure)
 
 /** What an exit means to the person and to the shell; `line` is undefined when there is nothing to say. */
-export const outcome = (
+const outcome = (
   exit: Exit.Exit<unknown, unknown>,
   wasUp: boolean
 ): { readonly code: number; readonly line: string | undefined } => {
@@ -91,13 +91,13 @@ export const outcome = (
   const failure = Cause.failureOption(exit.cause)
   if (Option.isSome(failure)) {
     const code = failure.value instanceof WrongUsage ? ExitCode.usage : ExitCode.failed
-    return { code, line: Log.oneLine(sentence(failure.value)) }
+    return { code, line: oneLine(sentence(failure.value)) }
   }
   if (Cause.isInterruptedOnly(exit.cause)) {
     return { code: wasUp ? ExitCode.ok : ExitCode.interrupted, line: undefined }
   }
   const [defect] = Cause.prettyErrors(exit.cause)
-  return { code: ExitCode.failed, line: Log.oneLine(`internal error: ${defect?.message ?? "unknown"}`) }
+  return { code: ExitCode.failed, line: oneLine(`internal error: ${defect?.message ?? "unknown"}`) }
 }
 
 /** Runs a program as this process. */

@@ -1,7 +1,7 @@
 /**
  * Text in columns, two spaces apart, as wide as their widest entry. What came from another machine is made printable.
  */
-import { oneLine } from "../telemetry/Log.ts"
+import { oneLine } from "../protocol/Printable.ts"
 
 /** A heading and rows; the last column is not padded. */
 export const render = (heading: ReadonlyArray<string>, rows: ReadonlyArray<ReadonlyArray<string>>): string => {

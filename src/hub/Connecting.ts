@@ -9,6 +9,7 @@ import { Refusal } from "../protocol/Close.ts"
 import { encode } from "../protocol/Control.ts"
 import type { Connect } from "../protocol/Control.ts"
 import { SESSION_JOIN_TIMEOUT } from "../protocol/Limits.ts"
+import * as SessionId from "../protocol/SessionId.ts"
 import type { CarrierClosed } from "../transport/Carrier.ts"
 import type { Inbox } from "../transport/Inbox.ts"
 import { Authority } from "./Authority.ts"
@@ -18,16 +19,12 @@ import { nextMessage } from "./internal/nextMessage.ts"
 import { refused } from "./Refused.ts"
 import type { Refused } from "./Refused.ts"
 import { Sessions } from "./Sessions.ts"
-import type { Session } from "./Sessions.ts"
 
 /** Deployed clients end on "invalid token" and retry on anything else. */
 const invalidToken = `${Refusal.accessDenied}: invalid token`
 
 const noServiceGrants =
   "your grant is limited to some services, which the agent of this machine is too old to enforce; upgrade telad there"
-
-/** What the logs call a session: enough to tell it from others, not enough to join it. */
-export const logId = (session: Session): string => session.id.slice(0, 12)
 
 /** Opens the session and tells the agent, if the token may. Asks the policy before it looks whether there is a machine. */
 const ask = (inbox: Inbox, said: Connect) =>
@@ -90,7 +87,7 @@ export const serve = (
       Effect.ensuring(Effect.sync(() => sessions.end(session, "client left"))),
       Effect.annotateLogs({
         machine: session.machine,
-        session: logId(session),
+        session: SessionId.logged(session.id),
         principal: session.principal.id,
         peer: inbox.carrier.peer
       })

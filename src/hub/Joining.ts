@@ -6,9 +6,9 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import { Refusal } from "../protocol/Close.ts"
 import type { SessionJoin } from "../protocol/Control.ts"
+import * as SessionId from "../protocol/SessionId.ts"
 import type { Inbox } from "../transport/Inbox.ts"
 import { Authority } from "./Authority.ts"
-import { logId } from "./Connecting.ts"
 import { Directory } from "./Directory.ts"
 import { refused } from "./Refused.ts"
 import type { Refused } from "./Refused.ts"
@@ -37,7 +37,7 @@ export const serve = (
     admit()
     sessions.pair(session, inbox)
     yield* Effect.logInfo("session up").pipe(
-      Effect.annotateLogs({ machine, session: logId(session), principal: session.principal.id })
+      Effect.annotateLogs({ machine, session: SessionId.logged(session.id), principal: session.principal.id })
     )
     yield* Deferred.await(session.ended)
   })

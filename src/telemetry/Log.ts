@@ -10,6 +10,7 @@ import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
 import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
+import { oneLine } from "../protocol/Printable.ts"
 
 export const formats = ["text", "json"] as const
 export type Format = (typeof formats)[number]
@@ -23,15 +24,6 @@ const minimum: Readonly<Record<Level, LogLevel.LogLevel>> = {
   warn: LogLevel.Warning,
   error: LogLevel.Error
 }
-
-/** Replaces what could break or forge a line: control characters, line separators and Unicode direction marks. */
-export const oneLine = (text: string): string =>
-  text.replace(/[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu, (character) => {
-    if (character === "\n") return "\\n"
-    if (character === "\r") return "\\r"
-    if (character === "\t") return "\\t"
-    return `\\u${(character.codePointAt(0) ?? 0).toString(16).padStart(4, "0")}`
-  })
 
 const plain = (value: unknown): string => {
   if (typeof value === "string") return value
@@ -85,7 +77,7 @@ const lineOf = (program: string, event: Logger.Logger.Options<unknown>): Line =>
 }
 
 /** `<RFC 3339 UTC> <LEVEL> [program] message key=value…` */
-export const text = (program: string): Logger.Logger<unknown, string> =>
+const text = (program: string): Logger.Logger<unknown, string> =>
   Logger.make((event) => {
     const line = lineOf(program, event)
     const time = `${line.time.slice(0, 19)}Z`
@@ -94,7 +86,7 @@ export const text = (program: string): Logger.Logger<unknown, string> =>
   })
 
 /** One JSON object a line: time, level, program, message, and the annotations by name. */
-export const json = (program: string): Logger.Logger<unknown, string> =>
+const json = (program: string): Logger.Logger<unknown, string> =>
   Logger.make((event) => {
     const { members, ...line } = lineOf(program, event)
     const value = (member: unknown) =>

@@ -2,11 +2,11 @@
  * The hub's status as the commands show it: the members that people and scripts of the deployed client know.
  */
 import * as Effect from "effect/Effect"
+import type { MachineStatus, Status } from "../../protocol/HubApi.ts"
 import { label } from "../../protocol/Service.ts"
 import type { Given } from "../Command.ts"
 import type { Failure } from "../Failure.ts"
 import { explain, readHub, readToken } from "./HubFlags.ts"
-import type { MachineStatus, Status } from "./Query.ts"
 
 /** The hub that was asked, and its answer. */
 export interface Asked {

@@ -4,11 +4,9 @@
 import * as Effect from "effect/Effect"
 import type { ConnectError } from "../../client/ConnectError.ts"
 import * as HubClient from "../../client/HubClient.ts"
-import type { MachineStatus, Status } from "../../protocol/HubApi.ts"
+import type { Status } from "../../protocol/HubApi.ts"
 import * as HttpClient from "../../transport/HttpClient.ts"
 
 /** The hub's status, for the token's eyes. */
 export const status = (options: HubClient.HubClientOptions): Effect.Effect<Status, ConnectError> =>
   Effect.provide(HubClient.status(options), HttpClient.layer)
-
-export type { MachineStatus, Status }

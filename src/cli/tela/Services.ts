@@ -3,8 +3,8 @@
  */
 import * as Effect from "effect/Effect"
 import { didYouMean } from "../../protocol/Nearest.ts"
+import { oneLine } from "../../protocol/Printable.ts"
 import { label } from "../../protocol/Service.ts"
-import * as Log from "../../telemetry/Log.ts"
 import * as Command from "../Command.ts"
 import { Failed } from "../Failure.ts"
 import { print, printJson } from "../Shell.ts"
@@ -31,7 +31,7 @@ export const command = Command.make(
         return yield* new Failed({ message: `you may see no machine "${name}" at ${where}${hint}` })
       }
       if (asJson) return yield* printJson(HubStatus.machineJson(found))
-      yield* print(Log.oneLine(`${found.id} (${HubStatus.connection(found)})`))
+      yield* print(oneLine(`${found.id} (${HubStatus.connection(found)})`))
       const services = HubStatus.servicesOf(found)
       if (services.length === 0) return yield* print("It offers no service that you may use.")
       yield* print(

@@ -8,7 +8,7 @@
  *   localhost:5432   → port 5432    (db-01)
  * ```
  */
-import { oneLine } from "../../telemetry/Log.ts"
+import { oneLine } from "../../protocol/Printable.ts"
 
 /** One line of the table. */
 export interface Row {
