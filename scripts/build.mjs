@@ -20,12 +20,12 @@ import {
 } from "node:fs"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
-import { fileURLToPath, pathToFileURL } from "node:url"
+import { fileURLToPath } from "node:url"
 import * as esbuild from "esbuild"
 import { codeFile } from "../bin/launch.mjs"
 
 const root = fileURLToPath(new URL("..", import.meta.url))
-export const programs = ["tela", "telad", "telahubd"]
+const programs = ["tela", "telad", "telahubd"]
 
 /** Native addons cannot be bundled; ws does without its two. */
 const nativeAddons = ["bufferutil", "utf-8-validate"]
@@ -89,7 +89,7 @@ const compileCode = async (program) => {
 }
 
 /** Bundles the programs, and says which files there should be. */
-export const buildPrograms = async () => {
+const buildPrograms = async () => {
   const current = new Set()
   for (const program of programs) {
     const entryPoints = { [program]: `src/cli/${program}/main.ts` }
@@ -127,17 +127,13 @@ const buildLibrary = async () => {
   if (code !== 0) throw new Error("tsc found errors; see above")
 }
 
-if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {
-  const library = process.argv.includes("--programs") ? Promise.resolve() : buildLibrary()
-  const bundles = buildPrograms()
-  const results = await Promise.allSettled([bundles, buildBench(), library])
-  for (const result of results) {
-    if (result.status === "rejected") {
-      process.stderr.write(`build: ${result.reason.message}\n`)
-      process.exitCode = 1
-    }
-  }
-  if (process.exitCode === undefined && !process.argv.includes("--programs")) {
-    removeStale("dist/programs", await bundles)
+const withLibrary = !process.argv.includes("--programs")
+const bundles = buildPrograms()
+const results = await Promise.allSettled([bundles, buildBench(), withLibrary ? buildLibrary() : undefined])
+for (const result of results) {
+  if (result.status === "rejected") {
+    process.stderr.write(`build: ${result.reason.message}\n`)
+    process.exitCode = 1
   }
 }
+if (process.exitCode === undefined && withLibrary) removeStale("dist/programs", await bundles)

@@ -9,8 +9,8 @@ import * as Flags from "./Flags.ts"
 import * as Shell from "./Shell.ts"
 
 /** The machine in the names that releases use. */
-export const os = goos(process.platform)
-export const arch = goarch(process.arch)
+const os = goos(process.platform)
+const arch = goarch(process.arch)
 
 /** `tela v1.0.0 linux/amd64` */
 export const line = (program: string): string => `${program} ${VERSION} ${os}/${arch}`

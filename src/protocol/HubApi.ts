@@ -80,13 +80,13 @@ export const WellKnown = Schema.Struct({
 export type WellKnown = typeof WellKnown.Type
 
 /** The token may come as `Authorization: Bearer`, which is what our programs send. */
-export const Credentials = Schema.Struct({ authorization: Schema.optional(Schema.String) })
+const Credentials = Schema.Struct({ authorization: Schema.optional(Schema.String) })
 
 const plain = (status: number) =>
   HttpApiSchema.Text({ contentType: "text/plain" }).annotations(HttpApiSchema.annotations({ status }))
 
 /** What anybody, or any identity, may ask. */
-export class HubGroup extends HttpApiGroup.make("hub")
+class HubGroup extends HttpApiGroup.make("hub")
   .add(HttpApiEndpoint.get("status", "/api/status").setHeaders(Credentials).addSuccess(Status).addError(AuthRequired))
   .add(HttpApiEndpoint.get("wellKnown", "/.well-known/tela").addSuccess(WellKnown))
   .add(HttpApiEndpoint.get("health", "/healthz").addSuccess(plain(200)))

@@ -11,12 +11,12 @@
  */
 
 export const HEADER_BYTES = 7
-export const MAGIC = 0x54
-export const FLAG_DATA = 0x00
+const MAGIC = 0x54
+const FLAG_DATA = 0x00
 export const FLAG_CONTROL = 0x01
 
 /** Hops a frame starts with at the first hub, and the most that an endpoint may claim. */
-export const MAX_HOPS = 8
+const MAX_HOPS = 8
 
 /** Writes a data header at the start of `frame`. */
 export const writeHeader = (frame: Uint8Array, senderId: number): void => {

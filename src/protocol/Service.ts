@@ -28,7 +28,7 @@ const wellKnown = new Map([
 ])
 
 /** What a service on this port is called when nobody named it: the well-known label, or `port N`. */
-export const labelOfPort = (port: number): string => wellKnown.get(port) ?? `port ${port}`
+const labelOfPort = (port: number): string => wellKnown.get(port) ?? `port ${port}`
 
 /** What people see a service called: its own name, or its port's label. */
 export const label = (service: Pick<Service, "port" | "name">): string => service.name || labelOfPort(service.port)

@@ -48,7 +48,7 @@ export interface KnownMachines {
 }
 
 /** A fingerprint as people write it: `SHA256:` and 43 characters of base64. */
-export const Fingerprint = Schema.String.pipe(
+const Fingerprint = Schema.String.pipe(
   Schema.pattern(/^SHA256:[A-Za-z0-9+/]{43}$/),
   Schema.annotations({ identifier: "Fingerprint", description: "a fingerprint (SHA256:...)" })
 )

@@ -11,7 +11,7 @@ import * as Scheduler from "effect/Scheduler"
 export const BATCHES_PER_TURN = 16
 
 /** A scheduler of its own; programs want the shared {@link scheduler}. */
-export const make = (): Scheduler.Scheduler => {
+const make = (): Scheduler.Scheduler => {
   let batches = 0
   let counting = false
   const nextTurn = () => {

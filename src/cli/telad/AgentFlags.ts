@@ -51,7 +51,7 @@ export const targetHost = Flags.text({
 const flagForm: ReadonlyArray<Flags.Flag<unknown>> = [hub, machine, ports, token, targetHost]
 
 /** The file that is meant, if one is; flags for one machine win over TELAD_CONFIG. */
-export const configFile = (given: Given): Effect.Effect<Option.Option<string>, WrongUsage> =>
+const configFile = (given: Given): Effect.Effect<Option.Option<string>, WrongUsage> =>
   Effect.gen(function* () {
     const file = yield* given.flag(config)
     const extra = flagForm.find((flag) => given.has(flag))
