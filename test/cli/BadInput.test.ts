@@ -2,7 +2,8 @@
 import { assert, layer } from "@effect/vitest"
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import { contents, type Name, World, world } from "./World.ts"
+import type { Name } from "../e2e/harness/Tela.ts"
+import { contents, World, world } from "./World.ts"
 
 interface Case {
   readonly name: string

@@ -6,8 +6,10 @@ import * as Effect from "effect/Effect"
 import { codeFile } from "../../bin/launch.mjs"
 import { VERSION } from "../../src/protocol/Version.ts"
 import * as Program from "../e2e/harness/Program.ts"
-import { temporaryFolder } from "../e2e/harness/Workspace.ts"
-import { bin, repository, silentServer, startHub, World, world } from "./World.ts"
+import { bin, startHub } from "../e2e/harness/Tela.ts"
+import { repositoryRoot as repository } from "../e2e/harness/Workspace.ts"
+import { temporaryFolder } from "../support/temporaryFolder.ts"
+import { silentServer, World, world } from "./World.ts"
 
 layer(world, { excludeTestServices: true, timeout: "60 seconds" })("Programs", (it) => {
   describe("end as scripts expect", () => {

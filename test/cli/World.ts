@@ -5,7 +5,6 @@
 import * as Fs from "node:fs"
 import * as Net from "node:net"
 import * as Path from "node:path"
-import { fileURLToPath } from "node:url"
 import { assert } from "@effect/vitest"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -13,25 +12,8 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as HubConfig from "../e2e/harness/HubConfig.ts"
 import * as Program from "../e2e/harness/Program.ts"
-import { temporaryFolder } from "../e2e/harness/Workspace.ts"
-
-export type Name = "tela" | "telad" | "telahubd"
-
-export const repository = fileURLToPath(new URL("../..", import.meta.url))
-
-/** The path of one of the three programs. */
-export const bin = (name: Name): string => Path.join(repository, "bin", name)
-
-/** Starts a hub on a file that is there or, for a first start, is not; on a port that it chooses. */
-export const startHub = (file: string) =>
-  Effect.gen(function* () {
-    const program = yield* Program.start({
-      command: bin("telahubd"),
-      args: ["-config", file, "-host", "127.0.0.1", "-port", "0"]
-    })
-    const [, port] = yield* program.expect(/listening on http:\/\/127\.0\.0\.1:(\d+)/)
-    return { program, url: `ws://127.0.0.1:${port}` }
-  })
+import { bin, type Name, startHub } from "../e2e/harness/Tela.ts"
+import { temporaryFolder } from "../support/temporaryFolder.ts"
 
 /** A server that takes connections and never says a word; `arrived` is done when somebody has connected. */
 export const silentServer: Effect.Effect<
@@ -144,21 +126,7 @@ export const world = Layer.scoped(
 
     const env = { HOME: home, TELA_HOME: home }
     const run: Context.Tag.Service<World>["run"] = (program, args, more = {}) =>
-      Effect.scoped(
-        Effect.gen(function* () {
-          const started = yield* Program.start({
-            command: bin(program),
-            args,
-            cwd: folder,
-            env: { ...env, ...more }
-          })
-          const ended = yield* Effect.timeoutFail(started.ended, {
-            duration: "15 seconds",
-            onTimeout: () => new Program.ProgramFailed({ program, problem: "does not end", output: started.output() })
-          })
-          return { ...ended, stdout: started.output("stdout"), stderr: started.output("stderr") }
-        })
-      )
+      Program.outcome({ command: bin(program), args, cwd: folder, env: { ...env, ...more } })
     // One good connection first, so that the client has its key and knows the machine.
     yield* Effect.scoped(
       Effect.gen(function* () {

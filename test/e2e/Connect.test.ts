@@ -1,9 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import { temporaryFolder } from "../support/temporaryFolder.ts"
 import * as Program from "./harness/Program.ts"
 import * as Sockets from "./harness/Sockets.ts"
 import * as Tela from "./harness/Tela.ts"
-import { freePort, temporaryFolder } from "./harness/Workspace.ts"
+import { freePort } from "./harness/Workspace.ts"
 import * as World from "./harness/World.ts"
 
 /** A service that says its name to everybody. */

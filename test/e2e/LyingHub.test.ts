@@ -2,11 +2,11 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { WebSocket } from "ws"
 import { generate } from "../../src/crypto/KeyPair.ts"
+import { temporaryFolder } from "../support/temporaryFolder.ts"
 import * as LyingHub from "./harness/LyingHub.ts"
 import * as Program from "./harness/Program.ts"
 import * as Sockets from "./harness/Sockets.ts"
 import * as Tela from "./harness/Tela.ts"
-import { temporaryFolder } from "./harness/Workspace.ts"
 import * as World from "./harness/World.ts"
 
 /** Changes the agent's wg-pubkey message on its way to the client. */

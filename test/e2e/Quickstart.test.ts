@@ -2,9 +2,10 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
+import { temporaryFolder } from "../support/temporaryFolder.ts"
 import * as Memory from "./harness/Memory.ts"
 import * as Program from "./harness/Program.ts"
-import { repositoryRoot, temporaryFolder } from "./harness/Workspace.ts"
+import { repositoryRoot } from "./harness/Workspace.ts"
 
 const start = Effect.gen(function* () {
   const folder = yield* temporaryFolder

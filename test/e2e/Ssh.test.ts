@@ -3,9 +3,9 @@ import * as Effect from "effect/Effect"
 import { createHash, randomBytes } from "node:crypto"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
+import { temporaryFolder } from "../support/temporaryFolder.ts"
 import * as Sshd from "./harness/Sshd.ts"
 import * as Tools from "./harness/Tools.ts"
-import { temporaryFolder } from "./harness/Workspace.ts"
 import * as World from "./harness/World.ts"
 
 const needed = Tools.missing("sshd", "ssh", "ssh-keygen", "scp")

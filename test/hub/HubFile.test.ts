@@ -1,5 +1,4 @@
 import * as Fs from "node:fs/promises"
-import * as Os from "node:os"
 import * as Path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -9,15 +8,11 @@ import { hashOf } from "../../src/crypto/Token.ts"
 import { identify } from "../../src/policy/Identity.ts"
 import { decide } from "../../src/policy/Policy.ts"
 import * as HubFile from "../../src/store/HubFile.ts"
-
-const folder = Effect.acquireRelease(
-  Effect.promise(() => Fs.mkdtemp(Path.join(Os.tmpdir(), "tela-hubfile-"))),
-  (path) => Effect.promise(() => Fs.rm(path, { recursive: true, force: true }))
-)
+import { temporaryFolder } from "../support/temporaryFolder.ts"
 
 const write = (text: string) =>
   Effect.gen(function* () {
-    const path = Path.join(yield* folder, "telahubd.yaml")
+    const path = Path.join(yield* temporaryFolder, "telahubd.yaml")
     yield* Effect.promise(() => Fs.writeFile(path, text, { mode: 0o600 }))
     return path
   })
@@ -169,7 +164,7 @@ describe("HubFile", () => {
 
   it.scoped("starts for the first time once: 0600, only digests, and the owner's token returned", () =>
     Effect.gen(function* () {
-      const path = Path.join(yield* folder, "new", "telahubd.yaml")
+      const path = Path.join(yield* temporaryFolder, "new", "telahubd.yaml")
       const { created, file } = yield* HubFile.open({ path, exists: false }, noOwnerToken)
       const token = Redacted.value(Option.getOrThrow(created))
       assert.match(token, /^[0-9a-f]{64}$/)
@@ -197,7 +192,7 @@ describe("HubFile", () => {
 
   it.scoped("of two first starts at once one creates, and both run with the same file", () =>
     Effect.gen(function* () {
-      const path = Path.join(yield* folder, "telahubd.yaml")
+      const path = Path.join(yield* temporaryFolder, "telahubd.yaml")
       const both = yield* Effect.all(
         [1, 2].map(() => HubFile.open({ path, exists: false }, noOwnerToken)),
         { concurrency: 2 }
@@ -209,7 +204,7 @@ describe("HubFile", () => {
 
   it.scoped("takes the owner's token from outside", () =>
     Effect.gen(function* () {
-      const path = Path.join(yield* folder, "telahubd.yaml")
+      const path = Path.join(yield* temporaryFolder, "telahubd.yaml")
       const seeded = { ownerToken: Option.some(Redacted.make("from-the-environment")) }
       const { file } = yield* HubFile.open({ path, exists: false }, seeded)
       assert.strictEqual(who(file, "from-the-environment")?.id, "owner")
@@ -228,8 +223,8 @@ describe("HubFile", () => {
 
   it.scoped("is found by one rule", () =>
     Effect.gen(function* () {
-      const cwd = yield* folder
-      const systemDir = Path.join(yield* folder, "etc-tela")
+      const cwd = yield* temporaryFolder
+      const systemDir = Path.join(yield* temporaryFolder, "etc-tela")
       const find = (configFlag: Option.Option<string>) => HubFile.locate({ configFlag, cwd, systemDir })
       const system = Path.join(systemDir, "telahubd.yaml")
       const local = Path.join(cwd, "data", "telahubd.yaml")

@@ -13,7 +13,8 @@ import * as Program from "../../e2e/harness/Program.ts"
 import * as Sshd from "../../e2e/harness/Sshd.ts"
 import * as Tela from "../../e2e/harness/Tela.ts"
 import * as Tools from "../../e2e/harness/Tools.ts"
-import { freePort, temporaryFolder } from "../../e2e/harness/Workspace.ts"
+import { freePort } from "../../e2e/harness/Workspace.ts"
+import { temporaryFolder } from "../../support/temporaryFolder.ts"
 
 /** Where a contender's near end listens. */
 const Ports = Schema.Struct({ bulk: Schema.Number, echo: Schema.Number })

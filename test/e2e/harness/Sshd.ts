@@ -7,9 +7,10 @@ import type * as Scope from "effect/Scope"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
+import { temporaryFolder } from "../../support/temporaryFolder.ts"
 import * as Program from "./Program.ts"
 import * as Tools from "./Tools.ts"
-import { freePort, temporaryFolder } from "./Workspace.ts"
+import { freePort } from "./Workspace.ts"
 
 export interface Sshd {
   readonly host: string

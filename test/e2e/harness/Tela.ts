@@ -7,13 +7,16 @@ import type * as Scope from "effect/Scope"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { stringify } from "yaml"
+import { temporaryFolder } from "../../support/temporaryFolder.ts"
 import type { HubConfig } from "./HubConfig.ts"
 import * as HubFile from "./HubConfig.ts"
 import * as Program from "./Program.ts"
-import { repositoryRoot, temporaryFolder } from "./Workspace.ts"
+import { repositoryRoot } from "./Workspace.ts"
+
+export type Name = "tela" | "telad" | "telahubd"
 
 /** The path of one of the three programs. */
-export const bin = (name: "tela" | "telad" | "telahubd"): string => Path.join(repositoryRoot, "bin", name)
+export const bin = (name: Name): string => Path.join(repositoryRoot, "bin", name)
 
 export interface Hub {
   readonly program: Program.Program
@@ -23,7 +26,7 @@ export interface Hub {
   readonly file: string
 }
 
-/** Starts a hub on a file that exists; `port` 0 lets it choose. */
+/** Starts a hub on a file that is there or, for a first start, is not; `port` 0 lets it choose. */
 export const startHub = (file: string, port = 0): Effect.Effect<Hub, Program.ProgramFailed, Scope.Scope> =>
   Effect.gen(function* () {
     const program = yield* Program.start({

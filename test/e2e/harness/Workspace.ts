@@ -1,12 +1,7 @@
-/**
- * Where a test's programs live: the checkout they are started from, a temporary folder that goes with its scope, and
- * loopback ports that nobody uses.
- */
+/** Where a test's programs live: the checkout they are started from, and loopback ports that nobody uses. */
 import * as Effect from "effect/Effect"
-import type * as Scope from "effect/Scope"
 import * as Fs from "node:fs"
 import * as Net from "node:net"
-import * as Os from "node:os"
 import * as Path from "node:path"
 import { fileURLToPath } from "node:url"
 
@@ -20,12 +15,6 @@ export const repositoryRoot: string = (() => {
   }
   return folder
 })()
-
-/** A new folder, readable by its owner only; removed with everything in it when the scope closes. */
-export const temporaryFolder: Effect.Effect<string, never, Scope.Scope> = Effect.acquireRelease(
-  Effect.sync(() => Fs.mkdtempSync(Path.join(Os.tmpdir(), "tela-e2e-"))),
-  (folder) => Effect.sync(() => Fs.rmSync(folder, { recursive: true, force: true, maxRetries: 3 }))
-)
 
 /**
  * A port that was free a moment ago on that loopback address, for programs that cannot choose one themselves (sshd,
