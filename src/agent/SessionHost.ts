@@ -11,7 +11,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { fingerprintOfHex, generate, type KeyPair, type PublicKeyHex } from "../crypto/KeyPair.ts"
 import * as Control from "../protocol/Control.ts"
-import { HANDSHAKE_TIMEOUT, TARGET_DIAL_TIMEOUT } from "../protocol/Limits.ts"
+import { DELIVERY_LINGER, HANDSHAKE_TIMEOUT, TARGET_DIAL_TIMEOUT } from "../protocol/Limits.ts"
 import { printable } from "../protocol/Printable.ts"
 import { label, type Service } from "../protocol/Service.ts"
 import { ResetCode, StreamReset } from "../protocol/StreamReset.ts"
@@ -179,6 +179,8 @@ export const serve = (options: SessionHostOptions): Effect.Effect<never, Session
         )
       ),
       Effect.forever,
+      // What the client had finished before is still on its way to services; all other streams have been reset.
+      Effect.tapError(() => Effect.timeoutOption(FiberSet.awaitEmpty(streams), DELIVERY_LINGER)),
       Effect.mapError(({ kind, reason }) => (kind === "tampered" ? suspicious(reason) : over(reason)))
     )
   })

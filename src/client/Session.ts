@@ -12,6 +12,7 @@ import type { Ready, WgPubkey } from "../protocol/Control.ts"
 import * as Control from "../protocol/Control.ts"
 import { HANDSHAKE_TIMEOUT, SESSION_READY_TIMEOUT } from "../protocol/Limits.ts"
 import { printable } from "../protocol/Printable.ts"
+import { ResetCode, StreamReset } from "../protocol/StreamReset.ts"
 import { VERSION } from "../protocol/Version.ts"
 import type { KnownMachines } from "../store/KnownMachines.ts"
 import type { CarrierClosed, Dial } from "../transport/Carrier.ts"
@@ -167,6 +168,12 @@ const tunnelRefused = (options: SessionOptions, refused: Stream1.TunnelRefused):
   }
 }
 
+/** A client serves nobody: what an agent asks it to open is refused, so that it holds nothing. */
+const refuseAll = (tunnel: Tunnel) =>
+  Effect.map(tunnel.accept, (incoming) =>
+    incoming.refuse(new StreamReset({ code: ResetCode.denied, reason: "a client offers nothing" }))
+  ).pipe(Effect.forever, Effect.ignore, Effect.forkScoped)
+
 /** Opens a session. Every way in which it can fail is a ConnectError; nothing is pinned unless the tunnel came up. */
 export const open = (options: SessionOptions): Effect.Effect<Session, ConnectError, Scope.Scope> =>
   Effect.gen(function* () {
@@ -210,6 +217,7 @@ export const open = (options: SessionOptions): Effect.Effect<Session, ConnectErr
       identity,
       hello: { software: `tela ${VERSION}` }
     })
+    yield* refuseAll(tunnel)
     if (hello.principal !== ready.principal) {
       return yield* failure(
         "untrusted",

@@ -7,6 +7,7 @@ import { CloseCode, Refusal } from "../protocol/Close.ts"
 import { typeOf } from "../protocol/Control.ts"
 import { RELAYED_TEXT_BYTES } from "../protocol/Limits.ts"
 import { countHop, isFrame } from "../protocol/RelayFrame.ts"
+import { compact } from "../transport/Bytes.ts"
 import type { Carrier, CarrierReceiver } from "../transport/Carrier.ts"
 import type { Inbox } from "../transport/Inbox.ts"
 
@@ -53,7 +54,7 @@ export const join = (client: Inbox, agent: Inbox, ended: (by: End) => void): Rel
         if (!isFrame(frame)) return violate(CloseCode.protocolError, Refusal.badFrame)
         if (!countHop(frame)) return
         count(frame.length)
-        if (!to.send(frame)) from.pause()
+        if (!to.send(compact(frame))) from.pause()
       },
       text: (text) => {
         if (over) return

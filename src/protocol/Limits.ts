@@ -12,6 +12,9 @@ const MiB = 1024 * KiB
 /** A sender stops handing messages to a carrier that holds this much unsent, and goes on when it has drained. */
 export const CARRIER_HIGH_WATER = 256 * KiB
 
+/** A carrier that would have to hold more than this ends: its peer asks for control messages and reads none. */
+export const CARRIER_LIMIT = 2 * MiB
+
 /** Largest WebSocket message once a socket is authenticated: a full record with its headers, and room for additions. */
 export const MESSAGE_BYTES = 256 * KiB
 
@@ -34,14 +37,21 @@ export const DEAD_AFTER = 45_000
 export const UNAUTHENTICATED_SOCKETS = 256
 export const UNAUTHENTICATED_SOCKETS_PER_ADDRESS = 16
 
-/** Largest message, and so the most memory, an unauthenticated socket may use. */
+/** What an unauthenticated WebSocket may say, the largest message and all together: an honest one says a single message. */
 export const UNAUTHENTICATED_MESSAGE_BYTES = 64 * KiB
+export const UNAUTHENTICATED_MESSAGES = 8
+
+/** What it may send at all, with frame headers and pings; whatever it does with them, this bounds its processor time and its memory. */
+export const UNAUTHENTICATED_SOCKET_BYTES = 2 * UNAUTHENTICATED_MESSAGE_BYTES
 
 /** From accepting a TCP connection to an accepted `register`, `connect` or `session-join`. */
 export const UNAUTHENTICATED_TIMEOUT = 10_000
 
-/** Parts a message may come in, as frames and as pieces of the TCP stream: deployed programs send frames of 4 KiB, so no honest message needs more. */
-export const MESSAGE_FRAGMENTS = 1_024
+/**
+ * Parts a message may come in. Frames: MESSAGE_BYTES in the 4 KiB frames of deployed programs; each may hold on to the 64 KiB
+ * it was read with. Pieces of the TCP stream: as small as a network may make them.
+ */
+export const MESSAGE_FRAGMENTS = 64
 export const MESSAGE_CHUNKS = 4_096
 
 /** How often the deadlines of sockets are looked at; a deadline is late by at most this. */
@@ -81,6 +91,21 @@ export const SESSION_JOIN_TIMEOUT = 30_000
 
 /** Machines the directory remembers, connected or not; the one offline longest is forgotten first. */
 export const DIRECTORY_MACHINES = 20_000
+
+/** Longest list in a control message: more ports or services than any machine has. */
+export const LISTED_ITEMS = 1_024
+
+/**
+ * What one machine may tell of itself, since the hub keeps it for DIRECTORY_MACHINES and republishes it: a register message
+ * as JSON; each text in it; its lists; its capabilities as JSON, and how deep they may nest (those of deployed agents are a
+ * list of shares, each with a list of file extensions: 4).
+ */
+export const REGISTER_BYTES = 32 * KiB
+export const REGISTER_TEXT_CHARACTERS = 256
+export const REGISTER_SERVICES = 256
+export const REGISTER_TAGS = 64
+export const CAPABILITIES_BYTES = 4 * KiB
+export const CAPABILITIES_DEPTH = 4
 
 /** Text messages on a paired socket (wg-pubkey, peer-endpoint); a larger one ends the session. */
 export const RELAYED_TEXT_BYTES = 64 * KiB
@@ -143,12 +168,15 @@ export const LINK_CONTROL_BYTES = 1 * MiB
 export const SMALL_CHUNK = 4 * KiB
 
 /** Bytes a local TCP socket takes before it asks its writer to wait. */
-export const SOCKET_SEND_QUEUE = 32 * KiB
+export const SOCKET_SEND_QUEUE = 16 * KiB
 
 // ---- agents and clients
 
 /** Time to reach a service from the agent. */
 export const TARGET_DIAL_TIMEOUT = 10_000
+
+/** How long an agent goes on handing to services what a client had sent and finished before its session ended. */
+export const DELIVERY_LINGER = 30_000
 
 /** First reconnect delay, its ceiling, and the pace while the hub refuses a registration; each jittered by a quarter. */
 export const RECONNECT_BASE = 200

@@ -8,7 +8,7 @@ import * as Layer from "effect/Layer"
 import * as Context from "effect/Context"
 import { WebSocket } from "ws"
 import { CloseCode } from "../protocol/Close.ts"
-import { DIAL_TIMEOUT, MESSAGE_BYTES } from "../protocol/Limits.ts"
+import { DIAL_TIMEOUT, MESSAGE_BYTES, MESSAGE_CHUNKS, MESSAGE_FRAGMENTS } from "../protocol/Limits.ts"
 import { type Carrier, type Dial, DialError } from "./Carrier.ts"
 import * as Heartbeat from "./Heartbeat.ts"
 import * as WebSocketCarrier from "./WebSocketCarrier.ts"
@@ -54,7 +54,9 @@ export const make: Effect.Effect<typeof Dialer.Service, never, Heartbeat.Heartbe
           ws = new WebSocket(url, {
             perMessageDeflate: false,
             generateMask: zeroMask,
-            maxPayload: MESSAGE_BYTES
+            maxPayload: MESSAGE_BYTES,
+            maxFragments: MESSAGE_FRAGMENTS,
+            maxBufferedChunks: MESSAGE_CHUNKS
           })
         } catch {
           return fail("not a hub address; write ws://host[:port] or wss://host[:port]")

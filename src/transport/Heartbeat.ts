@@ -19,7 +19,7 @@ export interface Pingable {
   readonly isPaused: boolean
   ping(): void
   terminate(): void
-  on(event: "ping" | "pong" | "close", listener: () => void): unknown
+  on(event: "message" | "ping" | "pong" | "close", listener: () => void): unknown
 }
 
 export class Heartbeat extends Context.Tag("tela/transport/Heartbeat")<
@@ -36,13 +36,13 @@ export const make: Effect.Effect<typeof Heartbeat.Service, never, Scope.Scope> =
 
   const tick = () => {
     for (const [socket, ticks] of silentTicks) {
-      // While we do not read, silence is our own doing.
-      if (socket.isPaused) silentTicks.set(socket, 0)
-      else if (ticks >= TICKS) socket.terminate()
-      else {
-        silentTicks.set(socket, ticks + 1)
-        if (socket.readyState === socket.OPEN) socket.ping()
+      if (ticks >= TICKS) {
+        socket.terminate()
+        continue
       }
+      // While we do not read, silence is our own doing; the other end wants to hear of us all the same.
+      silentTicks.set(socket, socket.isPaused ? 0 : ticks + 1)
+      if (socket.readyState === socket.OPEN) socket.ping()
     }
   }
 
@@ -54,6 +54,8 @@ export const make: Effect.Effect<typeof Heartbeat.Service, never, Scope.Scope> =
         silentTicks.set(socket, 0)
       }
       alive()
+      // On a slow link data is all there is for a long time: a pong waits behind it.
+      socket.on("message", alive)
       socket.on("ping", alive)
       socket.on("pong", alive)
       socket.on("close", () => silentTicks.delete(socket))

@@ -3,7 +3,7 @@
  * Delivery happens in microtasks, one message at a time, so that a receiver never runs inside a sender's call.
  */
 import { CloseCode } from "../protocol/Close.ts"
-import { CARRIER_HIGH_WATER } from "../protocol/Limits.ts"
+import { CARRIER_HIGH_WATER, CARRIER_LIMIT } from "../protocol/Limits.ts"
 import { type Carrier, CarrierClosed, type CarrierReceiver } from "./Carrier.ts"
 
 type Message = Uint8Array | string
@@ -49,6 +49,7 @@ class MemoryCarrier implements Carrier {
     this.other.#queued += message.length
     this.other.#schedule()
     if (this.buffered < CARRIER_HIGH_WATER) return true
+    if (this.buffered > CARRIER_LIMIT) this.terminate()
     this.#waiting = true
     return false
   }

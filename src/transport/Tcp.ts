@@ -81,6 +81,8 @@ export const connect = (options: {
       writableHighWaterMark: SOCKET_SEND_QUEUE
     }
     const socket = Net.connect(settings)
+    // Nothing is read, so no end can be missed, before somebody attaches.
+    socket.pause()
     const fail = (code: number, reason: string) => {
       socket.destroy()
       resume(Effect.fail(new StreamReset({ code, reason: `${where} ${reason}` })))

@@ -5,7 +5,7 @@
 import type { Socket } from "node:net"
 import type { RawData, WebSocket } from "ws"
 import { CloseCode, closeReason } from "../protocol/Close.ts"
-import { CARRIER_HIGH_WATER, CLOSE_TIMEOUT } from "../protocol/Limits.ts"
+import { CARRIER_HIGH_WATER, CARRIER_LIMIT, CLOSE_TIMEOUT } from "../protocol/Limits.ts"
 import { type Carrier, CarrierClosed, type CarrierReceiver } from "./Carrier.ts"
 
 /** `ws` hands out one Buffer a message unless told otherwise, and we never do. */
@@ -62,6 +62,8 @@ class WebSocketCarrier implements Carrier {
     if (this.isClosed) return true
     this.#ws.send(message, { binary })
     if (this.#ws.bufferedAmount < CARRIER_HIGH_WATER) return true
+    // Only someone who asks and does not read the answers comes here: whoever moves data waits for the drain.
+    if (this.#ws.bufferedAmount > CARRIER_LIMIT) this.#ws.terminate()
     this.#waiting = true
     return false
   }

@@ -3,6 +3,7 @@
  * bytes and not the number of chunks, and so that a small chunk never keeps the large buffer alive that it was cut from.
  */
 import { SMALL_CHUNK } from "../protocol/Limits.ts"
+import { compact } from "../transport/Bytes.ts"
 
 interface Chunk {
   readonly bytes: Uint8Array
@@ -21,8 +22,7 @@ export class ChunkQueue {
     if (chunk.length === 0) return
     this.bytes += chunk.length
     if (chunk.length < SMALL_CHUNK) return this.#append(chunk)
-    // A view of less than half its buffer would keep the rest of it alive.
-    const bytes = chunk.length * 2 < chunk.buffer.byteLength ? Uint8Array.from(chunk) : chunk
+    const bytes = compact(chunk)
     this.#chunks.push({ bytes, start: 0, end: bytes.length, block: false })
   }
 

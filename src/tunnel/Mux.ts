@@ -54,7 +54,7 @@ export interface MuxOptions {
   readonly link: (source: FrameSource) => Link
   /** A stream that the peer asks for. */
   readonly incoming: (incoming: Incoming) => void
-  /** Every stream has been reset by then. */
+  /** Every stream has been reset by then, but for those that have yet to deliver what the peer had finished. */
   readonly closed: (how: TunnelClosed) => void
 }
 
@@ -130,6 +130,11 @@ export class Mux {
     if (this.#over) return refuse(ResetCode.lost, "the tunnel is closed")
     if (this.#places >= LINK_STREAMS)
       return refuse(ResetCode.busy, `more than ${LINK_STREAMS} connections in one tunnel`)
+    // The other half is for answers; only by those may a peer that does not read make us give up on it.
+    if (this.#controlBytes >= LINK_CONTROL_BYTES / 2) return refuse(ResetCode.busy, "the other side does not read")
+    if ("service" in target && target.service.length > SERVICE_NAME_CHARACTERS) {
+      return refuse(ResetCode.protocol, `no service has a name of ${target.service.length} characters`)
+    }
     const stream = this.#add(this.#nextId)
     this.#nextId += 2
     this.#openings.set(stream.id, opening)
@@ -306,7 +311,10 @@ export class Mux {
     this.#over = true
     const reset = lost(how.reason)
     const openings = [...this.#openings.values()]
-    for (const stream of this.#streams.values()) stream.onReset(reset)
+    for (const stream of this.#streams.values()) {
+      if (how.kind === "tampered") stream.onReset(reset)
+      else stream.onLost(reset)
+    }
     for (const opening of openings) opening.refused(reset)
     this.#options.closed(how)
   }

@@ -6,6 +6,7 @@
 import { RECORD_DATA_BYTES, SMALL_CHUNK, STREAM_SEND_QUEUE } from "../protocol/Limits.ts"
 import { ResetCode, StreamReset } from "../protocol/StreamReset.ts"
 import type { ByteStream, ByteStreamHandlers } from "../transport/ByteStream.ts"
+import { compact } from "../transport/Bytes.ts"
 import { ChunkQueue } from "./ChunkQueue.ts"
 import { type CreditPool, ReceiveCredit } from "./Credit.ts"
 import * as Frames from "./Frames.ts"
@@ -40,6 +41,8 @@ export class MuxStream implements ByteStream {
   #finDelivered = false
   #ended = false
   #reset: StreamReset | undefined
+  /** Why the link has gone, while the rest of what the peer had finished is delivered. */
+  #lost: StreamReset | undefined
   /** In one of the mux's rings. */
   queued = false
 
@@ -75,7 +78,7 @@ export class MuxStream implements ByteStream {
   }
 
   write(chunk: Uint8Array): boolean {
-    if (this.#ended || this.#finAsked) return true
+    if (this.#ended || this.#finAsked || this.#lost !== undefined) return true
     const sparse = this.#toSend.bytes === 0 && chunk.length <= SMALL_CHUNK
     this.#toSend.push(chunk)
     if (this.#sent < this.#sendLimit) this.#host.ready(this, sparse)
@@ -163,10 +166,22 @@ export class MuxStream implements ByteStream {
     this.#end(reason, undefined)
   }
 
+  /**
+   * The link has gone. What the peer had finished is delivered to its end, since the peer counts it as delivered; all else
+   * is reset at once.
+   */
+  onLost(reason: StreamReset): void {
+    if (this.#ended) return
+    if (!this.#finReceived || this.#finDelivered) return this.#end(reason, undefined)
+    this.#lost = reason
+    this.#toSend.clear()
+    this.#deliver()
+  }
+
   // ---- inside
 
   #hand(chunk: Uint8Array, handlers: ByteStreamHandlers) {
-    handlers.data(chunk)
+    handlers.data(compact(chunk))
     if (!this.#ended && this.#receive.consume(chunk.length)) this.#host.creditDue(this)
   }
 
@@ -188,7 +203,9 @@ export class MuxStream implements ByteStream {
   }
 
   #endIfBothFinished() {
-    if (this.#finSent && this.#finDelivered) this.#end(undefined, undefined)
+    if (!this.#finDelivered) return
+    if (this.#finSent) this.#end(undefined, undefined)
+    else if (this.#lost !== undefined) this.#end(this.#lost, undefined)
   }
 
   #end(reset: StreamReset | undefined, tell: StreamReset | undefined) {

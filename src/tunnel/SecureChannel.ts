@@ -75,7 +75,8 @@ export const make = (options: {
   const close = (how: TunnelClosed) => {
     if (over) return
     over = true
-    carrier.close(how.kind === "tampered" ? CloseCode.policy : CloseCode.normal, how.reason)
+    // No reason: it may have come sealed, and a close frame is for the hub to read.
+    carrier.close(how.kind === "tampered" ? CloseCode.policy : CloseCode.normal, "")
     receiver.closed(how)
   }
 

@@ -49,7 +49,7 @@ export interface Tunnel {
   readonly open: (target: Target) => Effect.Effect<ByteStream, StreamReset>
   /** The next stream that the peer asks for. At most LINK_STREAMS wait; further ones are refused as busy. */
   readonly accept: Effect.Effect<Incoming, TunnelClosed>
-  /** Waits for the end. Every stream has been reset by then. */
+  /** Waits for the end. Streams have been reset by then; what a peer had finished before may still be delivered. */
   readonly closed: Effect.Effect<TunnelClosed>
   /** Tells the peer that the tunnel ends and why, then ends it. */
   readonly close: (reason: string) => void

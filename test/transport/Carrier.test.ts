@@ -9,7 +9,7 @@ import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 import * as TestClock from "effect/TestClock"
 import { WebSocketServer } from "ws"
-import { CARRIER_HIGH_WATER, DIAL_TIMEOUT, INBOX_MESSAGES } from "../../src/protocol/Limits.ts"
+import { CARRIER_HIGH_WATER, CARRIER_LIMIT, DIAL_TIMEOUT, INBOX_MESSAGES } from "../../src/protocol/Limits.ts"
 import type { Carrier, CarrierClosed } from "../../src/transport/Carrier.ts"
 import { Dialer, layer as dialerLayer } from "../../src/transport/Dialer.ts"
 import * as Inbox from "../../src/transport/Inbox.ts"
@@ -93,13 +93,13 @@ describe.each(kinds)("a %s carrier", (_name, pair) => {
       const [left, right] = yield* pair
       for (let count = 0; count < 100; count++) {
         left.sendText(`text ${count}`)
-        left.send(Buffer.alloc(count * 700, count))
+        left.send(Buffer.alloc(count * 300, count))
       }
       const got = receive(right)
       yield* got.until(200)
       got.messages.forEach((message, index) => {
         if (index % 2 === 0) assert.strictEqual(message, `text ${index / 2}`)
-        else assert.isTrue(Buffer.alloc(((index - 1) / 2) * 700, (index - 1) / 2).equals(message as Uint8Array))
+        else assert.isTrue(Buffer.alloc(((index - 1) / 2) * 300, (index - 1) / 2).equals(message as Uint8Array))
       })
     })
   )
@@ -119,6 +119,22 @@ describe.each(kinds)("a %s carrier", (_name, pair) => {
       yield* sender.drained
       yield* got.until(sent + 1)
       assert.isBelow(left.buffered, CARRIER_HIGH_WATER)
+    })
+  )
+
+  it.scopedLive("ends when its sender never waits for a receiver that does not read", () =>
+    Effect.gen(function* () {
+      const [left, right] = yield* pair
+      const here = receive(left)
+      right.pause()
+      const message = Buffer.alloc(60_000)
+      for (let sent = 0; !left.isClosed; sent += message.length) {
+        assert.isBelow(sent, 64 * CARRIER_LIMIT, "the carrier holds without bound")
+        left.send(message)
+        assert.isAtMost(left.buffered, CARRIER_LIMIT + message.length + 100)
+        if (sent % (60_000 * 50) === 0) yield* Effect.sleep(0)
+      }
+      assert.strictEqual((yield* here.closed)?.code, 1006)
     })
   )
 

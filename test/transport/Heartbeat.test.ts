@@ -64,10 +64,14 @@ describe("Heartbeat", () => {
       yield* TestClock.adjust(DEAD_AFTER - PING_INTERVAL)
       peer.emit("ping")
       yield* TestClock.adjust(DEAD_AFTER - PING_INTERVAL)
+      peer.emit("message")
+      yield* TestClock.adjust(DEAD_AFTER - PING_INTERVAL)
       assert.isFalse(peer.isDead)
       peer.isPaused = true
+      const pings = peer.pings
       yield* TestClock.adjust(10 * DEAD_AFTER)
       assert.isFalse(peer.isDead)
+      assert.isAbove(peer.pings, pings + 5)
       peer.isPaused = false
       yield* TestClock.adjust(2 * DEAD_AFTER)
       assert.isTrue(peer.isDead)

@@ -1,6 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import { generate } from "../../src/crypto/KeyPair.ts"
 import { STREAM_CREDIT_MAX, STREAM_SEND_QUEUE } from "../../src/protocol/Limits.ts"
@@ -164,6 +166,81 @@ describe("stream/1", () => {
       assert.strictEqual((yield* agent.tunnel.closed).kind, "lost")
       assert.strictEqual((yield* Effect.flip(client.tunnel.open({ port: 22 }))).code, ResetCode.lost)
       assert.strictEqual((yield* Effect.flip(agent.tunnel.accept)).kind, "lost")
+    })
+  )
+
+  it.scoped("delivers what the peer had finished when the connection is lost, and only then ends", () =>
+    Effect.gen(function* () {
+      const { ours, theirs, carriers, agent } = yield* stream
+      const there = collect(theirs)
+      const here = collect(ours)
+      theirs.pause()
+      ours.write(Buffer.alloc(100_000, 1))
+      ours.end()
+      theirs.end()
+      yield* here.ended
+      assert.isUndefined(yield* here.closed)
+      carriers[1].terminate()
+      yield* agent.tunnel.closed
+      assert.strictEqual(there.bytes, 0)
+      theirs.resume()
+      yield* there.ended
+      assert.strictEqual(there.bytes, 100_000)
+      assert.isUndefined(yield* there.closed)
+    })
+  )
+
+  it.scoped("delivers what the peer had finished, then resets the direction that had not", () =>
+    Effect.gen(function* () {
+      const { ours, theirs, carriers } = yield* stream
+      const there = collect(theirs)
+      const here = collect(ours)
+      theirs.pause()
+      ours.write(Buffer.alloc(1_000, 1))
+      ours.end()
+      theirs.write(Buffer.of(1))
+      yield* here.until(1)
+      carriers[1].terminate()
+      assert.strictEqual((yield* here.closed)?.code, ResetCode.lost)
+      theirs.resume()
+      yield* there.ended
+      assert.strictEqual(there.bytes, 1_000)
+      assert.strictEqual((yield* there.closed)?.code, ResetCode.lost)
+    })
+  )
+
+  it.scoped("opens no service of an endless name, and goes on", () =>
+    Effect.gen(function* () {
+      const { client, agent } = yield* tunnels()
+      const refused = yield* Effect.flip(client.tunnel.open({ service: "x".repeat(17_000) }))
+      assert.strictEqual(refused.code, ResetCode.protocol)
+      const accepting = yield* Effect.fork(Effect.map(agent.tunnel.accept, (incoming) => incoming.accept()))
+      yield* client.tunnel.open({ port: 22 })
+      yield* accepting
+    })
+  )
+
+  it.scoped("is not given up for what one's own side asks while the other does not read", () =>
+    Effect.gen(function* () {
+      const { client, agent, carriers } = yield* tunnels()
+      carriers[1].pause()
+      let busy = 0
+      for (let round = 0; busy === 0; round++) {
+        assert.isBelow(round, 100_000, "opens are taken without bound")
+        const opening = yield* Effect.fork(Effect.flip(client.tunnel.open({ port: 22 })))
+        yield* Effect.yieldNow()
+        const exit = yield* Fiber.poll(opening)
+        if (Option.isSome(exit)) busy++
+        else yield* Fiber.interrupt(opening)
+      }
+      carriers[1].resume()
+      const serving = yield* Effect.fork(
+        Effect.forever(Effect.map(agent.tunnel.accept, (incoming) => void incoming.accept()))
+      )
+      for (let opened = false; !opened; yield* Effect.yieldNow()) {
+        opened = Exit.isSuccess(yield* Effect.exit(client.tunnel.open({ port: 5432 })))
+      }
+      yield* Fiber.interrupt(serving)
     })
   )
 
