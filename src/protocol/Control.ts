@@ -3,17 +3,30 @@
  * deployed programs do not know are additive and marked "ours"; unknown members are ignored in both directions.
  */
 import * as Either from "effect/Either"
+import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
+import { LISTED_ITEMS } from "./Limits.ts"
 
 /** An optional member. Go programs write an empty list or map as null, so null means absent. */
 const optional = <A, I>(schema: Schema.Schema<A, I>) => Schema.optionalWith(schema, { nullable: true })
 
+/** An optional list. Its length is looked at first: a list that is too long costs nothing but its JSON. */
+const list = <A, I>(item: Schema.Schema<A, I>) =>
+  optional(
+    Schema.compose(Schema.Array(Schema.Unknown).pipe(Schema.maxItems(LISTED_ITEMS)), Schema.Array(item), {
+      strict: false
+    })
+  )
+
 /** 32 bytes as 64 lower-case hex characters: a WireGuard or X25519 public key as it stands in control messages. */
 export const HexKey = Schema.String.pipe(Schema.pattern(/^[0-9a-f]{64}$/), Schema.annotations({ identifier: "HexKey" }))
 
+/** Whether every JavaScript object has a member of this name, `__proto__` for one: no key of a file or of JSON may be it. */
+export const isInherited = (name: string): boolean => name in Object.prototype
+
 /** The name that addresses a machine, in grants and on the command line alike. */
 export const MachineName = Schema.String.pipe(
-  Schema.pattern(/^[^\s/\p{Cc}]{1,128}$/u),
+  Schema.filter((name) => /^[^\s/\p{Cc}]{1,128}$/u.test(name) && !isInherited(name)),
   Schema.annotations({ identifier: "MachineName" })
 )
 
@@ -40,10 +53,10 @@ export const Register = Schema.Struct({
   agentVersion: optional(Schema.String),
   location: optional(Schema.String),
   owner: optional(Schema.String),
-  tags: optional(Schema.Array(Schema.String)),
+  tags: list(Schema.String),
   token: optional(Schema.String),
-  ports: optional(Schema.Array(Schema.Int)),
-  services: optional(Schema.Array(ServiceEntry)),
+  ports: list(Schema.Int),
+  services: list(ServiceEntry),
   capabilities: optional(Capabilities),
   /** Ours: the agent's long-term public key; two agents of one name are told apart by it. */
   identity: optional(HexKey)
@@ -82,7 +95,7 @@ export const Connect = Schema.Struct({
   protocolVersion: optional(Schema.Int),
   machineId: optional(Schema.String),
   wgPubKey: optional(Schema.String),
-  ports: optional(Schema.Array(Schema.Int)),
+  ports: list(Schema.Int),
   token: optional(Schema.String),
   /** Ours: the client's long-term public key. */
   identity: optional(HexKey)
@@ -114,10 +127,10 @@ export type Ready = typeof Ready.Type
 export const WgPubkey = Schema.Struct({
   type: Schema.Literal("wg-pubkey"),
   wgPubKey: HexKey,
-  ports: optional(Schema.Array(Schema.Int)),
+  ports: list(Schema.Int),
   capabilities: optional(Capabilities),
   /** Ours: tunnels the agent speaks, best first. */
-  tunnels: optional(Schema.Array(Schema.String)),
+  tunnels: list(Schema.String),
   /** Ours: the agent's long-term public key. */
   identity: optional(HexKey)
 })
@@ -148,15 +161,15 @@ export const ControlMessage = Schema.Union(
 )
 export type ControlMessage = typeof ControlMessage.Type
 
+/** What a socket may say first, and so become what it is. */
+export const FirstMessage = Schema.Union(Register, Connect, SessionJoin)
+export type FirstMessage = typeof FirstMessage.Type
+
 /** A text message that could not be taken for a control message. */
 export type ControlProblem =
   | { readonly _tag: "NotJson" }
   | { readonly _tag: "UnknownType"; readonly type: string }
-  | { readonly _tag: "Malformed"; readonly type: string; readonly problem: string }
-
-const decodeMessage = Schema.decodeUnknownEither(ControlMessage)
-
-const knownTypes: ReadonlySet<string> = new Set(ControlMessage.members.map((member) => member.fields.type.literals[0]))
+  | { readonly _tag: "Malformed"; readonly type: string }
 
 const parseJson = Either.liftPredicate(
   (value: unknown): value is { readonly type?: unknown } =>
@@ -176,17 +189,35 @@ export const typeOf = (text: string): string | undefined =>
     onRight: (value) => (typeof value.type === "string" ? value.type : undefined)
   })
 
+/** Reads messages of some types one by one. Of any other only the `type` is looked at, and it is UnknownType. */
+export type Decode<A> = (text: string) => Either.Either<A, ControlProblem>
+
+/** What is wrong with a malformed message is not said: to tell it of one nested deeply could exhaust the stack. */
+const reader = <A, I>(
+  schema: Schema.Schema<A, I>,
+  members: ReadonlyArray<{ readonly fields: { readonly type: { readonly literals: readonly [string] } } }>
+): Decode<A> => {
+  const types: ReadonlySet<string> = new Set(members.map((member) => member.fields.type.literals[0]))
+  const read = ParseResult.decodeUnknownEither(schema)
+  return (text) =>
+    Either.flatMap(parse(text), (value) => {
+      const type = typeof value.type === "string" ? value.type : ""
+      if (!types.has(type)) return Either.left<ControlProblem>({ _tag: "UnknownType", type })
+      return Either.mapLeft(read(value), (): ControlProblem => ({ _tag: "Malformed", type }))
+    })
+}
+
 /** Reads one text message. Trailing white space is allowed; anything that is no JSON object is NotJson. */
-export const decode = (text: string): Either.Either<ControlMessage, ControlProblem> =>
-  Either.flatMap(parse(text), (value) => {
-    const type = typeof value.type === "string" ? value.type : ""
-    if (!knownTypes.has(type)) return Either.left<ControlProblem>({ _tag: "UnknownType", type })
-    return Either.mapLeft(decodeMessage(value), (error): ControlProblem => ({
-      _tag: "Malformed",
-      type,
-      problem: error.message
-    }))
-  })
+export const decode = reader(ControlMessage, ControlMessage.members)
+
+/** The same for what a socket says first. */
+export const decodeFirst = reader(FirstMessage, FirstMessage.members)
+
+/** The same for an agent that is registered, which has only new settings to tell. */
+export const decodeRegister = reader(Register, [Register])
+
+/** The same where nothing may be said that matters: it tells control messages from what is none. */
+export const decodeNothing = reader(Schema.Never, [])
 
 /** Writes one text message; absent members are left out. */
 export const encode = (message: ControlMessage): string => JSON.stringify(message)
