@@ -17,6 +17,23 @@ const MAPPED = "::ffff:"
 export const plain = (address: string): string =>
   address.startsWith(MAPPED) && isIP(address.slice(MAPPED.length)) === 4 ? address.slice(MAPPED.length) : address
 
+/**
+ * Whom an address stands for when sockets are counted: an IPv4 address itself, an IPv6 address its /64, which is the least
+ * that one customer has (RFC 6177).
+ */
+export const network = (address: string): string => {
+  if (isIP(address) !== 6) return address
+  const [bare = ""] = address.split("%")
+  const [before = "", after] = bare.split("::")
+  const head = before === "" ? [] : before.split(":")
+  const tail = after === undefined || after === "" ? [] : after.split(":")
+  // An IPv4 address at the end takes the place of two groups.
+  const tailGroups = tail.length + (tail.at(-1)?.includes(".") === true ? 1 : 0)
+  const zeros = Array.from({ length: Math.max(0, 8 - head.length - tailGroups) }, () => "0")
+  const groups = [...head, ...zeros, ...tail].slice(0, 4)
+  return `${groups.map((group) => Number.parseInt(group, 16).toString(16)).join(":")}::/64`
+}
+
 /** Whether a text is an address or a range of addresses: `10.0.0.1`, `10.0.0.0/8`, `fd00::/8`. */
 export const isRange = (text: string): boolean => {
   const [address = "", bits, ...more] = text.split("/")

@@ -3,13 +3,14 @@
  * they are, in all and for one address, and until when. One Map and one look at all of them a second; no timer a socket.
  */
 import type { Socket } from "node:net"
+import * as ClientAddress from "./ClientAddress.ts"
 import {
   UNAUTHENTICATED_SOCKETS,
   UNAUTHENTICATED_SOCKETS_PER_ADDRESS,
   UNAUTHENTICATED_TIMEOUT
 } from "../protocol/Limits.ts"
 
-/** Bounds of a guard; sockets by number, `timeout` in milliseconds. */
+/** Bounds of a guard; sockets by number, `timeout` in milliseconds. An IPv6 address is counted by its /64. */
 export interface GuardLimits {
   readonly sockets: number
   readonly perAddress: number
@@ -25,8 +26,8 @@ export const defaults: GuardLimits = {
 /** A socket under guard. */
 export interface Guarded {
   readonly socket: Socket
-  /** The address it counts for; undefined while that is a trusted proxy's, which stands for many. */
-  address: string | undefined
+  /** The network it counts for; undefined while that is a trusted proxy's, which stands for many. */
+  network: string | undefined
   /** When it is destroyed, in milliseconds since the epoch. */
   deadline: number
   /** An answer is under way, or it is a WebSocket: closing takes more than cutting it. */
@@ -49,39 +50,41 @@ export interface Guard {
 
 export const make = (limits: GuardLimits): Guard => {
   const inside = new Set<Guarded>()
-  const perAddress = new Map<string, number>()
+  const perNetwork = new Map<string, number>()
 
-  const count = (address: string | undefined): boolean => {
-    if (address === undefined) return true
-    const held = perAddress.get(address) ?? 0
+  const count = (network: string | undefined): boolean => {
+    if (network === undefined) return true
+    const held = perNetwork.get(network) ?? 0
     if (held >= limits.perAddress) return false
-    perAddress.set(address, held + 1)
+    perNetwork.set(network, held + 1)
     return true
   }
-  const discount = (address: string | undefined) => {
-    if (address === undefined) return
-    const held = perAddress.get(address) ?? 0
-    if (held > 1) perAddress.set(address, held - 1)
-    else perAddress.delete(address)
+  const discount = (network: string | undefined) => {
+    if (network === undefined) return
+    const held = perNetwork.get(network) ?? 0
+    if (held > 1) perNetwork.set(network, held - 1)
+    else perNetwork.delete(network)
   }
 
   return {
     enter: (socket, address, now) => {
-      if (inside.size >= limits.sockets || !count(address)) return undefined
-      const guarded: Guarded = { socket, address, deadline: now + limits.timeout, inUse: false }
+      const network = address === undefined ? undefined : ClientAddress.network(address)
+      if (inside.size >= limits.sockets || !count(network)) return undefined
+      const guarded: Guarded = { socket, network, deadline: now + limits.timeout, inUse: false }
       inside.add(guarded)
       return guarded
     },
     attribute: (guarded, address) => {
       if (!inside.has(guarded)) return false
-      if (guarded.address === address) return true
-      if (!count(address)) return false
-      discount(guarded.address)
-      guarded.address = address
+      const network = ClientAddress.network(address)
+      if (guarded.network === network) return true
+      if (!count(network)) return false
+      discount(guarded.network)
+      guarded.network = network
       return true
     },
     leave: (guarded) => {
-      if (inside.delete(guarded)) discount(guarded.address)
+      if (inside.delete(guarded)) discount(guarded.network)
     },
     expire: (now) => {
       for (const guarded of inside) if (guarded.deadline <= now) guarded.socket.destroy()

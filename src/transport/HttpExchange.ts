@@ -12,7 +12,7 @@ import * as Option from "effect/Option"
 import { HTTP_BODY_BYTES } from "../protocol/Limits.ts"
 
 /** An answer that needs no app. Every body ends with a newline (spec: hub-api 0.4). */
-const refuse = (response: ServerResponse, status: number, error: string): void => {
+export const refuse = (response: ServerResponse, status: number, error: string): void => {
   const body = `${JSON.stringify({ error })}\n`
   // Node reads and drops what is left of the request: closing on it would reset the connection before the answer is seen.
   response.writeHead(status, { "content-type": "application/json", "content-length": Buffer.byteLength(body) })

@@ -50,7 +50,6 @@ export interface ListenerOptions {
 }
 
 export interface Listener {
-  readonly host: string
   readonly port: number
   /** Where a program on this machine reaches it. */
   readonly url: string
@@ -61,6 +60,8 @@ export interface Listener {
 }
 
 const ignore = () => {}
+
+const TOO_MANY = "too many connections from your address"
 
 /** Raises what one message may hold. `ws` has no call for it, so this reaches into its receiver; a test watches over it. */
 const raiseMessageBound = (ws: WebSocket): void => {
@@ -135,13 +136,19 @@ export const make = (
     server.on("request", (request, response) => {
       const entry = guarded.get(keyOf(request.socket))
       if (entry === undefined) return request.socket.destroy()
+      const address = addressOf(request)
+      if (!guard.attribute(entry, address)) {
+        // Kept alive it would go on taking a place among UNAUTHENTICATED_SOCKETS.
+        response.setHeader("connection", "close")
+        return HttpExchange.refuse(response, 503, TOO_MANY)
+      }
       entry.deadline = now() + Limits.HTTP_ANSWER_TIMEOUT
       entry.inUse = true
       response.once("close", () => {
         entry.inUse = false
         entry.deadline = now() + limits.timeout
       })
-      run(HttpExchange.answer(options.http, request, response, addressOf(request)))
+      run(HttpExchange.answer(options.http, request, response, address))
     })
 
     const wss = new WebSocketServer({
@@ -164,14 +171,22 @@ export const make = (
       }
       if (!isOriginAllowed(request)) return refuseUpgrade(socket, 403, "another site's page may not speak to this hub")
       const address = addressOf(request)
-      if (!guard.attribute(entry, address)) return refuseUpgrade(socket, 503, "too many connections from your address")
+      if (!guard.attribute(entry, address)) return refuseUpgrade(socket, 503, TOO_MANY)
       wss.handleUpgrade(request, socket, head, (ws) => {
         entry.inUse = true
         heartbeat.watch(ws)
         const carrier = WebSocketCarrier.make(ws, request.socket, address)
         carriers.set(ws, carrier)
         ws.on("close", webSocketClosed)
+        let arrived = 0
+        const measure = (data: Buffer) => {
+          arrived += data.length
+          if (arrived > Limits.UNAUTHENTICATED_SOCKET_BYTES) socket.destroy()
+        }
+        // Reading goes on when somebody receives: the carrier has paused it.
+        socket.on("data", measure)
         const admit = () => {
+          socket.off("data", measure)
           raiseMessageBound(ws)
           release(key, entry)
         }
@@ -209,7 +224,6 @@ export const make = (
     const host = options.host || "127.0.0.1"
     const authority = host.includes(":") ? `[${host}]` : host
     return {
-      host: options.host,
       port,
       url: `${options.tls === undefined ? "http" : "https"}://${authority}:${port}`,
       unauthenticated: guard.size,
