@@ -6,7 +6,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import { Refusal } from "../protocol/Close.ts"
-import { encode } from "../protocol/Control.ts"
+import { decodeNothing, encode } from "../protocol/Control.ts"
 import type { Connect } from "../protocol/Control.ts"
 import { SESSION_JOIN_TIMEOUT } from "../protocol/Limits.ts"
 import * as SessionId from "../protocol/SessionId.ts"
@@ -16,7 +16,7 @@ import { Authority } from "./Authority.ts"
 import { Directory } from "./Directory.ts"
 import { isMachineName } from "./internal/machineName.ts"
 import { nextMessage } from "./internal/nextMessage.ts"
-import { refused } from "./Refused.ts"
+import { refused, refusedStranger } from "./Refused.ts"
 import type { Refused } from "./Refused.ts"
 import { Sessions } from "./Sessions.ts"
 
@@ -36,14 +36,17 @@ const ask = (inbox: Inbox, said: Connect) =>
     // What can be no machine's name is nobody's, and keeps out of the log.
     const name = isMachineName(machineId) ? machineId : ""
     const principal = authority.identify(token === undefined ? undefined : Redacted.make(token))
-    if (principal === undefined) return yield* refused(invalidToken)
+    if (principal === undefined) return yield* refusedStranger(invalidToken)
     const decision = authority.ask({ identity: principal, permission: "connect", machine: name })
     if (!decision.permit) return yield* refused(Refusal.accessDenied, decision.rule)
     const machine = directory.find(name)
     if (machine?.agent === undefined) {
       return yield* refused(Refusal.machineNotFound, machine ? `${name} is offline` : `nobody registered ${name}`)
     }
-    if (decision.services !== undefined && machine.about.capabilities?.["serviceGrants"] !== true) {
+    // Whose right to be this machine has ended may go on with what it has, and gets nothing new.
+    const standing = authority.ask({ identity: machine.agent.principal, permission: "register", machine: name })
+    if (!standing.permit) return yield* refused(Refusal.machineNotFound, `its agent may not be it: ${standing.rule}`)
+    if (decision.services !== undefined && !machine.about.serviceGrants) {
       return yield* refused(noServiceGrants, decision.rule)
     }
     // Deployed ends put this into a configuration text as it is.
@@ -62,7 +65,7 @@ const ask = (inbox: Inbox, said: Connect) =>
   })
 
 /** Listens to a client that has nothing to say yet, so that its leaving is seen. */
-const untilRefused = (inbox: Inbox): Effect.Effect<never, Refused | CarrierClosed> => Effect.forever(nextMessage(inbox))
+const untilRefused = (inbox: Inbox): Effect.Effect<never, Refused | CarrierClosed> => nextMessage(inbox, decodeNothing)
 
 /** Serves a client until its session is over. `admit` is called once the agent has been asked. */
 export const serve = (

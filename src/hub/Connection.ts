@@ -4,14 +4,13 @@
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
-import { CloseCode } from "../protocol/Close.ts"
 import type { CarrierClosed } from "../transport/Carrier.ts"
 import * as Inbox from "../transport/Inbox.ts"
 import type { Accepted } from "../transport/Listener.ts"
 import type { Authority } from "./Authority.ts"
 import * as Connecting from "./Connecting.ts"
 import type { Directory } from "./Directory.ts"
-import { nextMessage } from "./internal/nextMessage.ts"
+import { firstMessage } from "./internal/nextMessage.ts"
 import * as Joining from "./Joining.ts"
 import { turnAway } from "./Refused.ts"
 import type { Refused } from "./Refused.ts"
@@ -20,9 +19,8 @@ import type { Sessions } from "./Sessions.ts"
 
 type Services = Authority | Directory | Sessions
 
-/** Anything else that may be said first is skipped, as unknown types are. */
 const route = (inbox: Inbox.Inbox, admit: () => void): Effect.Effect<void, Refused | CarrierClosed, Services> =>
-  Effect.flatMap(nextMessage(inbox), (message): Effect.Effect<void, Refused | CarrierClosed, Services> => {
+  Effect.flatMap(firstMessage(inbox), (message): Effect.Effect<void, Refused | CarrierClosed, Services> => {
     switch (message.type) {
       case "register":
         return Registration.serve(inbox, admit, message)
@@ -30,16 +28,14 @@ const route = (inbox: Inbox.Inbox, admit: () => void): Effect.Effect<void, Refus
         return Connecting.serve(inbox, admit, message)
       case "session-join":
         return Joining.serve(inbox, admit, message)
-      default:
-        return route(inbox, admit)
     }
   })
 
-/** What strangers babble is no news, and must not fill the log. */
-const logRefusal = ({ because, code, text }: Refused): Effect.Effect<void> =>
-  code === CloseCode.policy
-    ? Effect.annotateLogs(Effect.logWarning("turned away"), { said: text, ...(because !== undefined && { because }) })
-    : Effect.annotateLogs(Effect.logDebug("turned away"), "said", text)
+const logRefusal = ({ because, stranger, text }: Refused): Effect.Effect<void> =>
+  Effect.annotateLogs(stranger ? Effect.logDebug("turned away") : Effect.logWarning("turned away"), {
+    said: text,
+    ...(because !== undefined && { because })
+  })
 
 /** Serves one socket until it is over. */
 export const serve = ({ admit, carrier }: Accepted): Effect.Effect<void, never, Services> =>

@@ -20,7 +20,7 @@ export interface Agent {
   readonly principal: Identity
 }
 
-/** What an agent tells of its machine. Members that a later register leaves out keep what was said before. */
+/** What an agent tells of its machine. Most members that a later register leaves out keep what was said before. */
 export interface About {
   readonly agentId: string
   readonly registrationId: string
@@ -36,6 +36,8 @@ export interface About {
   readonly tags: ReadonlyArray<string>
   readonly services: ReadonlyArray<Service>
   readonly capabilities: Readonly<Record<string, unknown>> | undefined
+  /** Whether the agent that is there now enforces the services of a grant; an older one on the same machine does not. */
+  readonly serviceGrants: boolean
 }
 
 /** A machine of the directory. Times are milliseconds since the epoch. */
@@ -70,12 +72,19 @@ export class Directory extends Context.Tag("tela/hub/Directory")<
   }
 >() {}
 
-type Entry = { -readonly [Key in keyof Machine]: Machine[Key] }
+type Entry = { -readonly [Key in keyof Machine]: Machine[Key] } & {
+  /** Id of the identity that registered it last, connected or not. */
+  principal: string
+}
 
-/** The same agent, as far as can be told: one install id, and no two different keys. */
-const isSameAgent = (about: About, said: Register): boolean =>
+/**
+ * The same agent, as far as can be told: one install id, which anybody may have read, one identity's token, and the key it
+ * had, if it had one.
+ */
+const isSameAgent = ({ about, principal }: Entry, agent: Agent, said: Register): boolean =>
   about.agentId === said.agentId &&
-  (about.key === undefined || said.identity === undefined || about.key === said.identity)
+  principal === agent.principal.id &&
+  (about.key === undefined || about.key === said.identity)
 
 const describe = (said: Register & { readonly agentId: string }, before: About | undefined): About => ({
   agentId: said.agentId,
@@ -98,7 +107,8 @@ const describe = (said: Register & { readonly agentId: string }, before: About |
     })),
     said.ports ?? []
   ),
-  capabilities: said.capabilities ?? before?.capabilities
+  capabilities: said.capabilities ?? before?.capabilities,
+  serviceGrants: said.capabilities?.["serviceGrants"] === true
 })
 
 export const make: Effect.Effect<typeof Directory.Service> = Effect.map(Effect.clock, (clock) => {
@@ -120,16 +130,19 @@ export const make: Effect.Effect<typeof Directory.Service> = Effect.map(Effect.c
       const held = machines.get(name)
       if (held === undefined) {
         if (!makeRoom()) return { _tag: "Full" }
-        const machine: Entry = { name, about: describe(said, undefined), agent, registeredAt: now, lastSeen: now }
+        const about = describe(said, undefined)
+        const principal = agent.principal.id
+        const machine: Entry = { name, about, agent, principal, registeredAt: now, lastSeen: now }
         machines.set(name, machine)
         return { _tag: "Registered", machine, replaced: undefined }
       }
-      const same = isSameAgent(held.about, said)
+      const same = isSameAgent(held, agent, said)
       if (held.agent !== undefined && !same) return { _tag: "Held", by: held }
       const replaced = held.agent === undefined || held.agent.carrier === agent.carrier ? undefined : held.agent
       offline.delete(name)
       held.about = describe(said, same ? held.about : undefined)
       held.agent = agent
+      held.principal = agent.principal.id
       held.registeredAt = now
       held.lastSeen = now
       return { _tag: "Registered", machine: held, replaced }

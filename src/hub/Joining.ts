@@ -10,7 +10,7 @@ import * as SessionId from "../protocol/SessionId.ts"
 import type { Inbox } from "../transport/Inbox.ts"
 import { Authority } from "./Authority.ts"
 import { Directory } from "./Directory.ts"
-import { refused } from "./Refused.ts"
+import { refused, refusedStranger } from "./Refused.ts"
 import type { Refused } from "./Refused.ts"
 import { Sessions } from "./Sessions.ts"
 
@@ -25,9 +25,9 @@ export const serve = (
     const directory = yield* Directory
     const sessions = yield* Sessions
     const { machineId: machine = "", sessionId = "" } = said
-    if (directory.find(machine) === undefined) return yield* refused(Refusal.machineNotFound)
+    if (directory.find(machine) === undefined) return yield* refusedStranger(Refusal.machineNotFound)
     const session = sessions.waiting(sessionId, machine)
-    if (session === undefined) return yield* refused(Refusal.sessionNotFound)
+    if (session === undefined) return yield* refusedStranger(Refusal.sessionNotFound)
     if (session.client.carrier.isClosed) return yield* refused(Refusal.clientGone)
     const decision = authority.ask({ identity: session.principal, permission: "connect", machine })
     if (!decision.permit) {

@@ -13,14 +13,20 @@ export class Refused extends Data.TaggedError("Refused")<{
   readonly code: number
   readonly text: string
   readonly because?: string
+  /** The peer has not shown that it is anybody: what such a one is told is no news, and must not fill the log. */
+  readonly stranger: boolean
 }> {}
 
-/** Refused on the merits. */
+/** Refused on the merits; the peer has a token that the hub knows, or a session's id. */
 export const refused = (text: string, because?: string): Refused =>
-  new Refused({ code: CloseCode.policy, text, ...(because !== undefined && { because }) })
+  new Refused({ code: CloseCode.policy, text, stranger: false, ...(because !== undefined && { because }) })
+
+/** Refused on the merits, and nobody known. */
+export const refusedStranger = (text: string): Refused => new Refused({ code: CloseCode.policy, text, stranger: true })
 
 /** Said something that is no control message. */
-export const notControl = (): Refused => new Refused({ code: CloseCode.protocolError, text: Refusal.expectedJson })
+export const notControl = (): Refused =>
+  new Refused({ code: CloseCode.protocolError, text: Refusal.expectedJson, stranger: true })
 
 const deaf: CarrierReceiver = { binary: () => {}, text: () => {}, drain: () => {}, closed: () => {} }
 

@@ -5,7 +5,7 @@
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import { Refusal } from "../protocol/Close.ts"
-import { encode } from "../protocol/Control.ts"
+import { decodeRegister, encode } from "../protocol/Control.ts"
 import type { Register } from "../protocol/Control.ts"
 import type { CarrierClosed } from "../transport/Carrier.ts"
 import type { Inbox } from "../transport/Inbox.ts"
@@ -14,12 +14,14 @@ import { Directory } from "./Directory.ts"
 import type { Agent } from "./Directory.ts"
 import { isMachineName } from "./internal/machineName.ts"
 import { nextMessage } from "./internal/nextMessage.ts"
-import { refused } from "./Refused.ts"
+import { registerProblem } from "./internal/registerProblem.ts"
+import { refused, refusedStranger } from "./Refused.ts"
 import type { Refused } from "./Refused.ts"
 import { Sessions } from "./Sessions.ts"
 
-/** Neither this nor the next may say "access denied" or "invalid token": agents would stop for good. */
+/** None of what follows may say "access denied" or "invalid token": agents would stop for good. */
 const unknownToken = "register: the hub does not know this token, or it has expired or been revoked"
+const notAName = "register: machineName must be 1 to 128 printable characters, and neither * nor a word like __proto__"
 const heldByAnother =
   "this machine is already registered by another agent; stop that one first, or give this machine another name"
 
@@ -30,11 +32,12 @@ const enrol = (inbox: Inbox, said: Register) =>
     const directory = yield* Directory
     const sessions = yield* Sessions
     const { agentId, machineName: name = "" } = said
-    if (!agentId) return yield* refused(Refusal.agentIdRequired)
-    if (!isMachineName(name))
-      return yield* refused("register: machineName must be 1 to 128 printable characters, not *")
     const principal = authority.identify(said.token === undefined ? undefined : Redacted.make(said.token))
-    if (principal === undefined) return yield* refused(unknownToken)
+    if (principal === undefined) return yield* refusedStranger(unknownToken)
+    if (!agentId) return yield* refused(Refusal.agentIdRequired)
+    if (!isMachineName(name)) return yield* refused(notAName)
+    const problem = registerProblem(said)
+    if (problem !== undefined) return yield* refused(`register: ${problem}`)
     const decision = authority.ask({ identity: principal, permission: "register", machine: name })
     if (!decision.permit) return yield* refused(Refusal.accessDenied, decision.rule)
     const agent: Agent = { carrier: inbox.carrier, principal }
@@ -83,8 +86,7 @@ export const serve = (
         annotated(inbox, name, agent.principal.id)
       )
       while (true) {
-        const message = yield* nextMessage(inbox)
-        if (message.type !== "register") continue
+        const message = yield* nextMessage(inbox, decodeRegister)
         // The agent's settings have changed (spec: wire 2.6). One machine a socket, whatever it says.
         if (message.machineName !== name) return yield* refused("register: this socket is another machine's")
         agent = (yield* enrol(inbox, message)).agent

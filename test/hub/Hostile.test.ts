@@ -2,7 +2,15 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as TestClock from "effect/TestClock"
-import { HTTP_BODY_BYTES, MESSAGE_BYTES, UNAUTHENTICATED_MESSAGE_BYTES } from "../../src/protocol/Limits.ts"
+import * as Logger from "effect/Logger"
+import {
+  HTTP_BODY_BYTES,
+  MESSAGE_BYTES,
+  MESSAGE_FRAGMENTS,
+  UNAUTHENTICATED_MESSAGE_BYTES,
+  UNAUTHENTICATED_MESSAGES,
+  UNAUTHENTICATED_SOCKET_BYTES
+} from "../../src/protocol/Limits.ts"
 import { turn } from "../support/turn.ts"
 import { agentOf, dial, frame, get, register, session, startHub, tcp } from "./harness.ts"
 
@@ -68,7 +76,7 @@ describe("before authentication", () => {
   it.scoped("a message above the bound closes the socket; once registered a longer one passes", () =>
     Effect.gen(function* () {
       const hub = yield* startHub()
-      const padded = (bytes: number) => register({ capabilities: { padding: "p".repeat(bytes) } })
+      const padded = (bytes: number) => register({ padding: "p".repeat(bytes) })
       const large = yield* dial(hub)
       large.say(padded(UNAUTHENTICATED_MESSAGE_BYTES))
       assert.strictEqual((yield* large.closed).code, 1009)
@@ -76,13 +84,82 @@ describe("before authentication", () => {
       for (let i = 0; i < 20; i++) fragmented.ws.send("x".repeat(4_096), { fin: false })
       assert.strictEqual((yield* fragmented.closed).code, 1009)
       const crumbs = yield* dial(hub)
-      for (let i = 0; i < 1_200; i++) crumbs.ws.send("x", { fin: false })
+      for (let i = 0; i <= MESSAGE_FRAGMENTS; i++) crumbs.ws.send("x", { fin: false })
       assert.strictEqual((yield* crumbs.closed).code, 1008)
       const agent = yield* agentOf(hub)
       agent.say(padded(UNAUTHENTICATED_MESSAGE_BYTES * 2))
       assert.strictEqual((yield* agent.text)["type"], "registered")
       agent.say(padded(MESSAGE_BYTES))
       assert.strictEqual((yield* agent.closed).code, 1009)
+    })
+  )
+
+  it.scoped("whoever says much before it says what it is is turned away", () =>
+    Effect.gen(function* () {
+      const hub = yield* startHub()
+      const talkative = yield* dial(hub)
+      for (let i = 0; i < UNAUTHENTICATED_MESSAGES - 1; i++) talkative.say({ type: "wg-pubkey", wgPubKey: "none" })
+      talkative.say(register())
+      assert.strictEqual((yield* talkative.text)["type"], "registered")
+      const inMessages = yield* dial(hub)
+      for (let i = 0; i < UNAUTHENTICATED_MESSAGES; i++) inMessages.say({ type: "keepalive" })
+      inMessages.say(register())
+      const inBytes = yield* dial(hub)
+      const half = "x".repeat(UNAUTHENTICATED_MESSAGE_BYTES / 2)
+      for (let i = 0; i < 2; i++) inBytes.say({ type: "ready", padding: half })
+      for (const peer of [inMessages, inBytes]) {
+        assert.match(String((yield* peer.text)["message"]), /^too much was said before register/)
+        assert.strictEqual((yield* peer.closed).code, 1008)
+      }
+      yield* untilUnauthenticated(hub, 0)
+    })
+  )
+
+  it.scoped("whoever sends much is cut, whatever it sends: pings, answers nobody asked for, parts of a message", () =>
+    Effect.gen(function* () {
+      const hub = yield* startHub()
+      const control = (opcode: number) =>
+        Buffer.concat([Buffer.from([0x80 | opcode, 0xfd, 0, 0, 0, 0]), Buffer.alloc(125)])
+      const part = (opcode: number) => Buffer.from([opcode, 0x81, 0, 0, 0, 0, 0x78])
+      for (const piece of [control(9), control(10), part(0)]) {
+        const peer = yield* tcp(hub)
+        peer.socket.write(upgrade())
+        peer.socket.write(part(1))
+        const sent = Math.ceil(UNAUTHENTICATED_SOCKET_BYTES / piece.length)
+        peer.socket.write(Buffer.concat(Array.from({ length: sent }, () => piece)))
+        yield* peer.ended
+      }
+      yield* stillServes(hub)
+    })
+  )
+
+  it.scoped("a message nested deeply is refused as any that is none, and strangers write no log", () =>
+    Effect.gen(function* () {
+      const lines: Array<string> = []
+      const logger = Logger.make<unknown, void>(
+        ({ logLevel, message }) => void lines.push(`${logLevel.label} ${message}`)
+      )
+      const hub = yield* startHub().pipe(Effect.provide(Logger.replace(Logger.defaultLogger, logger)))
+      const deep = yield* dial(hub)
+      deep.ws.send(`{"type":"register","machineName":${"[".repeat(20_000)}${"]".repeat(20_000)}}`)
+      assert.strictEqual((yield* deep.closed).code, 1002)
+      for (const stranger of [
+        register({ token: "wrong" }),
+        { type: "register" },
+        { type: "connect", token: "wrong" },
+        { type: "session-join", machineId: "barn", sessionId: "0".repeat(40) }
+      ]) {
+        const peer = yield* dial(hub)
+        peer.say(stranger)
+        yield* peer.text
+        yield* peer.closed
+      }
+      assert.deepStrictEqual(lines, [])
+      const known = yield* dial(hub)
+      known.say(register({ token: "alice-token" }))
+      yield* known.text
+      yield* known.closed
+      assert.deepStrictEqual(lines, ["WARN turned away"])
     })
   )
 
@@ -174,6 +251,27 @@ describe("before authentication", () => {
       const direct = yield* startHub({ guard })
       yield* repeat(2, dial(direct, "/", from("203.0.113.1")))
       yield* Effect.flip(dial(direct, "/", from("203.0.113.2")))
+    })
+  )
+
+  it.scoped("behind a trusted proxy HTTP requests count for the forwarded address too", () =>
+    Effect.gen(function* () {
+      const guard = { sockets: 100, perAddress: 2, timeout: 10_000 }
+      const hub = yield* startHub({ trustedProxies: ["127.0.0.0/8"], guard })
+      const slow = (address: string) =>
+        Effect.tap(tcp(hub), ({ socket }) =>
+          Effect.sync(() => {
+            const head = `POST / HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: ${address}\r\nContent-Length: 1000\r\n\r\n`
+            socket.write(`${head}x`)
+          })
+        )
+      const held = yield* repeat(2, slow("2001:db8::1"))
+      yield* untilUnauthenticated(hub, 2)
+      const third = yield* slow("2001:db8::2")
+      assert.match(yield* third.ended, /^HTTP\/1\.1 503 [^]*too many connections from your address/)
+      yield* Effect.flip(dial(hub, "/", { headers: { "x-forwarded-for": "2001:db8::3" } }))
+      yield* dial(hub, "/", { headers: { "x-forwarded-for": "2001:db8:0:1::1" } })
+      assert.isTrue(held.every(({ socket }) => !socket.destroyed))
     })
   )
 

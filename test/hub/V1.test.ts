@@ -130,7 +130,7 @@ describe("registration", () => {
     Effect.gen(function* () {
       const hub = yield* startHub()
       const agent = yield* dial(hub)
-      const text = `${JSON.stringify(register({ capabilities: { shares: "s".repeat(30_000) } }))}\n`
+      const text = `${JSON.stringify(register({ fromTheFuture: "f".repeat(30_000) }))}\n`
       for (let at = 0; at < text.length; at += 4_096) {
         agent.ws.send(text.slice(at, at + 4_096), { fin: at + 4_096 >= text.length })
       }
