@@ -104,7 +104,7 @@ export const REGISTER_BYTES = 32 * KiB
 export const REGISTER_TEXT_CHARACTERS = 256
 export const REGISTER_SERVICES = 256
 export const REGISTER_TAGS = 64
-export const CAPABILITIES_BYTES = 4 * KiB
+export const CAPABILITIES_BYTES = 16 * KiB
 export const CAPABILITIES_DEPTH = 4
 
 /** Text messages on a paired socket (wg-pubkey, peer-endpoint); a larger one ends the session. */

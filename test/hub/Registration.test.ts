@@ -32,7 +32,7 @@ describe("what a machine tells of itself", () => {
     Effect.gen(function* () {
       const hub = yield* startHub()
       const tooMuch: ReadonlyArray<readonly [object, RegExp]> = [
-        [{ capabilities: { padding: "p".repeat(Limits.CAPABILITIES_BYTES) } }, /capabilities may take at most 4096/],
+        [{ capabilities: { padding: "p".repeat(Limits.CAPABILITIES_BYTES) } }, /capabilities may take at most 16384/],
         [{ capabilities: { padding: "é".repeat(Limits.CAPABILITIES_BYTES / 2) } }, /capabilities may take at most/],
         [{ capabilities: { nested: nested(Limits.CAPABILITIES_DEPTH) } }, /capabilities may nest 4 levels/],
         [{ capabilities: { nested: nested(3_000) } }, /capabilities may nest 4 levels/],
