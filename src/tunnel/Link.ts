@@ -4,7 +4,7 @@
  *
  * Budget: one microtask for a burst of frames; no Effect.
  */
-import { ACK_SPACING, RECORD_DATA_BYTES, RECORD_PLAINTEXT_BYTES } from "../protocol/Limits.ts"
+import { ACK_SPACING, SPARSE_HOLD, RECORD_DATA_BYTES, RECORD_PLAINTEXT_BYTES } from "../protocol/Limits.ts"
 import * as Frames from "./Frames.ts"
 import type { ChannelReceiver, SecureChannel } from "./SecureChannel.ts"
 import { TunnelClosed } from "./Tunnel.ts"
@@ -79,7 +79,8 @@ export interface LinkOptions {
 export class Link {
   readonly #channel: SecureChannel
   readonly #source: FrameSource
-  readonly #now: () => number
+  /** Milliseconds of a steady clock. */
+  readonly now: () => number
   readonly #window = new Window()
   #sent = 0
   #acknowledgedByPeer = 0
@@ -97,7 +98,7 @@ export class Link {
 
   constructor(options: LinkOptions) {
     this.#source = options.source
-    this.#now = options.now
+    this.now = options.now
     this.#live = options.live
     this.#channel = options.channel({
       record: (plaintext) => this.#onRecord(plaintext),
@@ -130,9 +131,10 @@ export class Link {
     return this.#sent - this.#acknowledgedByPeer
   }
 
-  /** A sparse stream was active: keep the window small for a while. */
-  sparse(): void {
-    this.#window.sparse(this.#now())
+  /** A stream sent little, and all it had. If it has not been a bulk stream of late, the window is small for a while. */
+  sparse(bulkAt: number): void {
+    const now = this.now()
+    if (now - bulkAt > SPARSE_HOLD) this.#window.sparse(now)
   }
 
   /** There may be something to send; done once for all calls of a turn. */
@@ -163,7 +165,7 @@ export class Link {
         record.add(Frames.frame(Frames.Type.pong, 0, this.#pong))
         this.#pong = undefined
       }
-      const window = this.#window.size(this.#now())
+      const window = this.#window.size(this.now())
       const open = this.#unacknowledged < window
       this.#source.fill(record, open)
       if (this.#isPingDue(record, open, window)) this.#addPing(record)
@@ -184,7 +186,7 @@ export class Link {
 
   #addPing(record: RecordBuilder) {
     this.#pinged = this.#sent + record.positioned
-    this.#ping = { position: this.#pinged, at: this.#now() }
+    this.#ping = { position: this.#pinged, at: this.now() }
     const payload = Buffer.alloc(PING_BYTES)
     Frames.writeUint64(payload, this.#pinged, 0)
     record.add(Frames.frame(Frames.Type.ping, 0, payload))
@@ -195,7 +197,7 @@ export class Link {
     Frames.writeUint64(record.linkHeader, this.#received, 8)
     if (record.positioned > 0) {
       this.#sent += record.positioned
-      this.#window.sent(this.#sent, this.#acknowledgedByPeer, this.#now())
+      this.#window.sent(this.#sent, this.#acknowledgedByPeer, this.now())
     }
     if (!this.#channel.send(record.parts, record.size)) this.#blocked = true
   }
@@ -207,7 +209,7 @@ export class Link {
     if (acknowledged > this.#sent) return this.#violation("an acknowledgement of what was never sent")
     if (acknowledged > this.#acknowledgedByPeer) {
       this.#acknowledgedByPeer = acknowledged
-      this.#window.acknowledged(acknowledged, this.#now())
+      this.#window.acknowledged(acknowledged, this.now())
     }
     const positioned = Frames.walk(record, (type, stream, payload) => {
       if (this.#over) return
@@ -225,7 +227,7 @@ export class Link {
   #onPong(payload: Buffer) {
     if (this.#ping === undefined || payload.length < PING_BYTES) return
     if (Frames.readUint64(payload, 0) !== this.#ping.position) return
-    this.#window.roundTrip(this.#now() - this.#ping.at)
+    this.#window.roundTrip(this.now() - this.#ping.at)
     this.#ping = undefined
   }
 

@@ -202,7 +202,8 @@ export class Mux {
       if (stream.hasMore) {
         stream.queued = true
         this.#bulk.push(stream)
-      } else if (moved > 0 && moved <= SMALL_CHUNK && stream.unsent === 0) this.#link.sparse()
+      } else if (moved > 0 && moved <= SMALL_CHUNK && stream.unsent === 0) this.#link.sparse(stream.bulkAt)
+      if (moved > SMALL_CHUNK) stream.bulkAt = this.#link.now()
       if (record.dataRoom < SMALL_CHUNK) return false
     }
     return true

@@ -45,6 +45,8 @@ export class MuxStream implements ByteStream {
   #lost: StreamReset | undefined
   /** In one of the mux's rings. */
   queued = false
+  /** When it last sent more than a small chunk at a time. */
+  bulkAt = Number.NEGATIVE_INFINITY
 
   constructor(id: number, host: StreamHost) {
     this.id = id

@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as FastCheck from "effect/FastCheck"
 import { generate } from "../../src/crypto/KeyPair.ts"
 import * as Noise from "../../src/crypto/Noise.ts"
-import { LINK_STREAMS } from "../../src/protocol/Limits.ts"
+import { LINK_STREAMS, LINK_WINDOW_BULK, LINK_WINDOW_SPARSE } from "../../src/protocol/Limits.ts"
 import { ResetCode, StreamReset } from "../../src/protocol/StreamReset.ts"
 import * as MemoryCarrier from "../../src/transport/MemoryCarrier.ts"
 import { ChunkQueue } from "../../src/tunnel/ChunkQueue.ts"
@@ -222,6 +222,34 @@ describe("Mux against a peer that holds the keys", () => {
     assert.strictEqual(delivered.bytes, 250_000)
     assert.isBelow(delivered.chunks.length, 100)
     assert.isTrue(Buffer.concat(delivered.chunks).every((value, index) => value === ((index % 1_000) & 0xff)))
+  })
+})
+
+describe("Mux beside a peer that does not acknowledge", () => {
+  /** How many data bytes leave when a stream writes these chunks, one a turn, and no acknowledgement comes. */
+  const leaving = async (chunks: ReadonlyArray<number>) => {
+    const peer = withPeer()
+    peer.say([peer.open(1, { port: 22, credit: 1_000_000_000 })])
+    await peer.settle()
+    const stream = peer.incoming[0]?.accept()
+    for (const size of chunks) {
+      stream?.write(Buffer.alloc(size))
+      await peer.settle()
+    }
+    return peer.received.reduce((sum, frame) => (frame.type === Frames.Type.data ? sum + frame.payload.length : sum), 0)
+  }
+  const bulk = Array.from({ length: 100 }, () => 65_536)
+
+  it("sends a bulk window", async () => {
+    assert.closeTo(await leaving(bulk), LINK_WINDOW_BULK, 65_536)
+  })
+
+  it("sends a small window behind a sparse stream", async () => {
+    assert.closeTo(await leaving([100, ...bulk]), LINK_WINDOW_SPARSE, 65_536)
+  })
+
+  it("takes no bulk stream for a sparse one because it once had little to send", async () => {
+    assert.closeTo(await leaving([65_536, 100, ...bulk]), LINK_WINDOW_BULK, 65_536)
   })
 })
 
