@@ -218,6 +218,8 @@ export class Link {
       else this.#source.frame(type, stream, payload)
     })
     if (positioned === undefined) return this.#violation("a frame that is cut short")
+    // A peer that broke the protocol, or said goodbye, in this very record does not count as there.
+    if (this.#over) return
     this.#received += positioned
     this.#live?.()
     this.#live = undefined

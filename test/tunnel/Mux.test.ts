@@ -23,6 +23,7 @@ const withPeer = () => {
   const { transport } = initiator.finish(answer.second)
   const [left, right] = MemoryCarrier.pair()
   const incoming: Array<Incoming> = []
+  const lives: Array<number> = []
   let resolve: (how: TunnelClosed) => void
   const closed = new Promise<TunnelClosed>((done) => (resolve = done))
   const mux = new Mux({
@@ -33,7 +34,7 @@ const withPeer = () => {
       new Link({
         source,
         now: () => 0,
-        live: () => {},
+        live: () => lives.push(1),
         channel: (receiver) =>
           SecureChannel.make({
             carrier: right,
@@ -79,7 +80,7 @@ const withPeer = () => {
   const settle = async () => {
     for (let turn = 0; turn < 50; turn++) await Promise.resolve()
   }
-  return { mux, incoming, closed, received, say, open, settle, left }
+  return { mux, incoming, lives, closed, received, say, open, settle, left }
 }
 
 const byte = (stream: number, value: number) => Frames.frame(Frames.Type.data, stream, Buffer.of(value))
@@ -123,6 +124,19 @@ describe("Mux against a peer that holds the keys", () => {
       assert.strictEqual(peer.mux.held.streams, 0)
     })
   }
+
+  it("does not count a peer as there whose first record breaks the protocol", async () => {
+    const broken = withPeer()
+    broken.say([broken.open(2)])
+    await broken.closed
+    await broken.settle()
+    assert.deepStrictEqual(broken.lives, [])
+    const peer = withPeer()
+    peer.say([peer.open(1)])
+    peer.say([peer.open(3)])
+    await peer.settle()
+    assert.deepStrictEqual(peer.lives, [1])
+  })
 
   it("skips frames it does not know, and frames of streams that are over", async () => {
     const peer = withPeer()
