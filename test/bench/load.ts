@@ -4,6 +4,7 @@
  */
 import * as Net from "node:net"
 import type { Job, Measured } from "./figures/Job.ts"
+import { pour } from "./figures/pour.ts"
 
 const CHUNK = Buffer.alloc(256 * 1024, 0xa5)
 const PROBE = Buffer.alloc(64, 0x11)
@@ -43,17 +44,7 @@ const move = async (port: number, direction: "up" | "down", bytes: number): Prom
       return
     }
     socket.once("data", () => resolve())
-    let left = bytes
-    const more = () => {
-      while (left > 0) {
-        const chunk = left < CHUNK.length ? CHUNK.subarray(0, left) : CHUNK
-        left -= chunk.length
-        if (!socket.write(chunk)) return
-      }
-      socket.off("drain", more)
-    }
-    socket.on("drain", more)
-    more()
+    pour(socket, bytes, CHUNK)
   })
   socket.removeAllListeners("close").destroy()
 }

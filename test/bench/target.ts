@@ -8,23 +8,10 @@
  * byte is answered when it has all come; after `D`, the count is sent.
  */
 import * as Net from "node:net"
+import { pour } from "./figures/pour.ts"
 
 const HEADER_BYTES = 9
 const CHUNK = Buffer.alloc(64 * 1024, 0x5a)
-
-const send = (socket: Net.Socket, bytes: number) => {
-  let left = bytes
-  const more = () => {
-    while (left > 0) {
-      const chunk = left < CHUNK.length ? CHUNK.subarray(0, left) : CHUNK
-      left -= chunk.length
-      if (!socket.write(chunk)) return
-    }
-    socket.off("drain", more)
-  }
-  socket.on("drain", more)
-  more()
-}
 
 const bulk = (socket: Net.Socket) => {
   let wanted = -1
@@ -33,7 +20,7 @@ const bulk = (socket: Net.Socket) => {
     if (wanted < 0) {
       // the header is the first write of its connection, and arrives whole on loopback and through every contender
       const count = Number(chunk.readBigUInt64LE(1))
-      if (chunk[0] === 0x44) return send(socket, count)
+      if (chunk[0] === 0x44) return pour(socket, count, CHUNK)
       wanted = HEADER_BYTES + count
     }
     got += chunk.length
