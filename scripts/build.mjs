@@ -27,8 +27,8 @@ import { codeFile } from "../bin/launch.mjs"
 const root = fileURLToPath(new URL("..", import.meta.url))
 const programs = ["tela", "telad", "telahubd"]
 
-/** Native addons cannot be bundled; ws does without its two. */
-const nativeAddons = ["bufferutil", "utf-8-validate"]
+/** Native addons cannot be bundled; ws does without its two, and only `telahubd` has the third. */
+const nativeAddons = ["bufferutil", "utf-8-validate", "better-sqlite3"]
 
 /** Bundled CommonJS packages (ws) still ask for Node's own modules with require. */
 const banner = `import { createRequire as createRequire$ } from "node:module"; const require = createRequire$(import.meta.url);`

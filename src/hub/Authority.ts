@@ -1,16 +1,50 @@
 /**
- * Who is who, and who may what, at this moment: the current snapshot, asked through the one policy. Plain calls, since
- * every message of every connection may ask.
+ * Who is who, and who may what, at this moment: the current snapshot, asked through the one policy; and the one place
+ * where identities and grants change. Asking is a plain call, since every message of every connection may ask. Changing
+ * goes through the mailbox of one fiber: in the file first, then in the record, then in force, then answered.
  */
 import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
+import * as Mailbox from "effect/Mailbox"
 import * as Redacted from "effect/Redacted"
+import type * as Scope from "effect/Scope"
 import { hashOf } from "../crypto/Token.ts"
+import { apply, ChangeRefused } from "../policy/Change.ts"
+import type { Applied, Change } from "../policy/Change.ts"
 import { identify } from "../policy/Identity.ts"
 import type { Identity, Snapshot } from "../policy/Identity.ts"
 import { decide } from "../policy/Policy.ts"
 import type { Decision, Question } from "../policy/Policy.ts"
+import { HUB_FILE_POLL, PENDING_CHANGES } from "../protocol/Limits.ts"
+import { Audit } from "../store/Audit.ts"
+import type { AuditEvent } from "../store/Audit.ts"
+import { IdentityStore, StoreFailure } from "../store/IdentityStore.ts"
+import type { Edited, TakenIn } from "../store/IdentityStore.ts"
+
+/** Who asks for a change. */
+export interface Caller {
+  /** Whose token it came with; asked again when its turn comes, so that one that is revoked meanwhile changes nothing. */
+  readonly identity: Identity
+  /** Network address. */
+  readonly from: string
+}
+
+/** A change, and what is to be recorded of it. */
+export interface ChangeRequest {
+  readonly change: Change
+  /** A pairing code is redeemed in the name of whoever made it: it can do what they may do now, and no more. */
+  readonly by: Caller
+  /** The version that the caller had seen, from If-Match. */
+  readonly ifVersion?: number | undefined
+  /** The event when it is made; when refused for lack of rights it is recorded as denied. */
+  readonly event: Pick<AuditEvent, "action" | "machine" | "detail" | "actor" | "from">
+}
+
+/** Told, in the turn in which a snapshot comes into force, with which tokens something may have been begun that is to be asked again. */
+export type OnChange = (snapshot: Snapshot, tokens: ReadonlySet<string> | "all") => void
 
 export class Authority extends Context.Tag("tela/hub/Authority")<
   Authority,
@@ -19,19 +53,239 @@ export class Authority extends Context.Tag("tela/hub/Authority")<
     readonly identify: (token: Redacted.Redacted | undefined) => Identity | undefined
     /** Decides on the current snapshot, now. */
     readonly ask: (question: Omit<Question, "now">) => Decision
-    /** Revision of the current snapshot. */
-    readonly revision: () => number
+    /** The current snapshot. */
+    readonly snapshot: () => Snapshot
+    /** Makes a change; it is on disk, recorded and in force when this succeeds. Waits in PENDING_CHANGES. */
+    readonly change: (request: ChangeRequest) => Effect.Effect<Applied, ChangeRefused | StoreFailure>
+    /** Calls `listener` at each change from now on, for as long as the hub runs. `all`: what others did to the file. */
+    readonly onChange: (listener: OnChange) => void
   }
 >() {}
 
-export const make = (snapshot: Snapshot): Effect.Effect<typeof Authority.Service> =>
-  Effect.map(Effect.clock, (clock) => ({
-    identify: (token) =>
-      token === undefined || Redacted.value(token) === ""
-        ? undefined
-        : identify(snapshot, hashOf(token), clock.unsafeCurrentTimeMillis()),
-    ask: (question) => decide(snapshot, { ...question, now: clock.unsafeCurrentTimeMillis() }),
-    revision: () => snapshot.revision
-  }))
+/** A request in the mailbox, and where its answer goes. */
+interface Pending {
+  readonly request: ChangeRequest
+  readonly answer: Deferred.Deferred<Applied, ChangeRefused | StoreFailure>
+}
 
-export const layer = (snapshot: Snapshot): Layer.Layer<Authority> => Layer.effect(Authority, make(snapshot))
+/** What became of one request of a batch, in the turn in which all of them were applied. */
+type Outcome = Either.Either<Applied, ChangeRefused>
+
+interface Batch {
+  readonly before: Snapshot
+  readonly outcomes: ReadonlyArray<Outcome>
+}
+
+const busy = new StoreFailure({
+  kind: "busy",
+  message: `${PENDING_CHANGES} changes wait to be stored already; try again in a moment`
+})
+
+/** Applies the requests one after the other; those that are refused change nothing. */
+const applyAll = (
+  base: Snapshot,
+  pending: ReadonlyArray<Pending>,
+  context: { readonly now: number; readonly lastVersion: (id: string) => number }
+): Edited<Batch> => {
+  const identities = new Set<string>()
+  const machines = new Set<string>()
+  const renamed = new Map<string, string>()
+  const outcomes: Array<Outcome> = []
+  let snapshot = base
+  for (const { request } of pending) {
+    const { by, change, ifVersion } = request
+    const { now } = context
+    const asker = identify(snapshot, by.identity.tokenHash, now)
+    const mayAsk = decide(snapshot, { identity: by.identity, permission: "admin", now }).permit
+    const outcome: Outcome =
+      asker !== undefined && mayAsk
+        ? apply(snapshot, change, {
+            by: asker.role,
+            now,
+            lastVersion: context.lastVersion,
+            ...(ifVersion !== undefined && { ifVersion })
+          })
+        : Either.left(
+            new ChangeRefused({ kind: "not-allowed", message: "your token may not administer this hub any more" })
+          )
+    outcomes.push(outcome)
+    if (Either.isLeft(outcome)) continue
+    const applied = outcome.right
+    snapshot = applied.snapshot
+    for (const id of applied.identities) identities.add(id)
+    for (const machine of applied.machines) machines.add(machine)
+    if (applied.identity.id !== change.id) renamed.set(applied.identity.id, change.id)
+  }
+  return { snapshot, identities, machines, renamed, result: { before: base, outcomes } }
+}
+
+/** What is recorded of a request. A refusal is worth it only when somebody tried what they may not. */
+const eventOf = ({ by, change, event }: ChangeRequest, outcome: Outcome): AuditEvent | undefined => {
+  const who = { actor: by.identity.id, from: by.from }
+  if (Either.isRight(outcome)) return { ...who, ...event, target: change.id, outcome: "ok" }
+  const { kind, message } = outcome.left
+  if (kind !== "owner-only" && kind !== "not-allowed" && kind !== "last-owner") return undefined
+  return { ...who, ...event, target: change.id, outcome: "denied", why: message }
+}
+
+/** The authority of a hub, on what is stored. Lives as long as the scope. */
+export const make: Effect.Effect<typeof Authority.Service, never, IdentityStore | Audit | Scope.Scope> = Effect.gen(
+  function* () {
+    const store = yield* IdentityStore
+    const audit = yield* Audit
+    const clock = yield* Effect.clock
+    /** Rounds and the taking in of what others wrote come one after the other, so that no older state follows a newer one. */
+    const turns = yield* Effect.makeSemaphore(1)
+    const inbox = yield* Mailbox.make<Pending>({ capacity: PENDING_CHANGES, strategy: "dropping" })
+    const listeners: Array<OnChange> = []
+    let current = store.current()
+
+    /** A snapshot comes into force; everybody who must know is told in the same turn. */
+    const publish = (snapshot: Snapshot, tokens: ReadonlySet<string> | "all") => {
+      current = snapshot
+      for (const listener of listeners) listener(snapshot, tokens)
+    }
+
+    const takeIn = ({ changes, snapshot }: TakenIn): Effect.Effect<void> =>
+      Effect.gen(function* () {
+        if (snapshot.revision === current.revision && changes.length === 0) return
+        for (const { text } of changes) yield* Effect.logWarning(text)
+        const edits = changes.filter(({ how }) => how !== "tool")
+        yield* audit.record(
+          edits.map(({ how, id, text }): AuditEvent => ({
+            action: "file-edit",
+            target: id,
+            from: "local",
+            outcome: how === "lost" ? "failed" : "ok",
+            why: text
+          })),
+          snapshot.revision
+        )
+        publish(snapshot, "all")
+      })
+
+    const record = (pending: ReadonlyArray<Pending>, { outcomes }: Batch, revision: number) =>
+      Effect.gen(function* () {
+        for (const [index, { request }] of pending.entries()) {
+          const outcome = outcomes[index]
+          if (outcome === undefined || Either.isLeft(outcome)) continue
+          const { id } = request.change
+          const { identity } = outcome.right
+          if (request.change._tag === "Remove") yield* audit.rememberVersion(id, identity.version)
+          if (identity.id !== id) {
+            yield* audit.rememberVersion(id, identity.version)
+            yield* audit.renamed(id, identity.id)
+          }
+        }
+        const events = pending.flatMap(({ request }, index) => {
+          const outcome = outcomes[index]
+          const event = outcome === undefined ? undefined : eventOf(request, outcome)
+          return event === undefined ? [] : [event]
+        })
+        if (events.length > 0) yield* audit.record(events, revision)
+      })
+
+    /** One round: in the file, in the record, in force, answered. */
+    const make = (pending: ReadonlyArray<Pending>): Effect.Effect<void> =>
+      Effect.gen(function* () {
+        let outside: TakenIn | undefined
+        let made: Snapshot | undefined
+        const stored = yield* Effect.either(
+          store.update(
+            (taken) => {
+              outside = taken
+            },
+            (base) => {
+              const edited = applyAll(base, pending, {
+                now: clock.unsafeCurrentTimeMillis(),
+                lastVersion: audit.lastVersion
+              })
+              made = edited.snapshot
+              return edited
+            }
+          )
+        )
+        if (outside !== undefined) yield* takeIn(outside)
+        if (Either.isLeft(stored)) {
+          for (const { answer } of pending) yield* Deferred.fail(answer, stored.left)
+          return
+        }
+        const batch = stored.right
+        const snapshot = made ?? batch.before
+        yield* record(pending, batch, snapshot.revision)
+        const tokens = new Set(
+          batch.outcomes.flatMap((outcome) => (Either.isRight(outcome) ? outcome.right.tokens : []))
+        )
+        if (snapshot !== batch.before) publish(snapshot, tokens)
+        for (const [index, { answer }] of pending.entries()) {
+          const outcome = batch.outcomes[index]
+          if (outcome !== undefined) yield* Deferred.complete(answer, outcome)
+        }
+      }).pipe(
+        // A bug of ours must not leave a caller waiting for ever, nor end the only fiber that can take access away.
+        Effect.catchAllDefect((defect) =>
+          Effect.zipRight(
+            Effect.logError("a change of identities failed", defect),
+            Effect.forEach(pending, ({ answer }) => Deferred.die(answer, defect), { discard: true })
+          )
+        )
+      )
+
+    yield* Effect.gen(function* () {
+      const [pending] = yield* inbox.takeAll
+      yield* turns.withPermits(1)(make([...pending]))
+    }).pipe(Effect.forever, Effect.interruptible, Effect.forkScoped)
+
+    yield* recover(store, audit)
+    yield* watch(turns.withPermits(1)(Effect.flatMap(store.refresh, takeIn))).pipe(
+      Effect.interruptible,
+      Effect.forkScoped
+    )
+
+    return {
+      identify: (token) =>
+        token === undefined || Redacted.value(token) === ""
+          ? undefined
+          : identify(current, hashOf(token), clock.unsafeCurrentTimeMillis()),
+      ask: (question) => decide(current, { ...question, now: clock.unsafeCurrentTimeMillis() }),
+      snapshot: () => current,
+      change: (request) =>
+        Effect.gen(function* () {
+          const answer = yield* Deferred.make<Applied, ChangeRefused | StoreFailure>()
+          if (!(yield* inbox.offer({ request, answer }))) return yield* busy
+          return yield* Deferred.await(answer)
+        }),
+      onChange: (listener) => void listeners.push(listener)
+    }
+  }
+)
+
+/** A change that is in the file, but not in the record, was made by a hub that stopped between the two. */
+const recover = (store: typeof IdentityStore.Service, audit: typeof Audit.Service): Effect.Effect<void> =>
+  Effect.gen(function* () {
+    const { revision } = store.current()
+    const recorded = yield* audit.revision
+    if (recorded === revision) return
+    const missing = `revision ${revision} stands in the file, ${recorded} is the last that was recorded`
+    const event: AuditEvent = { action: "recovered", from: "local", outcome: "ok", why: missing }
+    // A record that is new has missed nothing.
+    yield* audit.record(recorded === 0 ? [] : [event], revision)
+  })
+
+/** Takes in what others write to the file. What cannot be understood is said once, and the hub goes on as it was. */
+const watch = (refresh: Effect.Effect<void, StoreFailure>): Effect.Effect<never> => {
+  let said = ""
+  return refresh.pipe(
+    Effect.tap(() => Effect.sync(() => (said = ""))),
+    Effect.catchAll(({ message }) => {
+      if (said === message) return Effect.void
+      said = message
+      return Effect.logError(`identities and grants stay as they were: ${message}`)
+    }),
+    Effect.catchAllDefect((defect) => Effect.logError("looking at the hub's file failed", defect)),
+    Effect.delay(HUB_FILE_POLL),
+    Effect.forever
+  )
+}
+
+export const layer: Layer.Layer<Authority, never, IdentityStore | Audit> = Layer.scoped(Authority, make)

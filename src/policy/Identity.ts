@@ -1,7 +1,9 @@
 /**
  * Identities, grants, and the immutable snapshot of both that every decision is made on. Pure: a snapshot knows nothing
- * of files or sockets.
+ * of files or sockets. Its maps are persistent, so that a change among 10,000 identities copies a few nodes and no more.
  */
+import * as HashMap from "effect/HashMap"
+import * as Option from "effect/Option"
 
 /** What an identity is in general; what it may do on a machine is in its grants. */
 export type Role = "owner" | "admin" | "user" | "viewer"
@@ -17,13 +19,15 @@ export const ANY_MACHINE = "*"
 export interface Identity {
   readonly id: string
   readonly role: Role
-  /** SHA-256 of the token as 64 hex characters. */
+  /** SHA-256 of the token as 64 hex characters. What was begun with a token is known by it, so that a rename ends nothing. */
   readonly tokenHash: string
   /** First characters of the token, for people. */
   readonly prefix: string
   readonly issuedAt?: number
   readonly expiresAt?: number
   readonly revokedAt?: number
+  /** Counts the changes of this identity and of its grants, from 1; what an ETag names (spec: hub-api 1.9). */
+  readonly version: number
 }
 
 /** One permission of one identity on one machine. `services` limits it to services of those names; absent means all. */
@@ -45,26 +49,33 @@ export interface GrantEntry extends Grant {
 /** All identities and grants at one revision. Never changed; a change makes a new one with a higher revision. */
 export interface Snapshot {
   readonly revision: number
-  readonly identities: ReadonlyMap<string, Identity>
-  readonly byTokenHash: ReadonlyMap<string, Identity>
-  readonly machines: ReadonlyMap<string, MachineGrants>
+  readonly identities: HashMap.HashMap<string, Identity>
+  /** Ids by the SHA-256 of their token. */
+  readonly byTokenHash: HashMap.HashMap<string, string>
+  readonly machines: HashMap.HashMap<string, MachineGrants>
+  /** The machines on which an identity holds a grant. */
+  readonly machinesOf: HashMap.HashMap<string, ReadonlySet<string>>
 }
 
 /** The role a stored word stands for: the empty role is a user, and so is a word nobody knows (spec: hub-api 2.1). */
 export const roleOf = (stored: string | undefined): Role =>
   stored === "owner" || stored === "admin" || stored === "viewer" ? stored : "user"
 
+/** An identity as a file has it; one that was never changed has no version yet. */
+export type StoredIdentity = Omit<Identity, "version"> & { readonly version?: number }
+
+type Building = Record<MachinePermission, Map<string, Array<Grant>>>
+
 /** Builds a snapshot. Of two identities with one id or one token, the later one counts. */
 export const makeSnapshot = (
   revision: number,
-  identities: Iterable<Identity>,
+  identities: Iterable<StoredIdentity>,
   grants: Iterable<GrantEntry>
 ): Snapshot => {
   const byId = new Map<string, Identity>()
-  for (const identity of identities) byId.set(identity.id, identity)
-  const byTokenHash = new Map<string, Identity>()
-  for (const identity of byId.values()) byTokenHash.set(identity.tokenHash, identity)
-  const machines = new Map<string, Record<MachinePermission, Map<string, Array<Grant>>>>()
+  for (const identity of identities) byId.set(identity.id, { ...identity, version: identity.version ?? 1 })
+  const machines = new Map<string, Building>()
+  const machinesOf = new Map<string, Set<string>>()
   for (const { machine, permission, ...grant } of grants) {
     let entry = machines.get(machine)
     if (entry === undefined) {
@@ -74,9 +85,51 @@ export const makeSnapshot = (
     const held = entry[permission].get(grant.id)
     if (held === undefined) entry[permission].set(grant.id, [grant])
     else held.push(grant)
+    const of = machinesOf.get(grant.id)
+    if (of === undefined) machinesOf.set(grant.id, new Set([machine]))
+    else of.add(machine)
   }
-  return { revision, identities: byId, byTokenHash, machines }
+  return {
+    revision,
+    identities: HashMap.fromIterable(byId),
+    byTokenHash: HashMap.fromIterable([...byId.values()].map(({ id, tokenHash }) => [tokenHash, id] as const)),
+    machines: HashMap.fromIterable<string, MachineGrants>(machines),
+    machinesOf: HashMap.fromIterable<string, ReadonlySet<string>>(machinesOf)
+  }
 }
+
+const valueOf = <A>(map: HashMap.HashMap<string, A>, key: string): A | undefined =>
+  Option.getOrUndefined(HashMap.get(map, key))
+
+/** The identity of an id, valid or not. */
+export const identityOf = (snapshot: Snapshot, id: string): Identity | undefined => valueOf(snapshot.identities, id)
+
+/** The identity that holds the token of a SHA-256, valid or not: a lookup, never a scan. */
+export const holderOf = (snapshot: Snapshot, tokenHash: string): Identity | undefined => {
+  const id = valueOf(snapshot.byTokenHash, tokenHash)
+  return id === undefined ? undefined : identityOf(snapshot, id)
+}
+
+/** The grants on a machine; undefined when nobody has one. */
+export const grantsOn = (snapshot: Snapshot, machine: string): MachineGrants | undefined =>
+  valueOf(snapshot.machines, machine)
+
+/** The machines on which an identity holds a grant, by name. */
+export const machinesOf = (snapshot: Snapshot, id: string): ReadonlyArray<string> =>
+  [...(valueOf(snapshot.machinesOf, id) ?? [])].toSorted()
+
+/** Every grant of an identity, by machine. */
+export const grantsOf = (snapshot: Snapshot, id: string): ReadonlyArray<GrantEntry> =>
+  machinesOf(snapshot, id).flatMap((machine) => {
+    const on = grantsOn(snapshot, machine)
+    return machinePermissions.flatMap((permission) =>
+      (on?.[permission].get(id) ?? []).map((grant) => ({ machine, permission, ...grant }))
+    )
+  })
+
+/** All identities, by id. */
+export const identitiesOf = (snapshot: Snapshot): ReadonlyArray<Identity> =>
+  HashMap.toValues(snapshot.identities).toSorted((a, b) => (a.id < b.id ? -1 : 1))
 
 /** Why an identity counts for nothing now, in words; undefined when it is valid. */
 export const invalidity = (identity: Identity, now: number): string | undefined => {
@@ -85,8 +138,12 @@ export const invalidity = (identity: Identity, now: number): string | undefined 
   return undefined
 }
 
-/** The valid identity whose token has this SHA-256: one Map lookup, never a scan. */
+/** The valid identity whose token has this SHA-256. */
 export const identify = (snapshot: Snapshot, tokenHash: string, now: number): Identity | undefined => {
-  const identity = snapshot.byTokenHash.get(tokenHash)
+  const identity = holderOf(snapshot, tokenHash)
   return identity === undefined || invalidity(identity, now) !== undefined ? undefined : identity
 }
+
+/** An owner that no expiry takes away. While one stands, the hub can be administered. */
+export const isLastingOwner = (identity: Identity): boolean =>
+  identity.role === "owner" && identity.revokedAt === undefined && identity.expiresAt === undefined

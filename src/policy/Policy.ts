@@ -6,7 +6,7 @@
  * revoked or expired may do nothing; a permission limited to services never reaches beyond them.
  */
 import { isNamed } from "../protocol/Service.ts"
-import { ANY_MACHINE, invalidity } from "./Identity.ts"
+import { ANY_MACHINE, grantsOn, holderOf, identityOf, invalidity } from "./Identity.ts"
 import type { Grant, Identity, MachinePermission, Snapshot } from "./Identity.ts"
 
 /** What may be asked: the permissions of machines, seeing a machine, and administering the hub. */
@@ -15,7 +15,7 @@ export type Permission = MachinePermission | "view" | "admin"
 /** May this identity do this, on this machine, to this service, now? */
 export interface Question {
   /** As it was when its token was presented; undefined for a token that nobody holds. */
-  readonly identity: Identity | undefined
+  readonly identity: Pick<Identity, "id" | "tokenHash"> | undefined
   readonly permission: Permission
   /** Needed for every permission but `admin`. */
   readonly machine?: string
@@ -30,13 +30,15 @@ export interface Decision {
   readonly permit: boolean
   readonly rule: string
   readonly services?: ReadonlyArray<string>
+  /** When a permission is to be asked again, because an expiry that it rests on passes then. */
+  readonly until?: number
 }
 
 const deny = (rule: string): Decision => ({ permit: false, rule })
 const permit = (rule: string): Decision => ({ permit: true, rule })
 
 const grantsFor = (snapshot: Snapshot, machine: string, permission: MachinePermission, id: string) => {
-  const of = (name: string) => snapshot.machines.get(name)?.[permission].get(id) ?? []
+  const of = (name: string) => grantsOn(snapshot, name)?.[permission].get(id) ?? []
   return machine === ANY_MACHINE ? of(ANY_MACHINE) : [...of(machine), ...of(ANY_MACHINE)]
 }
 
@@ -48,6 +50,12 @@ const servicesOf = (grants: ReadonlyArray<Grant>): ReadonlyArray<string> | undef
     for (const name of grant.services) names.set(name.trim().toLowerCase(), name)
   }
   return [...names.values()]
+}
+
+const earliest = (instants: Iterable<number | undefined>): { readonly until?: number } => {
+  let until: number | undefined
+  for (const at of instants) if (at !== undefined && (until === undefined || at < until)) until = at
+  return until === undefined ? {} : { until }
 }
 
 /** Whether a decision covers a service. */
@@ -67,8 +75,9 @@ const byGrants = (snapshot: Snapshot, identity: Identity, question: Question): D
   if (standing.length === 0) return deny(`the ${needed} grant of ${identity.id} on ${machine} has expired`)
   const services = servicesOf(standing)
   const rule = `${identity.id} has ${needed} on ${machine}`
-  if (services === undefined) return permit(rule)
-  const decision: Decision = { permit: true, rule: `${rule} for ${services.join(", ")}`, services }
+  const until = earliest([identity.expiresAt, ...standing.map((grant) => grant.expiresAt)])
+  if (services === undefined) return { ...permit(rule), ...until }
+  const decision: Decision = { permit: true, rule: `${rule} for ${services.join(", ")}`, services, ...until }
   if (service !== undefined && !covers(decision, service)) {
     return deny(`${decision.rule}, which leaves out port ${service.port}`)
   }
@@ -79,11 +88,19 @@ const byGrants = (snapshot: Snapshot, identity: Identity, question: Question): D
 export const decide = (snapshot: Snapshot, question: Question): Decision => {
   const { identity, now } = question
   if (identity === undefined) return deny("no such token")
-  const current = snapshot.identities.get(identity.id)
-  if (current === undefined) return deny(`${identity.id} is no longer an identity of this hub`)
-  if (current.tokenHash !== identity.tokenHash) return deny(`the token of ${identity.id} was replaced`)
+  // By the token, not by the name: an identity that was renamed goes on, and one that was rotated does not.
+  const current = holderOf(snapshot, identity.tokenHash)
+  if (current === undefined) {
+    return deny(
+      identityOf(snapshot, identity.id) === undefined
+        ? `${identity.id} is no longer an identity of this hub`
+        : `the token of ${identity.id} was replaced`
+    )
+  }
   const invalid = invalidity(current, now)
   if (invalid !== undefined) return deny(invalid)
-  if (current.role === "owner" || current.role === "admin") return permit(`${current.id} has the role ${current.role}`)
+  if (current.role === "owner" || current.role === "admin") {
+    return { ...permit(`${current.id} has the role ${current.role}`), ...earliest([current.expiresAt]) }
+  }
   return byGrants(snapshot, current, question)
 }

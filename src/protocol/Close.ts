@@ -26,7 +26,11 @@ export const Refusal = {
   clientGone: "Client gone",
   agentDidNotJoin: "agent did not join session",
   agentDisconnected: "agent disconnected",
-  agentSessionEnded: "agent session ended"
+  agentSessionEnded: "agent session ended",
+  /** To a client whose session policy no longer permits. Ours end on the first two words, deployed ones on the last two. */
+  accessRevoked: "access revoked: invalid token",
+  /** To an agent whose registration policy no longer permits: holds neither of the texts that would stop it for good. */
+  registrationRevoked: "registration revoked"
 } as const
 
 /** A close reason must fit in a control frame: 125 bytes less the code (RFC 6455, section 5.5). */

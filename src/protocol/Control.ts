@@ -89,6 +89,28 @@ export const SessionRequest = Schema.Struct({
 })
 export type SessionRequest = typeof SessionRequest.Type
 
+/**
+ * Ours, hub to agent on the control socket: what the session of a principal may use has changed. Never believed on a session
+ * socket, where a peer could forge it.
+ */
+export const SessionUpdate = Schema.Struct({
+  type: Schema.Literal("session-update"),
+  sessionId: Schema.String,
+  /** Names of the services that it may use from now on; absent means all. */
+  services: optional(Schema.Array(Schema.String)),
+  revision: Schema.Int
+})
+export type SessionUpdate = typeof SessionUpdate.Type
+
+/** Ours, hub to agent on the control socket: this session may not be any more; its streams end at once. */
+export const SessionRevoked = Schema.Struct({
+  type: Schema.Literal("session-revoked"),
+  sessionId: Schema.String,
+  principal: Schema.String,
+  reason: optional(Schema.String)
+})
+export type SessionRevoked = typeof SessionRevoked.Type
+
 /** Client to hub, first message (spec: wire 3.2). `machineId` is the machine's name. */
 export const Connect = Schema.Struct({
   type: Schema.Literal("connect"),
@@ -150,6 +172,8 @@ export const ControlMessage = Schema.Union(
   Register,
   Registered,
   SessionRequest,
+  SessionUpdate,
+  SessionRevoked,
   Connect,
   SessionJoin,
   SessionStart,

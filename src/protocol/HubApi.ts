@@ -7,6 +7,7 @@ import * as HttpApiEndpoint from "@effect/platform/HttpApiEndpoint"
 import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
 import * as HttpApiSchema from "@effect/platform/HttpApiSchema"
 import * as Schema from "effect/Schema"
+import { AccessGroup, PairingGroup, SelfGroup, TokensGroup } from "./AdminApi.ts"
 import { Capabilities } from "./Control.ts"
 
 const nullable = <A, I>(schema: Schema.Schema<A, I>) => Schema.optional(Schema.NullOr(schema))
@@ -93,7 +94,12 @@ class HubGroup extends HttpApiGroup.make("hub")
   .add(HttpApiEndpoint.get("ready", "/readyz").addSuccess(plain(200)).addError(plain(503))) {}
 
 /** The whole interface. */
-export class HubApi extends HttpApi.make("hub").add(HubGroup) {}
+export class HubApi extends HttpApi.make("hub")
+  .add(HubGroup)
+  .add(SelfGroup)
+  .add(TokensGroup)
+  .add(AccessGroup)
+  .add(PairingGroup) {}
 
 /** Paths of the interface, and the deployed hub's other names for them. */
 export const statusPaths = ["/api/status", "/status", "/api/admin/status"] as const

@@ -110,6 +110,60 @@ export const CAPABILITIES_DEPTH = 4
 /** Text messages on a paired socket (wg-pubkey, peer-endpoint); a larger one ends the session. */
 export const RELAYED_TEXT_BYTES = 64 * KiB
 
+/** From the reason and close code of a session that may not be any more to the reset of its sockets. */
+export const REVOKED_RESET = 50
+
+/** How often the hub's file is looked at for edits made elsewhere. */
+export const HUB_FILE_POLL = 250
+
+/** How long a writer of the hub's file waits for another one, and the pause between two tries. */
+export const HUB_LOCK_TIMEOUT = 5_000
+export const HUB_LOCK_RETRY = 5
+
+/** Revisions of identities and grants that are kept, to tell what an edit based on an older one meant to change. */
+export const KEPT_REVISIONS = 64
+
+/** Entries of the file that are encoded and written as one piece: a change encodes one of them anew. */
+export const HUB_FILE_BLOCK_LINES = 128
+
+/** Changes of identities and grants that may wait for the file; a further one is answered 503. */
+export const PENDING_CHANGES = 256
+
+/** Events that wait to be recorded together, and how long; denied ones above the sampling rate are only counted. */
+export const AUDIT_QUEUE = 4_096
+export const AUDIT_BATCH_DELAY = 100
+
+/** Denied attempts that are recorded in a second; the rest is recorded as a number, once in AUDIT_SAMPLE_WINDOW. */
+export const AUDIT_DENIED_PER_SECOND = 10
+export const AUDIT_SAMPLE_WINDOW = 60_000
+
+/** Events that are kept; the oldest go first. */
+export const AUDIT_EVENTS = 100_000
+
+/** Events of one answer of /api/history, when nothing is asked for and at most. */
+export const HISTORY_DEFAULT = 100
+export const HISTORY_MAX = 1_000
+
+/** Pairing codes that can be redeemed at a time; to make a further one, one must be cancelled or expire. */
+export const PAIR_CODES = 1_000
+
+/** Services of one grant, and machines of one pairing code. */
+export const GRANT_SERVICES = 256
+export const PAIR_CODE_MACHINES = 256
+
+/**
+ * Requests in a second, and how many at once, that the API answers: an identity's, an address's that has shown none, and
+ * redemptions of pairing codes by address, by code, and in all. 40 random bits at 20 tries a second last 870 years.
+ */
+export const API_RATE = { perSecond: 50, burst: 200 } as const
+export const STRANGER_RATE = { perSecond: 5, burst: 30 } as const
+export const PAIR_RATE = { perSecond: 0.2, burst: 10 } as const
+export const PAIR_CODE_RATE = { perSecond: 0.2, burst: 10 } as const
+export const PAIR_TOTAL_RATE = { perSecond: 20, burst: 100 } as const
+
+/** Identities, addresses or codes that one rate limit remembers; the one that asked longest ago is forgotten first. */
+export const RATE_KEYS = 10_000
+
 // ---- the tunnel
 
 /** Data bytes in one record: what Node reads from a socket at a time. */

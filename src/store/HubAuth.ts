@@ -6,7 +6,7 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { hashOf, PREFIX_CHARS, prefixOf } from "../crypto/Token.ts"
 import { ANY_MACHINE, machinePermissions, makeSnapshot, roleOf } from "../policy/Identity.ts"
-import type { GrantEntry, Identity, MachinePermission, Snapshot } from "../policy/Identity.ts"
+import type { GrantEntry, MachinePermission, Snapshot, StoredIdentity } from "../policy/Identity.ts"
 import { didYouMean } from "../protocol/Nearest.ts"
 import { optional, optionalOr } from "./YamlFile.ts"
 
@@ -97,8 +97,8 @@ const lifetimeOf = (entry: { readonly [Key in keyof typeof lifetime]?: number | 
 const serviceName = (name: string): string => /^port-(\d+)$/i.exec(name)?.[1] ?? name
 
 /** Identities of both forms. The deployed hub allowed two tokens under one label; the later one gets a label of its own. */
-const readIdentities = (auth: Auth, warn: (text: string) => void): ReadonlyArray<Identity> => {
-  const identities = new Map<string, Identity>()
+const readIdentities = (auth: Auth, warn: (text: string) => void): ReadonlyArray<StoredIdentity> => {
+  const identities = new Map<string, StoredIdentity>()
   for (const [id, entry] of Object.entries(auth.identities)) {
     const tokenHash = entry.token.slice(HASH_PREFIX.length)
     identities.set(id, { id, role: roleOf(entry.role), tokenHash, prefix: entry.prefix ?? "", ...lifetimeOf(entry) })
@@ -184,7 +184,7 @@ export const interpret = (auth: Auth): Interpreted => {
 }
 
 /** One identity as a line of the block holds it. */
-export const identityLine = (identity: Identity): string =>
+export const identityLine = (identity: StoredIdentity): string =>
   JSON.stringify({
     role: identity.role,
     token: `${HASH_PREFIX}${identity.tokenHash}`,

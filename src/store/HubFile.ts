@@ -11,6 +11,7 @@ import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Token from "../crypto/Token.ts"
+import { identitiesOf } from "../policy/Identity.ts"
 import type { Role, Snapshot } from "../policy/Identity.ts"
 import { HUB_FILE_BYTES } from "../protocol/Limits.ts"
 import { isRange } from "../transport/ClientAddress.ts"
@@ -166,7 +167,7 @@ export const load = (path: string): Effect.Effect<HubFile, HubFileError> =>
     const empty = Object.values(value).every((each) => each === undefined || (Array.isArray(each) && each.length === 0))
     if (value.auth === undefined) return yield* ownerless(path, empty)
     const { snapshot, warnings: authWarnings } = interpret(value.auth)
-    if (![...snapshot.identities.values()].some((identity) => identity.role === "owner")) {
+    if (!identitiesOf(snapshot).some((identity) => identity.role === "owner")) {
       return yield* ownerless(path, false)
     }
     const beside = (file: string) => Path.resolve(Path.dirname(path), file)

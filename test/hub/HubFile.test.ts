@@ -6,6 +6,7 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import { hashOf } from "../../src/crypto/Token.ts"
 import { identify } from "../../src/policy/Identity.ts"
+import { identitiesOf, identityOf } from "../../src/policy/Identity.ts"
 import { decide } from "../../src/policy/Policy.ts"
 import * as HubFile from "../../src/store/HubFile.ts"
 import { temporaryFolder } from "../support/temporaryFolder.ts"
@@ -85,7 +86,7 @@ describe("HubFile", () => {
       assert.deepStrictEqual(may(file, "alice-secret", "connect", "mill").services, ["web"])
       assert.isTrue(may(file, "viewer-secret", "view", "anything").permit)
       assert.isFalse(may(file, "viewer-secret", "connect", "anything").permit)
-      assert.isFalse(JSON.stringify([...file.snapshot.identities.values()]).includes("alice-secret"))
+      assert.isFalse(JSON.stringify(identitiesOf(file.snapshot)).includes("alice-secret"))
     })
   )
 
@@ -170,7 +171,7 @@ describe("HubFile", () => {
       assert.match(token, /^[0-9a-f]{64}$/)
       assert.strictEqual(who(file, token)?.role, "owner")
       assert.deepStrictEqual(file.warnings, [])
-      const viewer = file.snapshot.identities.get("console-viewer")
+      const viewer = identityOf(file.snapshot, "console-viewer")
       const sees = decide(file.snapshot, { identity: viewer, permission: "view", machine: "any", now: Date.now() })
       assert.isTrue(sees.permit)
       const stat = yield* Effect.promise(() => Fs.stat(path))

@@ -21,6 +21,7 @@ export const identity = (id: string, role: Role = "user", more: Partial<Identity
   role,
   tokenHash: hashOf(Redacted.make(`${id}-token`)),
   prefix: "",
+  version: 1,
   ...more
 })
 

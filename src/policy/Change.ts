@@ -1,0 +1,349 @@
+/**
+ * What may be changed of identities and grants, and the rules that hold whoever asks: owners are changed by owners only,
+ * and one owner whom no expiry takes away always stands. Pure: a change makes a new snapshot of an old one.
+ */
+import * as Data from "effect/Data"
+import * as Either from "effect/Either"
+import * as HashMap from "effect/HashMap"
+import { grantsOf, grantsOn, identityOf, isLastingOwner, machinePermissions, machinesOf } from "./Identity.ts"
+import type { Grant, GrantEntry, Identity, MachineGrants, MachinePermission, Role, Snapshot } from "./Identity.ts"
+
+/** A token that was made for an identity, as the hub keeps it. */
+export interface NewToken {
+  readonly tokenHash: string
+  readonly prefix: string
+}
+
+/** One change. Each is applied whole or not at all. */
+export type Change = Data.TaggedEnum<{
+  /** A new identity, with the grants it begins with. `version` continues that of an earlier identity of this id. */
+  Add: {
+    readonly id: string
+    readonly role: Role
+    readonly token: NewToken
+    readonly expiresAt?: number
+    readonly grants: ReadonlyArray<Omit<GrantEntry, "id">>
+  }
+  /** The token counts for nothing from now on; identity and grants stay for the record. */
+  Revoke: { readonly id: string }
+  /** A new token in place of the old one, revoked or not; grants, role and expiry stay. */
+  Rotate: { readonly id: string; readonly token: NewToken }
+  /** Another name, role or expiry; `null` takes an expiry away. */
+  Update: { readonly id: string; readonly rename?: string; readonly role?: Role; readonly expiresAt?: number | null }
+  /** The identity and all its grants go. */
+  Remove: { readonly id: string }
+  /** Sets exactly these permissions of this identity on this machine. Services limit `connect`. */
+  Grant: {
+    readonly id: string
+    readonly machine: string
+    readonly permissions: ReadonlyArray<MachinePermission>
+    readonly services?: ReadonlyArray<string>
+    readonly expiresAt?: number
+  }
+  /** Takes every permission of this identity on this machine. */
+  RevokeMachine: { readonly id: string; readonly machine: string }
+}>
+export const Change = Data.taggedEnum<Change>()
+
+/** Why a change was not made. */
+export type ChangeProblem =
+  | "unknown-identity"
+  | "exists"
+  | "owner-only"
+  /** Whoever asks may change nothing, or no longer. */
+  | "not-allowed"
+  | "last-owner"
+  /** The identity has another version than the caller had seen. */
+  | "stale"
+  | "no-grant"
+
+/** A change that was not made; nothing has changed. */
+export class ChangeRefused extends Data.TaggedError("ChangeRefused")<{
+  readonly kind: ChangeProblem
+  readonly message: string
+}> {}
+
+/** In what circumstances a change is made. */
+export interface ChangeContext {
+  /** The role of whoever asks; the hub's own machine (`telahubd user`) has an owner's. */
+  readonly by: Role
+  /** Milliseconds since the epoch. */
+  readonly now: number
+  /** The version that the caller had seen; undefined when it makes no difference. */
+  readonly ifVersion?: number
+  /** Last version of removed identities of an id, from which a new one goes on. */
+  readonly lastVersion?: (id: string) => number
+}
+
+/** What a change made. */
+export interface Applied {
+  readonly snapshot: Snapshot
+  /** The identity as it is now; as it was, when it was removed. */
+  readonly identity: Identity
+  /** What it held on the machine of a Grant or RevokeMachine before. */
+  readonly replaced: ReadonlyArray<GrantEntry>
+  /** Ids whose line in the file changed; a removed or former one is among them. */
+  readonly identities: ReadonlyArray<string>
+  /** Machines whose line in the file changed. */
+  readonly machines: ReadonlyArray<string>
+  /** Digests of the tokens with which something may have been begun that is to be asked again. */
+  readonly tokens: ReadonlyArray<string>
+}
+
+const refuse = (kind: ChangeProblem, message: string) => Either.left(new ChangeRefused({ kind, message }))
+
+/** What the policy of identities says to a person who may not touch owners. */
+const ownerOnly = "only an owner may create, rotate, rename, demote, revoke or remove an owner, or give that role"
+
+const noGrants: MachineGrants = { register: new Map(), connect: new Map(), manage: new Map() }
+
+/** One machine's grants with those of one identity replaced. */
+const withGrants = (
+  on: MachineGrants,
+  id: string,
+  held: Partial<Record<MachinePermission, ReadonlyArray<Grant>>>
+): MachineGrants => {
+  const made: Record<MachinePermission, ReadonlyMap<string, ReadonlyArray<Grant>>> = { ...on }
+  for (const permission of machinePermissions) {
+    const grants = held[permission]
+    if (grants === undefined && !on[permission].has(id)) continue
+    const of = new Map(on[permission])
+    if (grants === undefined) of.delete(id)
+    else of.set(id, grants)
+    made[permission] = of
+  }
+  return made
+}
+
+const isEmpty = (on: MachineGrants): boolean => machinePermissions.every((permission) => on[permission].size === 0)
+
+/** Replaces everything an identity holds on one machine. */
+const setGrants = (
+  snapshot: Snapshot,
+  id: string,
+  machine: string,
+  held: Partial<Record<MachinePermission, ReadonlyArray<Grant>>>
+): Snapshot => {
+  const on = withGrants(grantsOn(snapshot, machine) ?? noGrants, id, held)
+  const machines = new Set(machinesOf(snapshot, id))
+  if (machinePermissions.some((permission) => on[permission].has(id))) machines.add(machine)
+  else machines.delete(machine)
+  return {
+    ...snapshot,
+    machines: isEmpty(on) ? HashMap.remove(snapshot.machines, machine) : HashMap.set(snapshot.machines, machine, on),
+    machinesOf:
+      machines.size === 0
+        ? HashMap.remove(snapshot.machinesOf, id)
+        : HashMap.set<string, ReadonlySet<string>>(snapshot.machinesOf, id, machines)
+  }
+}
+
+const putIdentity = (snapshot: Snapshot, identity: Identity, before: Identity | undefined): Snapshot => {
+  const tokens =
+    before === undefined || before.tokenHash === identity.tokenHash
+      ? snapshot.byTokenHash
+      : HashMap.remove(snapshot.byTokenHash, before.tokenHash)
+  return {
+    ...snapshot,
+    identities: HashMap.set(snapshot.identities, identity.id, identity),
+    byTokenHash: HashMap.set(tokens, identity.tokenHash, identity.id)
+  }
+}
+
+const dropIdentity = (snapshot: Snapshot, { id, tokenHash }: Identity): Snapshot => ({
+  ...machinesOf(snapshot, id).reduce((kept, machine) => setGrants(kept, id, machine, {}), snapshot),
+  identities: HashMap.remove(snapshot.identities, id),
+  byTokenHash: HashMap.remove(snapshot.byTokenHash, tokenHash)
+})
+
+/** The grants of one machine as a map by permission. */
+const byPermission = (grants: ReadonlyArray<GrantEntry>, id: string) => {
+  const held: Partial<Record<MachinePermission, Array<Grant>>> = {}
+  for (const { expiresAt, permission, services } of grants) {
+    const grant: Grant = {
+      id,
+      ...(services !== undefined && { services }),
+      ...(expiresAt !== undefined && { expiresAt })
+    }
+    ;(held[permission] ??= []).push(grant)
+  }
+  return held
+}
+
+const rename = (snapshot: Snapshot, from: Identity, to: Identity): Snapshot => {
+  const held = grantsOf(snapshot, from.id)
+  const machines = machinesOf(snapshot, from.id)
+  const without = dropIdentity(snapshot, from)
+  const renamed = machines.reduce(
+    (made, machine) =>
+      setGrants(
+        made,
+        to.id,
+        machine,
+        byPermission(
+          held.filter((grant) => grant.machine === machine),
+          to.id
+        )
+      ),
+    without
+  )
+  return putIdentity(renamed, to, undefined)
+}
+
+const grantsOnMachine = (snapshot: Snapshot, id: string, machine: string): ReadonlyArray<GrantEntry> =>
+  grantsOf(snapshot, id).filter((grant) => grant.machine === machine)
+
+interface Made extends Omit<Applied, "snapshot" | "replaced"> {
+  readonly snapshot: Snapshot
+  readonly replaced?: ReadonlyArray<GrantEntry>
+}
+
+const addIdentity = (snapshot: Snapshot, change: Extract<Change, { _tag: "Add" }>, context: ChangeContext): Made => {
+  const { expiresAt, grants, id, role, token } = change
+  const version = (context.lastVersion?.(id) ?? 0) + 1
+  const identity: Identity = {
+    id,
+    role,
+    ...token,
+    issuedAt: context.now,
+    ...(expiresAt !== undefined && { expiresAt }),
+    version
+  }
+  const machines = [...new Set(grants.map((grant) => grant.machine))]
+  const entries = grants.map((grant): GrantEntry => ({ ...grant, id }))
+  const granted = machines.reduce((made, machine) => {
+    const held = entries.filter((grant) => grant.machine === machine)
+    return setGrants(made, id, machine, byPermission(held, id))
+  }, snapshot)
+  return { snapshot: putIdentity(granted, identity, undefined), identity, identities: [id], machines, tokens: [] }
+}
+
+const changeIdentity = (
+  snapshot: Snapshot,
+  current: Identity,
+  change: Exclude<Change, { _tag: "Add" }>,
+  now: number
+): Made => {
+  const { id } = current
+  const tokens = [current.tokenHash]
+  const next = { ...current, version: current.version + 1 }
+  const put = (identity: Identity): Made => ({
+    snapshot: putIdentity(snapshot, identity, current),
+    identity,
+    identities: [id],
+    machines: [],
+    tokens
+  })
+  const onMachine = (machine: string, held: Parameters<typeof setGrants>[3]): Made => ({
+    ...put(next),
+    snapshot: putIdentity(setGrants(snapshot, id, machine, held), next, current),
+    machines: [machine],
+    replaced: grantsOnMachine(snapshot, id, machine)
+  })
+  switch (change._tag) {
+    case "Revoke":
+      return put({ ...next, revokedAt: now })
+    case "Rotate": {
+      const { revokedAt: _, ...kept } = next
+      return put({ ...kept, ...change.token, issuedAt: now })
+    }
+    case "Update": {
+      const { expiresAt, ...rest } = next
+      const until = change.expiresAt === undefined ? expiresAt : (change.expiresAt ?? undefined)
+      const updated: Identity = {
+        ...rest,
+        id: change.rename ?? id,
+        role: change.role ?? current.role,
+        ...(until !== undefined && { expiresAt: until })
+      }
+      if (updated.id === id) return put(updated)
+      return {
+        snapshot: rename(snapshot, current, updated),
+        identity: updated,
+        identities: [id, updated.id],
+        machines: machinesOf(snapshot, id),
+        tokens
+      }
+    }
+    case "Remove":
+      return {
+        snapshot: dropIdentity(snapshot, current),
+        identity: current,
+        identities: [id],
+        machines: machinesOf(snapshot, id),
+        tokens
+      }
+    case "Grant": {
+      const { expiresAt, machine, permissions, services } = change
+      const entries = [...new Set(permissions)].map((permission): GrantEntry => ({
+        id,
+        machine,
+        permission,
+        ...(permission === "connect" && services !== undefined && { services }),
+        ...(expiresAt !== undefined && { expiresAt })
+      }))
+      return onMachine(machine, byPermission(entries, id))
+    }
+    case "RevokeMachine":
+      return onMachine(change.machine, {})
+  }
+}
+
+/** Who the change leaves in charge: the one rule that no path gets around. */
+const losesLastOwner = (before: Snapshot, current: Identity | undefined, after: Snapshot): boolean => {
+  if (current === undefined || !isLastingOwner(current)) return false
+  const stays = identityOf(after, current.id)
+  if (stays !== undefined && isLastingOwner(stays)) return false
+  return !HashMap.some(after.identities, isLastingOwner) && HashMap.some(before.identities, isLastingOwner)
+}
+
+const touchesOwner = (current: Identity | undefined, change: Change): boolean => {
+  if (change._tag === "Add") return change.role === "owner"
+  if (change._tag === "Update" && change.role === "owner") return true
+  return current?.role === "owner" && change._tag !== "Grant" && change._tag !== "RevokeMachine"
+}
+
+/** Makes a change, or says why not. The order of the checks is that of spec: hub-api 1.6. */
+export const apply = (
+  snapshot: Snapshot,
+  change: Change,
+  context: ChangeContext
+): Either.Either<Applied, ChangeRefused> => {
+  const { id } = change
+  const current = identityOf(snapshot, id)
+  if (change._tag === "Add" ? current !== undefined : current === undefined) {
+    return change._tag === "Add"
+      ? refuse("exists", `an identity called ${id} already exists`)
+      : refuse("unknown-identity", `no identity is called ${id}`)
+  }
+  if (touchesOwner(current, change) && context.by !== "owner") return refuse("owner-only", ownerOnly)
+  if (change._tag === "Update" && change.rename !== undefined && change.rename !== id) {
+    if (identityOf(snapshot, change.rename) !== undefined) {
+      return refuse("exists", `an identity called ${change.rename} already exists`)
+    }
+  }
+  if (change._tag === "RevokeMachine" && grantsOnMachine(snapshot, id, change.machine).length === 0) {
+    return refuse("no-grant", `${id} has no permission on ${change.machine}`)
+  }
+  const made =
+    change._tag === "Add"
+      ? addIdentity(snapshot, change, context)
+      : current === undefined
+        ? undefined
+        : changeIdentity(snapshot, current, change, context.now)
+  if (made === undefined) return refuse("unknown-identity", `no identity is called ${id}`)
+  if (losesLastOwner(snapshot, current, made.snapshot)) {
+    return refuse(
+      "last-owner",
+      `${id} is the last remaining owner, the sole owner that does not expire; give another identity that role first`
+    )
+  }
+  if (context.ifVersion !== undefined && current !== undefined && current.version !== context.ifVersion) {
+    return refuse("stale", `${id} has changed since: its version is ${current.version}, not ${context.ifVersion}`)
+  }
+  return Either.right({
+    replaced: [],
+    ...made,
+    snapshot: { ...made.snapshot, revision: snapshot.revision + 1 }
+  })
+}

@@ -1,0 +1,44 @@
+/** Durations and instants as people write them: `10m`, `24h`, `7d`, `1h30m`, or a time such as 2027-01-31T12:00:00Z. */
+import * as Either from "effect/Either"
+
+const unitMillis = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const
+
+const whole = /^(?:\d+(?:\.\d+)?[smhd])+$/
+const parts = /(\d+(?:\.\d+)?)([smhd])/g
+
+const unitOf = (unit: string | undefined): number =>
+  unit === "s" || unit === "m" || unit === "h" || unit === "d" ? unitMillis[unit] : Number.NaN
+
+/** Milliseconds of a duration; the other side of the result is a sentence that says how to write one. */
+export const parse = (text: string): Either.Either<number, string> => {
+  const wrong = `${JSON.stringify(text)} is no duration; write it as 30m, 24h, 7d or 1h30m`
+  if (!whole.test(text)) return Either.left(wrong)
+  let millis = 0
+  for (const [, amount, unit] of text.matchAll(parts)) millis += Number(amount) * unitOf(unit)
+  return Number.isSafeInteger(Math.round(millis)) ? Either.right(Math.round(millis)) : Either.left(wrong)
+}
+
+/** RFC 3339, section 5.6. */
+const instant = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:Z|[+-]\d{2}:\d{2})$/i
+
+/** Milliseconds since the epoch of an RFC 3339 time. */
+export const parseInstant = (text: string): Either.Either<number, string> => {
+  const at = instant.test(text) ? Date.parse(text) : Number.NaN
+  return Number.isNaN(at)
+    ? Either.left(`${JSON.stringify(text)} is no time; write it as 2027-01-31T12:00:00Z`)
+    : Either.right(at)
+}
+
+/** When something expires: a time, or a duration from now. Must lie in the future. */
+export const parseExpiry = (text: string, now: number): Either.Either<number, string> => {
+  const parsed = Either.orElse(parseInstant(text), () => Either.map(parse(text), (millis) => now + millis))
+  if (Either.isLeft(parsed)) {
+    return Either.left(
+      `${JSON.stringify(text)} is neither a duration such as 2h or 30d nor a time such as 2027-01-31T12:00:00Z`
+    )
+  }
+  return parsed.right > now ? parsed : Either.left(`${JSON.stringify(text)} is not in the future`)
+}
+
+/** An instant as every answer of the hub writes it: RFC 3339 in UTC, whole seconds. */
+export const formatInstant = (at: number): string => new Date(at).toISOString().replace(/\.\d+Z$/, "Z")
