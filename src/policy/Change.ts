@@ -6,7 +6,16 @@ import * as Data from "effect/Data"
 import * as Either from "effect/Either"
 import * as HashMap from "effect/HashMap"
 import { grantsOf, grantsOn, identityOf, isLastingOwner, machinePermissions, machinesOf } from "./Identity.ts"
-import type { Grant, GrantEntry, Identity, MachineGrants, MachinePermission, Role, Snapshot } from "./Identity.ts"
+import type {
+  AssignableRole,
+  Grant,
+  GrantEntry,
+  Identity,
+  MachineGrants,
+  MachinePermission,
+  Role,
+  Snapshot
+} from "./Identity.ts"
 
 /** A token that was made for an identity, as the hub keeps it. */
 export interface NewToken {
@@ -19,7 +28,7 @@ export type Change = Data.TaggedEnum<{
   /** A new identity, with the grants it begins with. `version` continues that of an earlier identity of this id. */
   Add: {
     readonly id: string
-    readonly role: Role
+    readonly role: AssignableRole
     readonly token: NewToken
     readonly expiresAt?: number
     readonly grants: ReadonlyArray<Omit<GrantEntry, "id">>
@@ -29,7 +38,12 @@ export type Change = Data.TaggedEnum<{
   /** A new token in place of the old one, revoked or not; grants, role and expiry stay. */
   Rotate: { readonly id: string; readonly token: NewToken }
   /** Another name, role or expiry; `null` takes an expiry away. */
-  Update: { readonly id: string; readonly rename?: string; readonly role?: Role; readonly expiresAt?: number | null }
+  Update: {
+    readonly id: string
+    readonly rename?: string
+    readonly role?: AssignableRole
+    readonly expiresAt?: number | null
+  }
   /** The identity and all its grants go. */
   Remove: { readonly id: string }
   /** Sets exactly these permissions of this identity on this machine. Services limit `connect`. */

@@ -8,6 +8,9 @@ import * as Option from "effect/Option"
 /** What an identity is in general; what it may do on a machine is in its grants. */
 export type Role = "owner" | "admin" | "user" | "viewer"
 
+/** A role that can be given; `viewer` is the hub's own console's. */
+export type AssignableRole = Exclude<Role, "viewer">
+
 /** Permissions that are granted by machine. */
 export const machinePermissions = ["register", "connect", "manage"] as const
 export type MachinePermission = (typeof machinePermissions)[number]

@@ -5,7 +5,7 @@
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import type * as Redacted from "effect/Redacted"
-import type { Role } from "../policy/Identity.ts"
+import type { AssignableRole } from "../policy/Identity.ts"
 
 /** What a code is for: a person who is to connect, or an agent that is to register. */
 export type PairType = "connect" | "register"
@@ -18,7 +18,7 @@ export interface PairCode {
   /** Machines it grants `type` on; `*` is every machine. */
   readonly machines: ReadonlyArray<string>
   /** Role of the identity it makes. */
-  readonly role: Extract<Role, "user" | "admin" | "owner">
+  readonly role: AssignableRole
   /** Who made it, as they were called then. */
   readonly createdBy: string
   /** Digest of the token it was made with: when that may no longer make codes, the code is worth nothing. */
