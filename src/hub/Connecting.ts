@@ -55,7 +55,7 @@ const ask = (inbox: Inbox, said: Connect) =>
     if (session === undefined) return yield* refused(Refusal.tooManySessions)
     const client = {
       principal: principal.id,
-      revision: authority.revision(),
+      revision: authority.snapshot().revision,
       ...(key !== undefined && { key }),
       ...(decision.services !== undefined && { services: decision.services })
     }

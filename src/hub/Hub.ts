@@ -10,7 +10,10 @@ import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type { Snapshot } from "../policy/Identity.ts"
+import type { Audit } from "../store/Audit.ts"
 import type { HubConfig } from "../store/HubFile.ts"
+import type { IdentityStore } from "../store/IdentityStore.ts"
+import type { PairCodes } from "../store/PairCodes.ts"
 import type { GuardLimits } from "../transport/Guard.ts"
 import * as Heartbeat from "../transport/Heartbeat.ts"
 import type { ListenError } from "../transport/ListenError.ts"
@@ -20,6 +23,7 @@ import * as Api from "./Api.ts"
 import * as Authority from "./Authority.ts"
 import * as Connection from "./Connection.ts"
 import * as Directory from "./Directory.ts"
+import * as memoryStorage from "./internal/memoryStorage.ts"
 import * as Sessions from "./Sessions.ts"
 
 /** The hub could not start: the address is taken or not allowed, or the TLS files are unusable. Says what to do. */
@@ -75,7 +79,7 @@ const startError = (error: ListenError | TlsError): HubStartError => {
 }
 
 /** The parts that a hub is put together from; {@link layer} brings all of them. */
-export type HubParts = Authority.Authority | Directory.Directory | Sessions.Sessions | Heartbeat.Heartbeat
+export type HubParts = Authority.Authority | Directory.Directory | Sessions.Sessions | Heartbeat.Heartbeat | HubStorage
 
 /** Starts a hub on the given parts; it lives as long as the scope. */
 export const make = (
@@ -85,7 +89,7 @@ export const make = (
     const { config, guard, version } = options
     const directory = yield* Directory.Directory
     const sessions = yield* Sessions.Sessions
-    const services = yield* Effect.context<Authority.Authority | Directory.Directory | Sessions.Sessions>()
+    const services = yield* Effect.context<Authority.Authority | Directory.Directory | Sessions.Sessions | Audit>()
     const startedAt = yield* Clock.currentTimeMillis
     const about = { hubId: config.hubId, name: config.name, version, startedAt }
     let ready = false
@@ -114,13 +118,18 @@ export const make = (
     }
   })
 
-/** A hub of this machine, for the identities and grants of a snapshot. */
-export const layer = (options: HubOptions & { readonly snapshot: Snapshot }): Layer.Layer<Hub, HubStartError> =>
+/** What a hub keeps, wherever that is. */
+export type HubStorage = IdentityStore | Audit | PairCodes
+
+/** A hub of this machine, on what is stored; with the authority, for programs that change access themselves. */
+export const layer = (options: HubOptions): Layer.Layer<Hub | Authority.Authority, HubStartError, HubStorage> =>
   Layer.scoped(Hub, make(options)).pipe(
-    Layer.provide([
-      Authority.layer(options.snapshot),
-      Directory.layer,
-      Sessions.layer(nodeOf(options.config.hubId)),
-      Heartbeat.layer
-    ])
+    Layer.provide([Directory.layer, Sessions.layer(nodeOf(options.config.hubId)), Heartbeat.layer]),
+    Layer.provideMerge(Authority.layer)
   )
+
+/** The same with everything in memory, beginning with the identities and grants of a snapshot. */
+export const layerMemory = (
+  options: HubOptions & { readonly snapshot: Snapshot }
+): Layer.Layer<Hub | Authority.Authority, HubStartError> =>
+  layer(options).pipe(Layer.provide(memoryStorage.layer(options.snapshot)))

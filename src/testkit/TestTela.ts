@@ -72,7 +72,7 @@ export const make = (options: TestTelaOptions): Effect.Effect<TestTela, Hub.HubS
       tls: undefined,
       trustedProxies: []
     }
-    const context = yield* Layer.build(Layer.merge(Hub.layer({ config, snapshot, version: VERSION }), dialerLayer))
+    const context = yield* Layer.build(Layer.merge(Hub.layerMemory({ config, snapshot, version: VERSION }), dialerLayer))
     const { hub, dialer } = yield* Effect.all({ hub: Hub.Hub, dialer: Dialer }).pipe(Effect.provide(context))
     const url = hub.url.replace(/^http/, "ws")
     const agentConfig = yield* Effect.orDie(

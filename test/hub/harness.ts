@@ -66,7 +66,7 @@ export const startHub = (options: Partial<HubConfig> & Pick<Hub.HubOptions, "gua
     version: "v1.2.3",
     snapshot: makeSnapshot(7, identities, grants)
   }
-  return Effect.map(Layer.build(Hub.layer({ ...hubOptions, ...(guard && { guard }) })), (context) =>
+  return Effect.map(Layer.build(Hub.layerMemory({ ...hubOptions, ...(guard && { guard }) })), (context) =>
     Context.get(context, Hub.Hub)
   )
 }

@@ -38,7 +38,7 @@ export const root = Command.make(
       if (Option.isSome(created)) yield* OwnerToken.announce(file.path, created.value)
       for (const warning of file.warnings) yield* Effect.logWarning(warning)
       const config = HubFile.resolve(file, flags)
-      const layer = Hub.layer({ config, snapshot: file.snapshot, version: VERSION })
+      const layer = Hub.layerMemory({ config, snapshot: file.snapshot, version: VERSION })
       const serve = Effect.flatMap(Hub.Hub, (hub) =>
         Effect.zipRight(Effect.logInfo(`listening on ${hub.url}`, { config: file.path }), Signals.daemon(Effect.never))
       )
