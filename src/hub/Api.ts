@@ -110,10 +110,30 @@ const routes = (options: ApiOptions, services: Context.Context<Services>) => {
       .handle("health", () => Effect.succeed(HttpServerResponse.text("ok\n")))
       .handle("ready", () => ready)
   )
+  const notYet = () => Effect.succeed(problem(501, "not built yet"))
+  const self = HttpApiBuilder.group(HubApi, "self", (handlers) =>
+    handlers.handle("history", notYet).handle("whoami", notYet)
+  )
+  const tokens = HttpApiBuilder.group(HubApi, "tokens", (handlers) =>
+    handlers.handle("list", notYet).handle("add", notYet).handle("revoke", notYet).handle("rotate", notYet)
+  )
+  const access = HttpApiBuilder.group(HubApi, "access", (handlers) =>
+    handlers
+      .handle("list", notYet)
+      .handle("get", notYet)
+      .handle("update", notYet)
+      .handle("remove", notYet)
+      .handle("grant", notYet)
+      .handle("revoke", notYet)
+      .handle("explain", notYet)
+  )
+  const pairing = HttpApiBuilder.group(HubApi, "pairing", (handlers) =>
+    handlers.handle("create", notYet).handle("list", notYet).handle("cancel", notYet).handle("redeem", notYet)
+  )
   const [, ...aliases] = statusPaths
   const preflight = HttpServerResponse.empty({ status: 204, headers: openToAll })
   return Layer.mergeAll(
-    HttpLayerRouter.addHttpApi(HubApi).pipe(Layer.provide(group)),
+    HttpLayerRouter.addHttpApi(HubApi).pipe(Layer.provide([group, self, tokens, access, pairing])),
     ...aliases.map((path) => HttpLayerRouter.add("GET", path, answerStatus)),
     ...[...statusPaths, wellKnownPath].map((path) => HttpLayerRouter.add("OPTIONS", path, Effect.succeed(preflight))),
     HttpLayerRouter.add("GET", "/", Effect.succeed(page(options)))
