@@ -146,20 +146,26 @@ export const make: Effect.Effect<typeof Authority.Service, never, IdentityStore 
       for (const listener of listeners) listener(snapshot, tokens)
     }
 
+    /** What is stored comes into force whatever becomes of its record. */
+    const whatever = (recording: Effect.Effect<void>) =>
+      Effect.catchAllDefect(recording, (defect) => Effect.logError("recording a change failed", defect))
+
     const takeIn = ({ changes, snapshot }: TakenIn): Effect.Effect<void> =>
       Effect.gen(function* () {
         if (snapshot.revision === current.revision && changes.length === 0) return
         for (const { text } of changes) yield* Effect.logWarning(text)
         const edits = changes.filter(({ how }) => how !== "tool")
-        yield* audit.record(
-          edits.map(({ how, id, text }): AuditEvent => ({
-            action: "file-edit",
-            target: id,
-            from: "local",
-            outcome: how === "lost" ? "failed" : "ok",
-            why: text
-          })),
-          snapshot.revision
+        yield* whatever(
+          audit.record(
+            edits.map(({ how, id, text }): AuditEvent => ({
+              action: "file-edit",
+              target: id,
+              from: "local",
+              outcome: how === "lost" ? "failed" : "ok",
+              why: text
+            })),
+            snapshot.revision
+          )
         )
         publish(snapshot, "all")
       })
@@ -212,7 +218,7 @@ export const make: Effect.Effect<typeof Authority.Service, never, IdentityStore 
         }
         const batch = stored.right
         const snapshot = made ?? batch.before
-        yield* record(pending, batch, snapshot.revision)
+        yield* whatever(record(pending, batch, snapshot.revision))
         const tokens = new Set(
           batch.outcomes.flatMap((outcome) => (Either.isRight(outcome) ? outcome.right.tokens : []))
         )
