@@ -12,7 +12,7 @@ export const goos = (platform) => systems[platform] ?? platform
 export const goarch = (arch) => processors[arch] ?? arch
 
 /** Flags whose value is a secret. */
-const secret = /^(--?token)(=.*)?$/s
+const secret = /^(--?(?:token|code))(=.*)?$/s
 
 const version = (program, json) => {
   const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"))

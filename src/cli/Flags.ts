@@ -24,7 +24,8 @@ export interface FlagInfo {
   readonly name: string
   /** Shown in place of the value; undefined for a flag that takes none. */
   readonly placeholder: string | undefined
-  readonly env: string | undefined
+  /** Variables that stand in for it, the first one that is set. */
+  readonly env: ReadonlyArray<string>
   readonly description: string
   readonly secret: boolean
 }
@@ -54,21 +55,27 @@ interface Declaration {
   readonly name: string
   readonly placeholder: string
   readonly description: string
-  readonly env?: string
+  readonly env?: string | ReadonlyArray<string>
 }
+
+const variablesOf = ({ env = [] }: Declaration): ReadonlyArray<string> => (typeof env === "string" ? [env] : env)
 
 const info = (declaration: Declaration, secret = false): FlagInfo => ({
   name: declaration.name,
   placeholder: declaration.placeholder,
   description: declaration.description,
-  env: declaration.env,
+  env: variablesOf(declaration),
   secret
 })
 
-const sourced = ({ name, env }: Declaration): Options.Options<Option.Option<Sourced<string>>> => {
+const sourced = (declaration: Declaration): Options.Options<Option.Option<Sourced<string>>> => {
+  const { name } = declaration
   const flag = Options.map(Options.text(name), (value): Sourced<string> => ({ value, source: `-${name}` }))
-  if (env === undefined) return Options.optional(flag)
-  const variable = Config.map(Config.string(env), (value): Sourced<string> => ({ value, source: env }))
+  const [first, ...rest] = variablesOf(declaration).map((env) =>
+    Config.map(Config.string(env), (value): Sourced<string> => ({ value, source: env }))
+  )
+  if (first === undefined) return Options.optional(flag)
+  const variable = rest.reduce((before, next) => Config.orElse(before, () => next), first)
   return Options.optional(Options.withFallbackConfig(flag, variable))
 }
 
@@ -125,7 +132,7 @@ export const choice = <const A extends string>(
 
 /** A flag without value; false when it is not given. */
 export const toggle = (name: string, description: string): Flag<boolean> => ({
-  info: { name, placeholder: undefined, env: undefined, description, secret: false },
+  info: { name, placeholder: undefined, env: [], description, secret: false },
   options: Options.boolean(name, { ifPresent: true })
 })
 
@@ -144,7 +151,7 @@ export const optionalArgument = (placeholder: string): Positional<Option.Option<
 /** The value of a flag without which the command makes no sense. */
 export const required = <A>(flag: OptionalFlag<A>, value: Option.Option<A>): Effect.Effect<A, WrongUsage> => {
   const { env, name, placeholder } = flag.info
-  const variable = env === undefined ? "" : `, or set ${env}`
+  const variable = env.length === 0 ? "" : `, or set ${env.join(" or ")}`
   return Option.match(value, {
     onNone: () => new WrongUsage({ message: `-${name} is missing: give -${name} ${placeholder ?? ""}${variable}` }),
     onSome: Effect.succeed

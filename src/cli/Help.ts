@@ -42,7 +42,7 @@ export const render = (command: Command, program: string, path: ReadonlyArray<st
   const name = [program, ...path].join(" ")
   const flags = command.flags.map((flag): readonly [string, string] => [
     `-${flag.name}${flag.placeholder === undefined ? "" : ` ${flag.placeholder}`}`,
-    flag.env === undefined ? flag.description : `${flag.description} (${flag.env})`
+    flag.env.length === 0 ? flag.description : `${flag.description} (${flag.env.join(", ")})`
   ])
   const children = command.subcommands.map((child): readonly [string, string] => [child.name, child.summary])
   return [

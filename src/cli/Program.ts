@@ -11,6 +11,7 @@ import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import { oneLine } from "../protocol/Printable.ts"
 import * as Scheduler from "../telemetry/Scheduler.ts"
+import { HubPins } from "../transport/TlsPin.ts"
 import * as Argv from "./Argv.ts"
 import type { Command } from "./Command.ts"
 import { ExitCode, type Failure, WrongUsage } from "./Failure.ts"
@@ -36,6 +37,13 @@ const configOf = (env: Host["env"]): Layer.Layer<never> =>
         Object.entries(env).flatMap(([key, value]) => (value === undefined || value === "" ? [] : [[key, value]]))
       )
     )
+  )
+
+/** What is pinned of hubs; what reads the stores is loaded when a hub is connected to. */
+const pinOf = (env: Host["env"]) => (url: string) =>
+  Effect.flatMap(
+    Effect.promise(() => import("../store/CredentialStores.ts")),
+    (CredentialStores) => CredentialStores.make(env).pinOf(url)
   )
 
 const usageError = (root: Command, path: ReadonlyArray<string>, problem: string): WrongUsage => {
@@ -64,12 +72,14 @@ const run = (root: Command, host: Host, up: () => void): Effect.Effect<void, Fai
         env: host.env,
         cwd: host.cwd,
         print,
+        note: (text) => Effect.sync(() => host.err(`${text}\n`)),
         up: Effect.sync(up)
       })
       const action = command.run(parsed.flags, parsed.positionals)
       return logger(root.name, parsed.flags, host.err).pipe(
         Effect.flatMap((log) => Effect.provide(action, log)),
         Effect.provideService(Shell, shell),
+        Effect.provideService(HubPins, { pinOf: pinOf(host.env) }),
         Effect.provide(configOf(host.env)),
         Effect.catchAll((failure) =>
           failure instanceof WrongUsage ? usageError(root, parsed.path, failure.message) : Effect.fail(failure)

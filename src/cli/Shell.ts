@@ -14,6 +14,8 @@ export class Shell extends Context.Tag("tela/cli/Shell")<
     readonly cwd: string
     /** Writes to stdout, with a newline. */
     readonly print: (text: string) => Effect.Effect<void>
+    /** Writes to stderr, with a newline: what a person should know, and no script reads. */
+    readonly note: (text: string) => Effect.Effect<void>
     /** From now on Ctrl-C is how the command is meant to end: exit code 0. */
     readonly up: Effect.Effect<void>
   }
@@ -22,6 +24,10 @@ export class Shell extends Context.Tag("tela/cli/Shell")<
 /** Writes to stdout, with a newline. */
 export const print = (text: string): Effect.Effect<void, never, Shell> =>
   Effect.flatMap(Shell, (shell) => shell.print(text))
+
+/** Writes to stderr, with a newline. */
+export const note = (text: string): Effect.Effect<void, never, Shell> =>
+  Effect.flatMap(Shell, (shell) => shell.note(text))
 
 /** Writes a value as people and scripts read it: JSON with two spaces. */
 export const printJson = (value: unknown): Effect.Effect<void, never, Shell> =>

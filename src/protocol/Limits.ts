@@ -113,6 +113,12 @@ export const RELAYED_TEXT_BYTES = 64 * KiB
 /** From the reason and close code of a session that may not be any more to the reset of its sockets. */
 export const REVOKED_RESET = 50
 
+/** Longest wait for the next expiry: so late, at most, is noticed that the time of day was set. */
+export const EXPIRY_LOOK = 60_000
+
+/** Sessions and registrations asked again in one turn of the event loop after an edit of the file, which may concern all. */
+export const REVIEW_SLICE = 256
+
 /** How often the hub's file is looked at for edits made elsewhere. */
 export const HUB_FILE_POLL = 250
 
@@ -143,6 +149,9 @@ export const AUDIT_EVENTS = 100_000
 /** Events of one answer of /api/history, when nothing is asked for and at most. */
 export const HISTORY_DEFAULT = 100
 export const HISTORY_MAX = 1_000
+
+/** Events that are looked at for one answer to somebody who may see only some of them. */
+export const HISTORY_SCANNED = 10_000
 
 /** Pairing codes that can be redeemed at a time; to make a further one, one must be cancelled or expire. */
 export const PAIR_CODES = 1_000
@@ -252,6 +261,9 @@ export const LISTEN_TRIES = 100
 /** From an HTTP request to the whole answer, and the largest answer: the status of some 50,000 machines. */
 export const HTTP_CLIENT_TIMEOUT = 10_000
 export const HTTP_CLIENT_BYTES = 32 * MiB
+
+/** What may be typed, or piped, where a program asks for one line: more than any token has. */
+export const PROMPT_BYTES = 4 * KiB
 
 /** Sessions one machine's registration serves at a time on the agent. */
 export const AGENT_SESSIONS = SESSION_INDEX_MAX

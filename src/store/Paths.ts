@@ -17,15 +17,20 @@ export const stateFolder = (env: Env = process.env, platform: string = process.p
   return Path.join(home, ".tela")
 }
 
-/** The folder of files that belong to the machine and not to a user: `/etc/tela`, or `%ProgramData%\Tela`. */
-export const systemFolder = (env: Env = process.env, platform: string = process.platform): string =>
-  platform === "win32" ? Path.win32.join(env["ProgramData"] || "C:\\ProgramData", "Tela") : "/etc/tela"
+/** The folder of files that belong to the machine and not to a user: $TELA_SYSTEM, else `/etc/tela` or `%ProgramData%\Tela`. */
+export const systemFolder = (env: Env = process.env, platform: string = process.platform): string => {
+  if (env["TELA_SYSTEM"]) return Path.resolve(env["TELA_SYSTEM"])
+  return platform === "win32" ? Path.win32.join(env["ProgramData"] || "C:\\ProgramData", "Tela") : "/etc/tela"
+}
 
 /** The client's long-term key, in its state folder. */
 export const clientKeyFile = (folder: string): string => Path.join(folder, "identity.key")
 
 /** The client's pins, in its state folder. */
 export const knownMachinesFile = (folder: string): string => Path.join(folder, "known_machines.yaml")
+
+/** Tokens and pins of hubs, in the user's or the system's folder. */
+export const credentialsFile = (folder: string): string => Path.join(folder, "credentials.yaml")
 
 /** The agent's long-term key: beside its configuration, or in the state folder when it has none. */
 export const agentKeyFile = (folder: string): string => Path.join(folder, "telad.key")

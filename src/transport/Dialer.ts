@@ -2,7 +2,8 @@
  * Opens WebSockets to a hub. Messages leave with a zero masking key: what we send is ciphertext or a control message of
  * our own, so masking (RFC 6455, section 5.3) would only cost time at both ends.
  */
-import type { Socket } from "node:net"
+import { isIP, type Socket } from "node:net"
+import * as Tls from "node:tls"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Context from "effect/Context"
@@ -11,6 +12,7 @@ import { CloseCode } from "../protocol/Close.ts"
 import { DIAL_TIMEOUT, MESSAGE_BYTES, MESSAGE_CHUNKS, MESSAGE_FRAGMENTS } from "../protocol/Limits.ts"
 import { type Carrier, type Dial, DialError } from "./Carrier.ts"
 import * as Heartbeat from "./Heartbeat.ts"
+import * as TlsPin from "./TlsPin.ts"
 import * as WebSocketCarrier from "./WebSocketCarrier.ts"
 
 /** How agents and clients reach a hub. */
@@ -19,6 +21,8 @@ export class Dialer extends Context.Tag("tela/transport/Dialer")<Dialer, { reado
 const zeroMask = (mask: Buffer) => {
   mask.fill(0)
 }
+
+const notAnAddress = "not a hub address; write ws://host[:port] or wss://host[:port]"
 
 const explanations: Readonly<Record<string, string>> = {
   ENOTFOUND: "no such host; check the hub's name",
@@ -42,13 +46,26 @@ export const explain = (error: Error): string => {
   return explanations[code] ?? error.message
 }
 
+/** A TLS connection as ws itself makes it, but for the check. */
+const secure = (url: string, checkServerIdentity: typeof Tls.checkServerIdentity): Tls.TLSSocket => {
+  const { hostname, port } = new URL(url)
+  const host = hostname.replace(/^\[|\]$/g, "")
+  return Tls.connect({
+    host,
+    port: port === "" ? 443 : Number(port),
+    servername: isIP(host) === 0 ? host : "",
+    checkServerIdentity
+  })
+}
+
 /** Opens a carrier by WebSocket; it is closed, politely first, when the scope ends. */
 export const make: Effect.Effect<typeof Dialer.Service, never, Heartbeat.Heartbeat> = Effect.map(
   Heartbeat.Heartbeat,
   (heartbeat) => {
-    const open = (url: string) =>
+    const connect = (url: string, { checkServerIdentity }: TlsPin.PinCheck) =>
       Effect.async<Carrier, DialError>((resume) => {
-        const fail = (reason: string) => resume(Effect.fail(new DialError({ url, reason })))
+        const fail = (reason: string, untrusted = false) =>
+          resume(Effect.fail(new DialError({ url, reason, untrusted })))
         let ws: WebSocket
         try {
           ws = new WebSocket(url, {
@@ -56,10 +73,11 @@ export const make: Effect.Effect<typeof Dialer.Service, never, Heartbeat.Heartbe
             generateMask: zeroMask,
             maxPayload: MESSAGE_BYTES,
             maxFragments: MESSAGE_FRAGMENTS,
-            maxBufferedChunks: MESSAGE_CHUNKS
+            maxBufferedChunks: MESSAGE_CHUNKS,
+            ...(checkServerIdentity !== undefined && { createConnection: () => secure(url, checkServerIdentity) })
           })
         } catch {
-          return fail("not a hub address; write ws://host[:port] or wss://host[:port]")
+          return fail(notAnAddress)
         }
         let tcp: Socket | undefined
         ws.on("upgrade", (response) => {
@@ -70,13 +88,24 @@ export const make: Effect.Effect<typeof Dialer.Service, never, Heartbeat.Heartbe
           ws.terminate()
           fail(`it answered HTTP ${response.statusCode} instead of a WebSocket; check that this is a Tela hub`)
         })
-        ws.on("error", (error) => fail(explain(error)))
+        ws.on("error", (error) => fail(explain(error), error instanceof TlsPin.PinMismatch))
         ws.on("open", () => {
           if (tcp === undefined) return fail("no socket")
           heartbeat.watch(ws)
           resume(Effect.succeed(WebSocketCarrier.make(ws, tcp, url)))
         })
         return Effect.sync(() => ws.terminate())
+      })
+    const open = (url: string) =>
+      Effect.gen(function* () {
+        if (!URL.canParse(url)) return yield* new DialError({ url, reason: notAnAddress })
+        const check = yield* Effect.mapError(
+          TlsPin.checkOf(url),
+          ({ message }) => new DialError({ url, reason: message, untrusted: true })
+        )
+        const carrier = yield* connect(url, check)
+        yield* check.suggest
+        return carrier
       }).pipe(
         // ws has a timeout of its own, which every byte that arrives starts anew.
         Effect.timeoutFail({

@@ -19,6 +19,7 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { HTTP_CLIENT_BYTES, HTTP_CLIENT_TIMEOUT } from "../protocol/Limits.ts"
 import { explain } from "./Dialer.ts"
+import * as TlsPin from "./TlsPin.ts"
 
 class Answer extends Inspectable.Class implements HttpClientResponse.HttpClientResponse {
   readonly [HttpClientResponse.TypeId]: HttpClientResponse.TypeId = HttpClientResponse.TypeId
@@ -93,7 +94,12 @@ const bodyOf = (request: HttpClientRequest.HttpClientRequest) => {
   }
 }
 
-const exchange = (request: HttpClientRequest.HttpClientRequest, url: URL, body: Uint8Array | undefined) =>
+const exchange = (
+  request: HttpClientRequest.HttpClientRequest,
+  url: URL,
+  body: Uint8Array | undefined,
+  { checkServerIdentity }: TlsPin.PinCheck
+) =>
   Effect.async<HttpClientResponse.HttpClientResponse, HttpClientError.HttpClientError>((resume) => {
     const fail = (description: string) =>
       resume(Effect.fail(new HttpClientError.RequestError({ request, reason: "Transport", description })))
@@ -101,7 +107,8 @@ const exchange = (request: HttpClientRequest.HttpClientRequest, url: URL, body: 
       method: request.method,
       headers: body === undefined ? request.headers : { ...request.headers, "content-length": body.length },
       // One request a program: nothing is to be kept open, and nothing to be waited for at its end.
-      agent: false
+      agent: false,
+      ...(checkServerIdentity !== undefined && { checkServerIdentity })
     })
     sent.on("error", (error) => fail(explain(error)))
     sent.on("response", (source) => {
@@ -133,7 +140,16 @@ const exchange = (request: HttpClientRequest.HttpClientRequest, url: URL, body: 
 
 /** The client. Its failures carry a sentence for people in `description`. */
 export const make: HttpClient.HttpClient = HttpClient.make((request, url) =>
-  Effect.flatMap(bodyOf(request), (body) => exchange(request, url, body))
+  Effect.gen(function* () {
+    const body = yield* bodyOf(request)
+    const check = yield* Effect.mapError(
+      TlsPin.checkOf(url.href),
+      ({ message }) => new HttpClientError.RequestError({ request, reason: "Transport", description: message })
+    )
+    const answer = yield* exchange(request, url, body, check)
+    yield* check.suggest
+    return answer
+  })
 )
 
 export const layer: Layer.Layer<HttpClient.HttpClient> = Layer.succeed(HttpClient.HttpClient, make)

@@ -41,9 +41,9 @@ const cases: ReadonlyArray<Case> = [
   {
     name: "a hub that is none",
     program: "tela",
-    args: () => ["connect", "-hub", "https://hub.example.com", "-machine", "m"],
+    args: () => ["connect", "-hub", "ftp://hub.example.com", "-machine", "m"],
     code: 2,
-    says: [/write wss:\/\/hub\.example\.com/]
+    says: [/-hub: "ftp:.*write it as wss:\/\/hub\.example\.com/]
   },
   {
     name: "a wrong token in a flag",

@@ -64,6 +64,7 @@ describe("Commands", () => {
             env: {},
             cwd: "/",
             print: () => Effect.void,
+            note: () => Effect.void,
             up: Effect.void
           })
         )

@@ -11,10 +11,19 @@ describe("HubUrl", () => {
   })
 
   it.each([
-    ["https://hub.example.com", /web address; write wss:\/\/hub\.example\.com$/],
-    ["http://h:80", /write ws:\/\/h:80$/],
-    ["hub.example.com", /no hub address/],
+    ["https://hub.example.com/a", "wss://hub.example.com/a"],
+    ["HTTP://h:80", "ws://h:80"],
+    ["hub.example.com", "wss://hub.example.com"],
+    ["localhost:8443", "wss://localhost:8443"]
+  ])("takes %s as %s", (text, expected) => {
+    assert.strictEqual(Either.getOrThrow(HubUrl.parse(text)), expected)
+    assert.strictEqual(HubUrl.canonical(text), HubUrl.canonical(expected))
+  })
+
+  it.each([
     ["", /no hub address/],
+    ["my hub", /no hub address/],
+    ["user:pass@h", /holds no user or password/],
     ["ftp://h", /no hub address/],
     ["wss://user:pass@h", /holds no user or password/],
     ["wss://h#x", /what follows the #/]
@@ -29,6 +38,7 @@ describe("HubUrl", () => {
     assert.notStrictEqual(HubUrl.canonical("ws://h"), HubUrl.canonical("wss://h"))
     assert.strictEqual(HubUrl.httpOrigin("wss://h:8443/ws"), "https://h:8443")
     assert.strictEqual(HubUrl.httpOrigin("ws://h"), "http://h")
+    assert.strictEqual(HubUrl.httpOrigin("https://h/api/status"), "https://h")
   })
 })
 

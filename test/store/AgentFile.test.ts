@@ -86,8 +86,8 @@ machines:
 
   it.effect.each([
     ["machines: []\n", "telad.yaml:1:1: hub is missing; write hub: wss://hub.example.com"],
-    ["hub: hub.example.com\n", /^telad\.yaml:1:1: "hub.example.com" is no hub address; write it as wss:/],
-    ["hub: https://h\nmachines: []\n", `telad.yaml:1:1: "https://h" is a web address; write wss://h`],
+    ["hub: a hub\n", /^telad\.yaml:1:1: "a hub" is no hub address; write it as wss:/],
+    ["hub: ftp://h\nmachines: []\n", /^telad\.yaml:1:1: "ftp:\/\/h" is no hub address; write it as wss:/],
     ["hub: ws://h\n", /no machine is listed/],
     ["hub: ws://h\nmachines:\n  - name: a\n", /^telad\.yaml:3:5: machine "a" exposes nothing/],
     [
@@ -136,7 +136,7 @@ machines:
       [{ ports: "22abc" }, /"22abc"/],
       [{ ports: "70000:x" }, /"70000:x"/],
       [{ ports: "22,22:SSH" }, /port 22 is given twice/],
-      [{ ports: "1", hub: "h" }, /^-hub: "h" is no hub address/],
+      [{ ports: "1", hub: "ftp://h" }, /^-hub: "ftp:\/\/h" is no hub address/],
       [{ ports: "1", machine: "a/b" }, /^-machine: "a\/b" is no name/]
     ])("refuses %j", (given, expected) => {
       const result = AgentFile.fromFlags({ ...flags, ...given })

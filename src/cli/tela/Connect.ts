@@ -36,7 +36,6 @@ export const command = Command.make(
     Effect.gen(function* () {
       const where = yield* readHub(given)
       const name = yield* given.required(machine)
-      const credential = yield* readToken(given)
       const pairs = yield* Option.match(yield* given.flag(ports), {
         onNone: () => Either.right<ReadonlyArray<LocalPorts.PortPair>>([]),
         onSome: (list) => Either.mapLeft(LocalPorts.parsePorts(list), (message) => new WrongUsage({ message }))
@@ -44,6 +43,7 @@ export const command = Command.make(
       const names = LocalPorts.parseServices(Option.getOrElse(yield* given.flag(services), () => ""))
       const expected = yield* Effect.transposeOption(Option.map(yield* given.flag(fingerprint), readFingerprint))
       const patient = yield* given.flag(wait)
+      const credential = yield* readToken(given, where)
 
       const running = yield* Effect.promise(() => import("./ConnectSession.ts"))
       yield* running.run({

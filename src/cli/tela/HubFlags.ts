@@ -9,8 +9,9 @@ import type { ConnectError } from "../../client/ConnectError.ts"
 import * as KeyPair from "../../crypto/KeyPair.ts"
 import * as HubUrl from "../../protocol/HubUrl.ts"
 import type { Given } from "../Command.ts"
-import { Failed, WrongUsage } from "../Failure.ts"
+import { Failed, type Failure, WrongUsage } from "../Failure.ts"
 import * as Flags from "../Flags.ts"
+import { Shell } from "../Shell.ts"
 
 export const hub = Flags.text({
   name: "hub",
@@ -41,11 +42,13 @@ export interface Credential {
   readonly source: string | undefined
 }
 
-/** The hub's address, checked. */
-export const readHub = (given: Given): Effect.Effect<string, WrongUsage> =>
-  Effect.flatMap(given.required(hub), (text) =>
-    Either.mapLeft(HubUrl.parse(text), (problem) => new WrongUsage({ message: `-hub: ${problem}` }))
-  )
+/** The hub that `-hub` names, as it is dialled. */
+export const readHub = (given: Given, flag: typeof hub = hub): Effect.Effect<string, WrongUsage> =>
+  Effect.flatMap(given.required(flag), (text) => parseHub(text, "-hub"))
+
+/** A hub's address, checked; `what` names it in the sentence of an error. */
+export const parseHub = (text: string, what: string): Effect.Effect<string, WrongUsage> =>
+  Either.mapLeft(HubUrl.parse(text), (problem) => new WrongUsage({ message: `${what}: ${problem}` }))
 
 /** A fingerprint, checked. */
 export const readFingerprint = (text: string): Effect.Effect<string, WrongUsage> =>
@@ -53,17 +56,27 @@ export const readFingerprint = (text: string): Effect.Effect<string, WrongUsage>
     ? Effect.succeed(text)
     : new WrongUsage({ message: `-fingerprint: "${text}" is none; give SHA256:... as \`telad fingerprint\` prints it` })
 
-/** The token, if there is one. */
-export const readToken = (given: Given): Effect.Effect<Credential, WrongUsage> =>
-  Effect.map(given.flag(token), (found) => ({
-    token: Option.getOrUndefined(Option.map(found, ({ value }) => value)),
-    source: Option.getOrUndefined(Option.map(found, ({ source }) => source))
-  }))
+/** The token for a hub, if there is one: that of the flag, else of its variable, else what the credential stores hold. */
+export const readToken = (
+  given: Given,
+  hub: string,
+  flag: typeof token = token
+): Effect.Effect<Credential, Failure, Shell> =>
+  Effect.gen(function* () {
+    const found = yield* given.flag(flag)
+    if (Option.isSome(found)) return { token: found.value.value, source: found.value.source }
+    const { env } = yield* Shell
+    const { make } = yield* Effect.promise(() => import("../../store/CredentialStores.ts"))
+    const stored = yield* make(env).token(hub)
+    return { token: stored?.token, source: stored?.file }
+  })
+
+/** The end of a sentence about a refused token. */
+export const origin = ({ source }: Credential): string =>
+  source === undefined ? "" : `; the token came from ${source}`
 
 /** The sentence of a client's error; a refused token is named by where it came from. */
 export const explain =
-  ({ source }: Credential) =>
-  (error: ConnectError): Failed => {
-    const origin = error.kind === "denied" && source !== undefined ? `; the token came from ${source}` : ""
-    return new Failed({ message: `${error.reason}${origin}` })
-  }
+  (credential: Credential) =>
+  (error: ConnectError): Failed =>
+    new Failed({ message: `${error.reason}${error.kind === "denied" ? origin(credential) : ""}` })

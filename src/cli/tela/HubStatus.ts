@@ -6,6 +6,7 @@ import type { MachineStatus, Status } from "../../protocol/HubApi.ts"
 import { label } from "../../protocol/Service.ts"
 import type { Given } from "../Command.ts"
 import type { Failure } from "../Failure.ts"
+import type { Shell } from "../Shell.ts"
 import { explain, readHub, readToken } from "./HubFlags.ts"
 
 /** The hub that was asked, and its answer. */
@@ -15,10 +16,10 @@ export interface Asked {
 }
 
 /** Asks the hub that the command line names. */
-export const ask = (given: Given): Effect.Effect<Asked, Failure> =>
+export const ask = (given: Given): Effect.Effect<Asked, Failure, Shell> =>
   Effect.gen(function* () {
     const hub = yield* readHub(given)
-    const credential = yield* readToken(given)
+    const credential = yield* readToken(given, hub)
     const query = yield* Effect.promise(() => import("./Query.ts"))
     const status = yield* Effect.mapError(query.status({ hub, token: credential.token }), explain(credential))
     return { hub, status }

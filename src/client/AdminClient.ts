@@ -1,0 +1,50 @@
+/**
+ * What a client asks of a hub's administration, typed from the one definition of its interface
+ * (src/protocol/HubApi.ts). Works with deployed hubs too, as far as they have the paths.
+ */
+import * as HttpApiClient from "@effect/platform/HttpApiClient"
+import * as HttpClient from "@effect/platform/HttpClient"
+import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
+import { HubApi } from "../protocol/HubApi.ts"
+import { httpOrigin } from "../protocol/HubUrl.ts"
+import type { HubClientOptions } from "./HubClient.ts"
+import * as HubError from "./HubError.ts"
+
+const connect = (hub: string, onAnswer: (retryAfter: string | undefined) => void) =>
+  HttpApiClient.make(HubApi, {
+    baseUrl: httpOrigin(hub),
+    transformClient: HttpClient.tap((answer) => Effect.sync(() => onAnswer(answer.headers["retry-after"])))
+  })
+
+/** The interface of a hub: groups of endpoints, each a function of `path`, `headers` and `payload`. */
+export type Api = Effect.Effect.Success<ReturnType<typeof connect>>
+
+/** The headers of every request: the token, in the one way that our programs send it. */
+export interface AdminHeaders {
+  readonly authorization?: string
+}
+
+/**
+ * Asks a hub: `use` calls its interface. Text in a path is to go through {@link segment}.
+ *
+ * @example
+ * AdminClient.ask({ hub, token }, (api, headers) => api.tokens.list({ headers }))
+ */
+export const ask = <A, E extends HubError.ApiFailure>(
+  { hub, token }: HubClientOptions,
+  use: (api: Api, headers: AdminHeaders) => Effect.Effect<A, E>
+): Effect.Effect<A, HubError.HubError, HttpClient.HttpClient> =>
+  Effect.suspend(() => {
+    let retryAfter: string | undefined
+    const api = connect(hub, (value) => {
+      retryAfter = value
+    })
+    const headers = token === undefined ? {} : { authorization: `Bearer ${Redacted.value(token)}` }
+    return Effect.flatMap(api, (made) => use(made, headers)).pipe(
+      Effect.mapError((failure) => HubError.of(hub, failure, retryAfter))
+    )
+  })
+
+/** A name as a part of a path: the typed client puts parts together as they are. */
+export const segment = (name: string): string => encodeURIComponent(name)

@@ -1,0 +1,185 @@
+/**
+ * credentials.yaml: what this user, or this computer, has at each hub: a token, whose it is, and the pin of the hub's TLS
+ * key (spec: cli 4.1). Written whole and for its owner only; a file that others can read is refused. People may edit it,
+ * and other programs keep their own keys in it: all that is not ours stays.
+ *
+ * ```yaml
+ * hubs:
+ *   wss://hub.example.com:
+ *     token: ...
+ *     identity: alice
+ *     pin: sha256:...
+ * ```
+ */
+import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import * as Yaml from "yaml"
+import { canonical } from "../protocol/HubUrl.ts"
+import { CONFIG_FILE_BYTES } from "../protocol/Limits.ts"
+import * as Files from "./internal/files.ts"
+import { withLock } from "./internal/lock.ts"
+import * as YamlFile from "./YamlFile.ts"
+
+/** What is stored of one hub, under its canonical address. */
+export interface Stored {
+  readonly hub: string
+  readonly token: Redacted.Redacted | undefined
+  readonly identity: string | undefined
+  /** `sha256:` and 64 lower-case hex digits. */
+  readonly pin: string | undefined
+}
+
+/** What is to be stored of a hub; what is left out stays as it was. */
+export interface Entry {
+  readonly token?: Redacted.Redacted
+  readonly identity?: string
+  /** `null` takes the pin away. */
+  readonly pin?: string | null
+}
+
+/** A store that cannot be used: exposed, malformed, or not to be written. The message says what to do. */
+export type CredentialsError = YamlFile.YamlFileError
+
+/** One file. Every method reads it anew, so that several programs may use it at once. */
+export interface Credentials {
+  /** Where it is, for messages. */
+  readonly file: string
+  readonly find: (hub: string) => Effect.Effect<Stored | undefined, CredentialsError>
+  readonly list: Effect.Effect<ReadonlyArray<Stored>, CredentialsError>
+  readonly put: (hub: string, entry: Entry) => Effect.Effect<void, CredentialsError>
+  /** Removes all that is stored of a hub; succeeds with whether there was anything. */
+  readonly remove: (hub: string) => Effect.Effect<boolean, CredentialsError>
+  /** Succeeds when an entry could be put now; nothing changes. For before a secret is made that can be had only once. */
+  readonly writable: Effect.Effect<void, CredentialsError>
+}
+
+/** Keys of others, which are kept. */
+const others = { key: Schema.String, value: Schema.Unknown }
+
+const Pin = Schema.String.pipe(
+  Schema.pattern(/^sha256:[0-9a-f]{64}$/i),
+  Schema.annotations({ identifier: "Pin", description: "a pin (sha256: and 64 hex digits)" })
+)
+
+const File = Schema.Struct(
+  {
+    hubs: YamlFile.optionalOr(
+      Schema.Record({
+        key: Schema.String,
+        value: Schema.NullOr(
+          Schema.Struct(
+            {
+              token: YamlFile.optional(Schema.String),
+              identity: YamlFile.optional(Schema.String),
+              pin: YamlFile.optional(Pin)
+            },
+            others
+          )
+        )
+      }),
+      {}
+    )
+  },
+  others
+)
+
+const heading = `# Tokens and TLS pins of hubs, for tela and telad. Keep it to yourself.
+# See: tela login, tela logout, tela pin
+`
+
+const storedIn = (file: typeof File.Type): ReadonlyArray<Stored> =>
+  Object.entries(file.hubs).map(([hub, entry]) => ({
+    hub: canonical(hub),
+    token: entry?.token ? Redacted.make(entry.token) : undefined,
+    identity: entry?.identity || undefined,
+    pin: entry?.pin?.toLowerCase()
+  }))
+
+/** The keys under which the file has this hub, in whatever spelling. */
+const keysOf = (document: Yaml.Document, hub: string): ReadonlyArray<string> => {
+  const hubs = document.get("hubs")
+  const keys = Yaml.isMap(hubs) ? hubs.items.map((item) => String(item.key)) : []
+  return keys.filter((key) => canonical(key) === canonical(hub))
+}
+
+/**
+ * The credentials in a file, which is made when the first are stored. Of a `shared` one, which belongs to the computer, a
+ * user who may not read it knows nothing.
+ */
+export const make = (file: string, options: { readonly shared: boolean } = { shared: false }): Credentials => {
+  const unusable = ({ problem }: Files.FileProblem) => new YamlFile.YamlFileError({ file, problem })
+
+  const decode = (text: string) =>
+    Effect.map(YamlFile.decode(file, text, { schema: File }), (loaded) => storedIn(loaded.value))
+
+  /** The text, of which it is sure that nobody else can read it; undefined when there is none. */
+  const read = Files.readText(file, CONFIG_FILE_BYTES).pipe(
+    Effect.catchAll((problem) =>
+      problem.code === "ENOENT" || (problem.code === "EACCES" && options.shared)
+        ? Effect.succeed(undefined)
+        : unusable(problem)
+    ),
+    Effect.flatMap((found) =>
+      found?.exposed === true
+        ? new YamlFile.YamlFileError({
+            file,
+            problem: `other users can read this file, and it holds tokens; run: chmod 600 ${file}`
+          })
+        : Effect.succeed(found?.text)
+    )
+  )
+
+  const list = Effect.flatMap(read, (text) =>
+    text === undefined ? Effect.succeed<ReadonlyArray<Stored>>([]) : decode(text)
+  )
+
+  /** Runs `use` while no other program writes the file. */
+  const locked = (use: Effect.Effect<void, CredentialsError | Files.FileProblem>) =>
+    Effect.catchTag(
+      withLock(file, use),
+      "FileProblem",
+      ({ problem }) => new YamlFile.YamlFileError({ file, problem: `cannot be written: ${problem}` })
+    )
+
+  /** Reads, lets `change` edit the document, and writes it back whole. */
+  const update = (change: (document: Yaml.Document) => void) =>
+    locked(
+      Effect.gen(function* () {
+        const text = (yield* read) ?? heading
+        yield* decode(text)
+        const document: Yaml.Document = Yaml.parseDocument(text)
+        change(document)
+        const changed = document.toString({ lineWidth: 0 })
+        if (changed !== text) yield* Files.replace(file, changed)
+      })
+    )
+
+  const find = (hub: string) => Effect.map(list, (all) => all.find((stored) => stored.hub === canonical(hub)))
+
+  return {
+    file,
+    list,
+    find,
+    put: (hub, { identity, pin, token }) =>
+      update((document) => {
+        const path = ["hubs", keysOf(document, hub)[0] ?? canonical(hub)]
+        // An empty key holds null, inside which nothing can be set.
+        if (!Yaml.isMap(document.getIn(["hubs"]))) document.setIn(["hubs"], document.createNode({}))
+        if (!Yaml.isMap(document.getIn(path))) document.setIn(path, document.createNode({}))
+        if (token !== undefined) document.setIn([...path, "token"], Redacted.value(token))
+        if (identity !== undefined) document.setIn([...path, "identity"], identity)
+        if (pin === null) document.deleteIn([...path, "pin"])
+        else if (pin !== undefined) document.setIn([...path, "pin"], pin)
+      }),
+    remove: (hub) =>
+      Effect.gen(function* () {
+        if ((yield* find(hub)) === undefined) return false
+        yield* update((document) => {
+          for (const key of keysOf(document, hub)) document.deleteIn(["hubs", key])
+        })
+        return true
+      }),
+    writable: locked(Effect.asVoid(list))
+  }
+}
