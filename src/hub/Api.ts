@@ -1,20 +1,39 @@
-/** The hub's HTTP routes: what {@link HubApi} defines, the deployed hub's other names for it, and a page for people. */
+/**
+ * The hub's HTTP interface put together: what {@link HubApi} defines, the deployed hub's other names for it, a page for
+ * people, and what goes for every request: how often, from which sites' pages, and what is said to a wrong method.
+ */
 import type * as HttpApp from "@effect/platform/HttpApp"
 import * as HttpApiBuilder from "@effect/platform/HttpApiBuilder"
 import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
 import * as HttpServer from "@effect/platform/HttpServer"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
+import * as OpenApi from "@effect/platform/OpenApi"
 import * as Clock from "effect/Clock"
-import type * as Context from "effect/Context"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
-import { healthPath, HubApi, readyPath, statusPaths, wellKnownPath } from "../protocol/HubApi.ts"
+import { openApiPath } from "../protocol/AdminApi.ts"
+import { HubApi } from "../protocol/HubApi.ts"
 import type { AuthRequired, WellKnown } from "../protocol/HubApi.ts"
+import { HTTP_HEADER_BYTES, TOKEN_IN_ADDRESS_LOG_INTERVAL } from "../protocol/Limits.ts"
+import type { Audit } from "../store/Audit.ts"
+import type { PairCodes } from "../store/PairCodes.ts"
+import * as Access from "./api/Access.ts"
+import { json, ofProblem } from "./api/Answer.ts"
+import { addressOf } from "./api/Asker.ts"
+import * as PairingGroup from "./api/Pairing.ts"
+import { notFound, Problem } from "./api/Problem.ts"
+import * as Routes from "./api/Routes.ts"
+import * as Self from "./api/Self.ts"
+import * as Throttle from "./api/Throttle.ts"
+import * as Tokens from "./api/Tokens.ts"
+import { openToAll } from "./api/Web.ts"
 import { Authority } from "./Authority.ts"
-import { tokenOf } from "./Credentials.ts"
+import { credentialOf, tokenOf } from "./Credentials.ts"
 import { Directory } from "./Directory.ts"
+import * as Pairing from "./Pairing.ts"
 import { Sessions } from "./Sessions.ts"
 import * as Status from "./Status.ts"
 
@@ -24,17 +43,7 @@ export interface ApiOptions {
   readonly isReady: () => boolean
 }
 
-type Services = Authority | Directory | Sessions
-
-/** What any page may read: these answers need a token that the page must already have (spec: hub-api 0.3). */
-const openToAll = {
-  "access-control-allow-origin": "*",
-  "access-control-allow-methods": "GET, POST, DELETE, OPTIONS",
-  "access-control-allow-headers": "Content-Type, Authorization"
-}
-
-/** Every answer: no guessing of types. */
-const guarded = HttpServerResponse.setHeader("x-content-type-options", "nosniff")
+type Services = Authority | Audit | Directory | PairCodes | Sessions
 
 /** Indented, and with a newline at the end, as readers of a deployed hub are used to. */
 const pretty = (value: unknown, status = 200) =>
@@ -43,9 +52,6 @@ const pretty = (value: unknown, status = 200) =>
     contentType: "application/json",
     headers: openToAll
   })
-
-const problem = (status: number, error: string, headers: Readonly<Record<string, string>> = {}) =>
-  HttpServerResponse.text(`${JSON.stringify({ error })}\n`, { status, contentType: "application/json", headers })
 
 const authRequired: AuthRequired = { error: "auth_required", machines: [] }
 
@@ -56,11 +62,7 @@ const status = ({ about }: ApiOptions) =>
     const identity = authority.identify(tokenOf(request))
     const answer =
       identity === undefined
-        ? HttpServerResponse.text(`${JSON.stringify(authRequired)}\n`, {
-            status: 401,
-            contentType: "application/json",
-            headers: openToAll
-          })
+        ? json(authRequired, { status: 401, headers: openToAll })
         : pretty(
             Status.make(about, identity, yield* Clock.currentTimeMillis, {
               authority,
@@ -98,68 +100,97 @@ const page = ({ about: { name } }: ApiOptions) =>
     }
   )
 
-const routes = (options: ApiOptions, services: Context.Context<Services>) => {
-  const answerStatus = Effect.provide(status(options), services)
+const routes = (options: ApiOptions, services: Context.Context<Services | Pairing.Pairing>) => {
   const ready = Effect.sync(() =>
     options.isReady() ? HttpServerResponse.text("ok\n") : HttpServerResponse.text("not ready\n", { status: 503 })
   )
-  const group = HttpApiBuilder.group(HubApi, "hub", (handlers) =>
+  const hub = HttpApiBuilder.group(HubApi, "hub", (handlers) =>
     handlers
-      .handle("status", () => answerStatus)
+      .handle("status", () => status(options))
       .handle("wellKnown", () => Effect.succeed(pretty(wellKnown(options))))
       .handle("health", () => Effect.succeed(HttpServerResponse.text("ok\n")))
       .handle("ready", () => ready)
   )
-  const notYet = () => Effect.succeed(problem(501, "not built yet"))
-  const self = HttpApiBuilder.group(HubApi, "self", (handlers) =>
-    handlers.handle("history", notYet).handle("whoami", notYet)
-  )
-  const tokens = HttpApiBuilder.group(HubApi, "tokens", (handlers) =>
-    handlers.handle("list", notYet).handle("add", notYet).handle("revoke", notYet).handle("rotate", notYet)
-  )
-  const access = HttpApiBuilder.group(HubApi, "access", (handlers) =>
-    handlers
-      .handle("list", notYet)
-      .handle("get", notYet)
-      .handle("update", notYet)
-      .handle("remove", notYet)
-      .handle("grant", notYet)
-      .handle("revoke", notYet)
-      .handle("explain", notYet)
-  )
-  const pairing = HttpApiBuilder.group(HubApi, "pairing", (handlers) =>
-    handlers.handle("create", notYet).handle("list", notYet).handle("cancel", notYet).handle("redeem", notYet)
-  )
-  const [, ...aliases] = statusPaths
-  const preflight = HttpServerResponse.empty({ status: 204, headers: openToAll })
+  const groups = [hub, Self.layer, Tokens.layer, Access.layer, PairingGroup.layer] as const
+  const description = HttpServerResponse.text(`${JSON.stringify(OpenApi.fromApi(HubApi))}\n`, {
+    contentType: "application/json"
+  })
   return Layer.mergeAll(
-    HttpLayerRouter.addHttpApi(HubApi).pipe(Layer.provide([group, self, tokens, access, pairing])),
-    ...aliases.map((path) => HttpLayerRouter.add("GET", path, answerStatus)),
-    ...[...statusPaths, wellKnownPath].map((path) => HttpLayerRouter.add("OPTIONS", path, Effect.succeed(preflight))),
+    HttpLayerRouter.addHttpApi(HubApi).pipe(Layer.provide(groups)),
+    HttpLayerRouter.add("GET", openApiPath, Effect.succeed(description)),
     HttpLayerRouter.add("GET", "/", Effect.succeed(page(options)))
-  ).pipe(Layer.provide(HttpServer.layerContext))
+  ).pipe(Layer.provide([Layer.succeedContext(services), HttpServer.layerContext]))
 }
 
-const httpOnly: ReadonlySet<string> = new Set([...statusPaths, wellKnownPath, healthPath, readyPath])
+/** Whether a path belongs to HTTP; a WebSocket may be opened on every other one, and on the page's. */
+export const isHttpOnly = (path: string): boolean => {
+  const known = Routes.canonical(path)
+  return known !== "/" && Routes.methodsOf(known).length > 0
+}
 
-/** Whether a path belongs to HTTP; a WebSocket may be opened on every other one. */
-export const isHttpOnly = (path: string): boolean => httpOnly.has(path)
+const allowed = (methods: ReadonlyArray<string>, path: string) => ({
+  allow: [...methods, ...(Routes.hasPreflight(path) ? ["OPTIONS"] : [])].join(", ")
+})
 
-const notFound = Effect.map(HttpServerRequest.HttpServerRequest, (request) => {
-  const [path = ""] = request.url.split("?", 1)
-  return path === "/" || isHttpOnly(path)
-    ? problem(405, "method not allowed", { allow: "GET, HEAD, OPTIONS" })
-    : problem(404, "not found")
+/** What is said where no route is. */
+const unrouted = (path: string, methods: ReadonlyArray<string>): HttpServerResponse.HttpServerResponse => {
+  if (methods.length === 0) return ofProblem(notFound("not found"))
+  const headers = allowed(methods, path)
+  return ofProblem(
+    new Problem({ status: 405, error: `this method is not allowed here; use ${methods.join(", ")}`, headers })
+  )
+}
+
+/** What a browser is told that asks beforehand. */
+const preflight = (path: string, methods: ReadonlyArray<string>): HttpServerResponse.HttpServerResponse =>
+  HttpServerResponse.empty({
+    status: 204,
+    headers: { ...allowed(methods, path), ...(Routes.isOpenToAll(path) && openToAll) }
+  })
+
+/** Tokens in addresses get into the logs of proxies; said now and then, and never with the token. */
+const tokensInAddresses = Effect.gen(function* () {
+  let said = Number.NEGATIVE_INFINITY
+  return (request: HttpServerRequest.HttpServerRequest, now: number) => {
+    if (credentialOf(request)?.source !== "query" || now - said < TOKEN_IN_ADDRESS_LOG_INTERVAL) return Effect.void
+    said = now
+    return Effect.logWarning(
+      `a request from ${addressOf(request)} has its token in the address, where logs keep it; send it as Authorization: Bearer`
+    )
+  }
 })
 
 /** The routes as one app that always has an answer. */
 export const make = (options: ApiOptions): Effect.Effect<HttpApp.Default, never, Services | Scope.Scope> =>
   Effect.gen(function* () {
-    const services = yield* Effect.context<Services>()
-    const app = yield* HttpLayerRouter.toHttpEffect(routes(options, services))
-    return app.pipe(
-      Effect.catchTag("RouteNotFound", () => notFound),
-      Effect.map(guarded),
-      Effect.scoped
+    const authority = yield* Authority
+    const pairing = yield* Pairing.make
+    const services = Context.add(yield* Effect.context<Services>(), Pairing.Pairing, pairing)
+    const throttle = Throttle.make()
+    const warn = yield* tokensInAddresses
+    const app = yield* HttpLayerRouter.toHttpEffect(routes(options, services)).pipe(
+      // Ids are of any length that a request may have; the router's own bound is 100.
+      Effect.provideService(HttpLayerRouter.RouterConfig, { caseSensitive: true, maxParamLength: HTTP_HEADER_BYTES })
     )
+    return Effect.gen(function* () {
+      const request = yield* HttpServerRequest.HttpServerRequest
+      const [asked = "", query] = request.url.split("?", 2)
+      const path = Routes.canonical(asked)
+      const now = yield* Clock.currentTimeMillis
+      if (!Routes.isUnlimited(path)) {
+        const tooMany = throttle(request, authority.identify(tokenOf(request)), now)
+        if (tooMany !== undefined) return ofProblem(tooMany)
+      }
+      yield* warn(request, now)
+      const methods = Routes.methodsOf(path)
+      if (request.method === "OPTIONS" && methods.length > 0 && Routes.hasPreflight(path))
+        return preflight(path, methods)
+      return yield* app.pipe(
+        Effect.provideService(
+          HttpServerRequest.HttpServerRequest,
+          request.modify({ url: query === undefined ? path : `${path}?${query}` })
+        ),
+        Effect.catchTag("RouteNotFound", () => Effect.succeed(unrouted(path, methods)))
+      )
+    }).pipe(Effect.scoped)
   })

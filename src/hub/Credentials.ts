@@ -10,13 +10,32 @@ const BEARER = /^Bearer(?: |$)/
 const COOKIE = "tela_viewer"
 const PARAMETER = "token"
 
-/** The token, or undefined when the request has none. */
-export const tokenOf = (request: HttpServerRequest): Redacted.Redacted | undefined => {
-  const { authorization } = request.headers
-  if (authorization !== undefined && BEARER.test(authorization)) return Redacted.make(authorization.replace(BEARER, ""))
+/** Where a token came from. */
+export type Source = "header" | "cookie" | "query"
+
+export interface Credential {
+  readonly token: Redacted.Redacted
+  readonly source: Source
+}
+
+/** The token in the Authorization header. */
+export const headerToken = ({ headers }: HttpServerRequest): Redacted.Redacted | undefined => {
+  const { authorization } = headers
+  return authorization !== undefined && BEARER.test(authorization)
+    ? Redacted.make(authorization.replace(BEARER, ""))
+    : undefined
+}
+
+/** The token and its source, or undefined when the request has none. */
+export const credentialOf = (request: HttpServerRequest): Credential | undefined => {
+  const header = headerToken(request)
+  if (header !== undefined) return { token: header, source: "header" }
   const cookie = request.cookies[COOKIE]
-  if (cookie !== undefined) return Redacted.make(cookie)
+  if (cookie !== undefined) return { token: Redacted.make(cookie), source: "cookie" }
   const [, query] = request.url.split("?", 2)
   const parameter = new URLSearchParams(query).get(PARAMETER)
-  return parameter === null ? undefined : Redacted.make(parameter)
+  return parameter === null ? undefined : { token: Redacted.make(parameter), source: "query" }
 }
+
+/** The token, or undefined when the request has none. */
+export const tokenOf = (request: HttpServerRequest): Redacted.Redacted | undefined => credentialOf(request)?.token

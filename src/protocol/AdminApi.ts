@@ -201,11 +201,11 @@ export const MachineRevoked = Schema.Struct({
   version: Schema.Int
 })
 
-/** What `tela admin access explain` asks, all in the query. `at` is a time; the present unless given. */
+/** What `tela admin access explain` asks, all in the query; `admin` alone needs no machine. `at` is a time; the present unless given. */
 export const ExplainQuery = Schema.Struct({
-  id: Schema.String,
-  machine: Schema.String,
-  permission: Schema.String,
+  id: Schema.optional(Schema.String),
+  machine: Schema.optional(Schema.String),
+  permission: Schema.optional(Schema.String),
   service: Schema.optional(Schema.String),
   at: Schema.optional(Schema.String)
 })
@@ -359,10 +359,13 @@ export const HistoryEvent = Schema.Struct({
 })
 export type HistoryEvent = typeof HistoryEvent.Type
 
-/** Ours: how many events, at most, and which. Deployed hubs ignore all of it. */
+/** A number in an address. What is none becomes NaN here, so that the hub can say in a sentence what it wants. */
+const NumberInQuery = Schema.transform(Schema.String, Schema.Number, { strict: true, decode: Number, encode: String })
+
+/** Ours: how many events, 1 to 1,000, and which. Deployed hubs ignore all of it. */
 export const HistoryQuery = Schema.Struct({
-  limit: Schema.optional(Schema.NumberFromString.pipe(Schema.int(), Schema.between(1, 1_000))),
-  before: Schema.optional(Schema.NumberFromString.pipe(Schema.int(), Schema.nonNegative())),
+  limit: Schema.optional(NumberInQuery),
+  before: Schema.optional(NumberInQuery),
   machine: Schema.optional(Schema.String),
   identity: Schema.optional(Schema.String)
 })

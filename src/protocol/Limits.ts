@@ -143,8 +143,26 @@ export const AUDIT_BATCH_DELAY = 100
 export const AUDIT_DENIED_PER_SECOND = 10
 export const AUDIT_SAMPLE_WINDOW = 60_000
 
-/** Events that are kept; the oldest go first. */
+/**
+ * Events that are kept, of changes and of everything else each, so that a flood of attempts pushes no change out; the
+ * oldest go first.
+ */
 export const AUDIT_EVENTS = 100_000
+
+/** Events that are written, or searched, in one turn of the event loop; and the length of each text in them. */
+export const AUDIT_WRITE_EVENTS = 32
+export const AUDIT_SEARCH_EVENTS = 256
+export const AUDIT_TEXT_CHARACTERS = 512
+
+/** Removed identities whose last version is remembered; the one removed longest ago is forgotten first. */
+export const REMEMBERED_VERSIONS = 100_000
+
+/** How long a writer of telahubd.db waits for another program that writes, and the pause between two tries. */
+export const DATABASE_TIMEOUT = 5_000
+export const DATABASE_RETRY = 5
+
+/** Writes after which SQLite's log, about 16 KiB each, is moved into the database. */
+export const DATABASE_CHECKPOINT_WRITES = 1_000
 
 /** Events of one answer of /api/history, when nothing is asked for and at most. */
 export const HISTORY_DEFAULT = 100
@@ -155,6 +173,9 @@ export const HISTORY_SCANNED = 10_000
 
 /** Pairing codes that can be redeemed at a time; to make a further one, one must be cancelled or expire. */
 export const PAIR_CODES = 1_000
+
+/** How long a code that is spent or expired is remembered. */
+export const PAIR_CODE_KEPT = 24 * 3_600_000
 
 /** Services of one grant, and machines of one pairing code. */
 export const GRANT_SERVICES = 256
@@ -169,6 +190,12 @@ export const STRANGER_RATE = { perSecond: 5, burst: 30 } as const
 export const PAIR_RATE = { perSecond: 0.2, burst: 10 } as const
 export const PAIR_CODE_RATE = { perSecond: 0.2, burst: 10 } as const
 export const PAIR_TOTAL_RATE = { perSecond: 20, burst: 100 } as const
+
+/** How often the log tells of tokens in addresses, which deployed pages still send. */
+export const TOKEN_IN_ADDRESS_LOG_INTERVAL = 60_000
+
+/** How often the log tells of pairing codes that were refused: in one line, whatever their number. */
+export const PAIR_LOG_INTERVAL = 60_000
 
 /** Identities, addresses or codes that one rate limit remembers; the one that asked longest ago is forgotten first. */
 export const RATE_KEYS = 10_000

@@ -3,6 +3,7 @@
  * beyond HTTP_BODY_BYTES: a longer one is answered 413, from its Content-Length or when the bound is passed.
  */
 import type { IncomingMessage, ServerResponse } from "node:http"
+import { TLSSocket } from "node:tls"
 import type * as HttpApp from "@effect/platform/HttpApp"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import type { HttpServerResponse } from "@effect/platform/HttpServerResponse"
@@ -11,9 +12,29 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { HTTP_BODY_BYTES } from "../protocol/Limits.ts"
 
+/**
+ * On every answer, whatever it is: no guessing of types, no address of ours in other sites' logs, no frame around it, and
+ * nothing to run in it but what a page itself allows.
+ */
+const always = {
+  "x-content-type-options": "nosniff",
+  "referrer-policy": "no-referrer",
+  "x-frame-options": "DENY",
+  "content-security-policy": "default-src 'none'; frame-ancestors 'none'"
+}
+
+/** A browser that came over TLS once comes over TLS for a year; said only where the hub itself serves it. */
+const overTls = { "strict-transport-security": "max-age=31536000" }
+
+const guard = (response: ServerResponse): void => {
+  const headers = response.req.socket instanceof TLSSocket ? { ...always, ...overTls } : always
+  for (const [name, value] of Object.entries(headers)) response.setHeader(name, value)
+}
+
 /** An answer that needs no app. Every body ends with a newline (spec: hub-api 0.4). */
 export const refuse = (response: ServerResponse, status: number, error: string): void => {
   const body = `${JSON.stringify({ error })}\n`
+  guard(response)
   // Node reads and drops what is left of the request: closing on it would reset the connection before the answer is seen.
   response.writeHead(status, { "content-type": "application/json", "content-length": Buffer.byteLength(body) })
   response.end(body)
@@ -57,6 +78,7 @@ const toWeb = (request: IncomingMessage, body: Buffer | undefined): Request => {
 const write = (request: IncomingMessage, response: ServerResponse, answer: HttpServerResponse): void => {
   const body = answer.body
   if (body._tag !== "Empty" && body._tag !== "Uint8Array") return refuse(response, 500, "unsupported body")
+  guard(response)
   response.writeHead(answer.status, answer.headers)
   if (body._tag === "Uint8Array" && request.method !== "HEAD") response.end(body.body)
   else response.end()

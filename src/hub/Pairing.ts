@@ -1,0 +1,273 @@
+/**
+ * Pairing codes: made by somebody who may give what they give, redeemed once by whoever has one (spec: hub-api 4). A code
+ * is worth what its maker may do at the moment of redemption, and nothing when that has ended. Whatever is wrong with a
+ * code, the answer is the same; a code is in no log, no record and no error.
+ */
+import * as Crypto from "node:crypto"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Queue from "effect/Queue"
+import * as Redacted from "effect/Redacted"
+import type * as Scope from "effect/Scope"
+import * as Token from "../crypto/Token.ts"
+import { Change } from "../policy/Change.ts"
+import { identify, identityOf } from "../policy/Identity.ts"
+import type { Identity, Snapshot } from "../policy/Identity.ts"
+import { decide } from "../policy/Policy.ts"
+import * as Limits from "../protocol/Limits.ts"
+import * as Codes from "../protocol/PairCode.ts"
+import { Audit } from "../store/Audit.ts"
+import type { StoreFailure } from "../store/IdentityStore.ts"
+import { PairCodes } from "../store/PairCodes.ts"
+import type { PairCode } from "../store/PairCodes.ts"
+import { network } from "../transport/ClientAddress.ts"
+import { Authority } from "./Authority.ts"
+import type { Caller } from "./Authority.ts"
+import * as RateLimit from "./RateLimit.ts"
+
+/** What a code is to give; machines and role were checked. */
+export type NewCode = Pick<PairCode, "type" | "machines" | "role"> & { readonly lifetime: number }
+
+/** PAIR_CODES can be redeemed already. */
+export class TooManyCodes extends Data.TaggedError("TooManyCodes")<{}> {}
+
+/** The code is unknown, expired, spent, cancelled, for another machine, or its maker may not make it any more. */
+export class WrongCode extends Data.TaggedError("WrongCode")<{}> {}
+
+/** Too many tries; `wait` is milliseconds. */
+export class TooManyTries extends Data.TaggedError("TooManyTries")<{ readonly wait: number }> {}
+
+/** A try to redeem a code. */
+export interface Try {
+  /** As a person typed it. */
+  readonly code: Redacted.Redacted
+  /** The machine that an agent is to be. */
+  readonly machine: string | undefined
+  /** Network address. */
+  readonly from: string
+}
+
+export interface Redeemed {
+  readonly token: Redacted.Redacted
+  readonly identity: string
+  readonly code: PairCode
+}
+
+export class Pairing extends Context.Tag("tela/hub/Pairing")<
+  Pairing,
+  {
+    readonly create: (
+      by: Caller,
+      asked: NewCode
+    ) => Effect.Effect<{ readonly code: Redacted.Redacted; readonly about: PairCode }, TooManyCodes>
+    /** Codes that can be redeemed, oldest first. */
+    readonly list: Effect.Effect<ReadonlyArray<PairCode>>
+    /** Takes a code back; false when there was none to redeem. */
+    readonly cancel: (by: Caller, id: string) => Effect.Effect<boolean>
+    /** Makes the identity that a code is for. */
+    readonly redeem: (tried: Try) => Effect.Effect<Redeemed, WrongCode | TooManyTries | StoreFailure>
+  }
+>() {}
+
+/** Whoever made a code, if they may make it at this moment. */
+const makerOf = (snapshot: Snapshot, code: PairCode, now: number): Identity | undefined => {
+  const maker = identify(snapshot, code.createdWith, now)
+  if (maker === undefined || !decide(snapshot, { identity: maker, permission: "admin", now }).permit) return undefined
+  return code.role === "owner" && maker.role !== "owner" ? undefined : maker
+}
+
+const describe = ({ id, machines, role, type }: PairCode): string =>
+  `code=${id} type=${type} role=${role} machines=${machines.join(",")}`
+
+const suffix = (): string =>
+  Array.from({ length: 4 }, () => "abcdefghjkmnpqrstvwxyz23456789".charAt(Crypto.randomInt(30))).join("")
+
+/** A name that nobody has: the machine's for an agent, one of the day for a person. */
+const newIdentity = (snapshot: Snapshot, code: PairCode, now: number): string => {
+  const day = new Date(now).toISOString().slice(0, 10).replaceAll("-", "")
+  const [machine = ""] = code.machines
+  for (let nth = 1; ; nth++) {
+    const agent = nth === 1 ? `${machine.slice(0, 110)}-agent` : `${machine.slice(0, 110)}-agent-${nth}`
+    const id = code.type === "register" ? agent : `paired-${code.role}-${day}-${suffix()}`
+    if (identityOf(snapshot, id) === undefined) return id
+  }
+}
+
+/** Tries that were refused, told in one line a minute and not one each: whoever guesses must not fill the log. */
+const refusals = Effect.gen(function* () {
+  let wrong = 0
+  let throttled = 0
+  let last = ""
+  yield* Effect.suspend(() => {
+    if (wrong + throttled === 0) return Effect.void
+    const line = `${wrong} wrong pairing codes in the last minute, ${throttled} tries more were too many; the last from ${last}`
+    wrong = throttled = 0
+    return Effect.logWarning(line)
+  }).pipe(Effect.delay(Limits.PAIR_LOG_INTERVAL), Effect.forever, Effect.forkScoped)
+  return {
+    wrong: (from: string) => {
+      wrong += 1
+      last = from
+    },
+    throttled: (from: string) => {
+      throttled += 1
+      last = from
+    }
+  }
+})
+
+/** Tries by address, by code and in all. One that an address may not make takes nothing from the others. */
+const tries = () => {
+  const ofAddress = RateLimit.make(Limits.PAIR_RATE)
+  const ofCode = RateLimit.make(Limits.PAIR_CODE_RATE)
+  const all = RateLimit.make(Limits.PAIR_TOTAL_RATE, 1)
+  return (from: string, code: Redacted.Redacted | undefined, now: number): number =>
+    ofAddress.take(network(from), now) ||
+    (code === undefined ? 0 : ofCode.take(Token.hashOf(code), now)) ||
+    all.take("", now)
+}
+
+export const make: Effect.Effect<typeof Pairing.Service, never, Authority | Audit | PairCodes | Scope.Scope> =
+  Effect.gen(function* () {
+    const authority = yield* Authority
+    const audit = yield* Audit
+    const codes = yield* PairCodes
+    const refused = yield* refusals
+    const take = tries()
+    /** Digests of the tokens that codes were made with, so that a change of anybody else costs nothing here. */
+    let makers = new Set<string>()
+
+    const standing = (now: number) =>
+      Effect.map(codes.list(now), (list) => {
+        const snapshot = authority.snapshot()
+        return list.map((code) => ({ code, maker: makerOf(snapshot, code, now) }))
+      })
+
+    /** Takes back the codes whose maker may not make them any more, for good: the right may come back, they do not. */
+    const sweep = Effect.gen(function* () {
+      const kept = new Set<string>()
+      for (const { code, maker } of yield* standing(yield* Clock.currentTimeMillis)) {
+        if (maker !== undefined) kept.add(code.createdWith)
+        else if (yield* codes.cancel(code.id)) {
+          audit.note({
+            action: "access-ended",
+            target: code.createdBy,
+            outcome: "ok",
+            why: `${code.createdBy} may not make this pairing code any more`,
+            detail: describe(code)
+          })
+        }
+      }
+      makers = kept
+    })
+
+    const ended = yield* Queue.sliding<void>(1)
+    authority.onChange((_snapshot, tokens) => {
+      if (tokens === "all" || [...tokens].some((token) => makers.has(token))) ended.unsafeOffer(undefined)
+    })
+    yield* sweep
+    yield* Queue.take(ended).pipe(
+      Effect.zipRight(sweep),
+      Effect.catchAllDefect((defect) => Effect.logError("looking for pairing codes that ended failed", defect)),
+      Effect.forever,
+      Effect.forkScoped
+    )
+
+    /** What a try is for, if it is worth something; spends nothing. */
+    const find = (tried: Try, code: Redacted.Redacted | undefined, now: number) =>
+      Effect.gen(function* () {
+        const about = code && (yield* codes.find(code, now))
+        const maker = about && makerOf(authority.snapshot(), about, now)
+        if (about === undefined || maker === undefined) return yield* new WrongCode()
+        const other = tried.machine !== undefined && !about.machines.includes(tried.machine)
+        if (about.type === "register" && other) return yield* new WrongCode()
+        return { about, maker }
+      })
+
+    /** Spends a code and makes its identity, or gives it back. */
+    const spend = (about: PairCode, maker: Identity, from: string, now: number) =>
+      Effect.gen(function* () {
+        const id = newIdentity(authority.snapshot(), about, now)
+        if (!(yield* codes.spend(about.id, id, now))) return yield* new WrongCode()
+        const token = Token.generate()
+        const { machines, role, type } = about
+        const change = Change.Add({
+          id,
+          role,
+          token: { tokenHash: Token.hashOf(token), prefix: Token.prefixOf(token) },
+          grants: machines.map((machine) => ({ machine, permission: type }))
+        })
+        const event = { action: "pair", detail: describe(about) } as const
+        yield* Effect.tapError(authority.change({ change, by: { identity: maker, from }, event }), () =>
+          codes.giveBack(about.id)
+        )
+        return { token, identity: id, code: about }
+      })
+
+    const redeem = (tried: Try, code: Redacted.Redacted | undefined, now: number) =>
+      Effect.flatMap(find(tried, code, now), ({ about, maker }) =>
+        spend(about, maker, tried.from, now).pipe(
+          // Two codes for one machine at the same moment want one name.
+          Effect.retry({ times: 3, while: (error) => error._tag === "ChangeRefused" && error.kind === "exists" }),
+          Effect.catchTag("ChangeRefused", () => new WrongCode())
+        )
+      )
+
+    return {
+      create: (by, { lifetime, ...asked }) =>
+        Effect.gen(function* () {
+          const now = yield* Clock.currentTimeMillis
+          if ((yield* codes.count(now)) >= Limits.PAIR_CODES) return yield* new TooManyCodes()
+          const code = Codes.generate()
+          const { id: createdBy, tokenHash: createdWith } = by.identity
+          makers.add(createdWith)
+          const about = yield* codes.add(code, {
+            ...asked,
+            createdBy,
+            createdWith,
+            createdAt: now,
+            expiresAt: now + lifetime
+          })
+          yield* audit.record([
+            { action: "pair-code-create", actor: createdBy, from: by.from, outcome: "ok", detail: describe(about) }
+          ])
+          return { code, about }
+        }),
+      list: Effect.flatMap(Clock.currentTimeMillis, (now) =>
+        Effect.map(standing(now), (list) => list.flatMap(({ code, maker }) => (maker === undefined ? [] : [code])))
+      ),
+      cancel: (by, id) =>
+        Effect.tap(codes.cancel(id), (was) =>
+          was
+            ? audit.record([
+                {
+                  action: "pair-code-cancel",
+                  actor: by.identity.id,
+                  from: by.from,
+                  outcome: "ok",
+                  detail: `code=${id}`
+                }
+              ])
+            : Effect.void
+        ),
+      redeem: (tried) =>
+        Effect.gen(function* () {
+          const { from } = tried
+          const now = yield* Clock.currentTimeMillis
+          const code = Codes.canonical(Redacted.value(tried.code))
+          const wait = take(from, code, now)
+          if (wait > 0) {
+            refused.throttled(from)
+            return yield* new TooManyTries({ wait })
+          }
+          return yield* Effect.tapErrorTag(redeem(tried, code, now), "WrongCode", () =>
+            Effect.sync(() => {
+              refused.wrong(from)
+              audit.note({ action: "pair", from, outcome: "denied", why: "no such pairing code" })
+            })
+          )
+        })
+    }
+  })

@@ -1,0 +1,25 @@
+/** What a request says in its body: JSON, whatever its content type. Members that nobody knows are ignored. */
+import type { HttpServerRequest } from "@effect/platform/HttpServerRequest"
+import * as Effect from "effect/Effect"
+import * as ParseResult from "effect/ParseResult"
+import * as Schema from "effect/Schema"
+import { bad } from "./Problem.ts"
+import type { Problem } from "./Problem.ts"
+
+const parseJson = Schema.decodeUnknown(Schema.parseJson())
+
+/** Names the member that is wrong, and never what it held. */
+const sentence = (error: ParseResult.ParseError): string => {
+  const [issue] = ParseResult.ArrayFormatter.formatErrorSync(error)
+  if (issue === undefined || issue.path.length === 0) return "the body must be a JSON object"
+  const member = issue.path.map(String).join(".")
+  return issue._tag === "Missing" ? `the member "${member}" is missing` : `the member "${member}" is of the wrong kind`
+}
+
+/** The body, decoded; 400 when it is something else. */
+export const bodyOf = <A, I>(request: HttpServerRequest, schema: Schema.Schema<A, I>): Effect.Effect<A, Problem> =>
+  request.text.pipe(
+    Effect.flatMap(parseJson),
+    Effect.mapError(() => bad("the body must be JSON")),
+    Effect.flatMap((value) => Effect.mapError(Schema.decodeUnknown(schema)(value), (error) => bad(sentence(error))))
+  )
