@@ -8,7 +8,6 @@ import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
 import * as HttpServer from "@effect/platform/HttpServer"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
-import * as OpenApi from "@effect/platform/OpenApi"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -23,6 +22,7 @@ import type { PairCodes } from "../store/PairCodes.ts"
 import * as Access from "./api/Access.ts"
 import { json, ofProblem } from "./api/Answer.ts"
 import { addressOf } from "./api/Asker.ts"
+import { description } from "./api/Description.ts"
 import * as PairingGroup from "./api/Pairing.ts"
 import { notFound, Problem } from "./api/Problem.ts"
 import * as Routes from "./api/Routes.ts"
@@ -100,6 +100,8 @@ const page = ({ about: { name } }: ApiOptions) =>
     }
   )
 
+const described = HttpServerResponse.text(`${JSON.stringify(description)}\n`, { contentType: "application/json" })
+
 const routes = (options: ApiOptions, services: Context.Context<Services | Pairing.Pairing>) => {
   const ready = Effect.sync(() =>
     options.isReady() ? HttpServerResponse.text("ok\n") : HttpServerResponse.text("not ready\n", { status: 503 })
@@ -112,12 +114,9 @@ const routes = (options: ApiOptions, services: Context.Context<Services | Pairin
       .handle("ready", () => ready)
   )
   const groups = [hub, Self.layer, Tokens.layer, Access.layer, PairingGroup.layer] as const
-  const description = HttpServerResponse.text(`${JSON.stringify(OpenApi.fromApi(HubApi))}\n`, {
-    contentType: "application/json"
-  })
   return Layer.mergeAll(
     HttpLayerRouter.addHttpApi(HubApi).pipe(Layer.provide(groups)),
-    HttpLayerRouter.add("GET", openApiPath, Effect.succeed(description)),
+    HttpLayerRouter.add("GET", openApiPath, Effect.succeed(described)),
     HttpLayerRouter.add("GET", "/", Effect.succeed(page(options)))
   ).pipe(Layer.provide([Layer.succeedContext(services), HttpServer.layerContext]))
 }

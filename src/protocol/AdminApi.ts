@@ -5,6 +5,7 @@
 import * as HttpApiEndpoint from "@effect/platform/HttpApiEndpoint"
 import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
 import * as HttpApiSchema from "@effect/platform/HttpApiSchema"
+import * as OpenApi from "@effect/platform/OpenApi"
 import * as Schema from "effect/Schema"
 
 const optional = <A, I>(schema: Schema.Schema<A, I>) => Schema.optionalWith(schema, { nullable: true, exact: true })
@@ -158,7 +159,8 @@ export class TokensGroup extends HttpApiGroup.make("tokens")
   .addError(TooManyRequests)
   .addError(StorageFailed)
   .addError(Busy)
-  .addError(StorageFull) {}
+  .addError(StorageFull)
+  .annotate(OpenApi.Description, "Identities as tokens: listing, adding, revoking, rotating. For owners and admins") {}
 
 /** `expiresAt` is ours: a time, or null for an identity that does not expire. `user` and "" are the same role. */
 export const AccessPatch = Schema.Struct({
@@ -268,7 +270,8 @@ export class AccessGroup extends HttpApiGroup.make("access")
   .addError(TooManyRequests)
   .addError(StorageFailed)
   .addError(Busy)
-  .addError(StorageFull) {}
+  .addError(StorageFull)
+  .annotate(OpenApi.Description, "Identities with their permissions on machines. For owners and admins") {}
 
 /** `expiresIn` is whole seconds or a duration such as `24h`; 24 h unless given. */
 export const PairCodeRequest = Schema.Struct({
@@ -340,7 +343,11 @@ export class PairingGroup extends HttpApiGroup.make("pairing")
   .addError(TooManyRequests)
   .addError(StorageFailed)
   .addError(Busy)
-  .addError(StorageFull) {}
+  .addError(StorageFull)
+  .annotate(
+    OpenApi.Description,
+    "Codes that are redeemed once for a token: made by owners and admins, redeemed by anybody"
+  ) {}
 
 /** One event. The first four members are the deployed hub's; the others are ours, and shown to those who may see them. */
 export const HistoryEvent = Schema.Struct({
@@ -396,7 +403,8 @@ export class SelfGroup extends HttpApiGroup.make("self")
       .addError(HistoryAuthRequired)
   )
   .add(HttpApiEndpoint.get("whoami", "/api/whoami").setHeaders(Credentials).addSuccess(WhoAmI).addError(Unauthorized))
-  .addError(TooManyRequests) {}
+  .addError(TooManyRequests)
+  .annotate(OpenApi.Description, "What any identity may ask about itself, and what happened where it may look") {}
 
 /** The deployed hub's other name for /api/history. */
 export const historyPaths = ["/api/history", "/api/admin/history"] as const

@@ -6,6 +6,7 @@ import * as HttpApi from "@effect/platform/HttpApi"
 import * as HttpApiEndpoint from "@effect/platform/HttpApiEndpoint"
 import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
 import * as HttpApiSchema from "@effect/platform/HttpApiSchema"
+import * as OpenApi from "@effect/platform/OpenApi"
 import * as Schema from "effect/Schema"
 import { AccessGroup, PairingGroup, SelfGroup, TokensGroup } from "./AdminApi.ts"
 import { Capabilities } from "./Control.ts"
@@ -91,7 +92,8 @@ class HubGroup extends HttpApiGroup.make("hub")
   .add(HttpApiEndpoint.get("status", "/api/status").setHeaders(Credentials).addSuccess(Status).addError(AuthRequired))
   .add(HttpApiEndpoint.get("wellKnown", "/.well-known/tela").addSuccess(WellKnown))
   .add(HttpApiEndpoint.get("health", "/healthz").addSuccess(plain(200)))
-  .add(HttpApiEndpoint.get("ready", "/readyz").addSuccess(plain(200)).addError(plain(503))) {}
+  .add(HttpApiEndpoint.get("ready", "/readyz").addSuccess(plain(200)).addError(plain(503)))
+  .annotate(OpenApi.Description, "What the hub is, how it is, and the machines that the token may see") {}
 
 /** The whole interface. */
 export class HubApi extends HttpApi.make("hub")
@@ -99,7 +101,10 @@ export class HubApi extends HttpApi.make("hub")
   .add(SelfGroup)
   .add(TokensGroup)
   .add(AccessGroup)
-  .add(PairingGroup) {}
+  .add(PairingGroup)
+  .annotate(OpenApi.Title, "Tela hub")
+  .annotate(OpenApi.Version, "1.1")
+  .annotate(OpenApi.Description, "Machines, identities, their permissions, and what happened, as one hub knows them") {}
 
 /** Paths of the interface, and the deployed hub's other names for them. */
 export const statusPaths = ["/api/status", "/status", "/api/admin/status"] as const

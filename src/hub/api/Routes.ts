@@ -20,7 +20,7 @@ const endpoints = Object.values(HubApi.groups).flatMap((group) =>
 export const methodsOf = (path: string): ReadonlyArray<string> => {
   const methods = endpoints.flatMap(({ method, pattern }) => (pattern.test(path) ? [method] : []))
   const known: ReadonlyArray<string> = path === "/" || path === openApiPath ? ["GET"] : methods
-  return known.includes("GET") ? ["HEAD", ...known] : known
+  return known.flatMap((method) => (method === "GET" ? ["GET", "HEAD"] : [method]))
 }
 
 /** Whether a page of any site may read it: each of these needs a token, or tells nothing that needs one. */
