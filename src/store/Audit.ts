@@ -6,30 +6,32 @@ import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 
 /** What may happen. The first four are the deployed hub's, by its names (spec: hub-api 5). */
-export type AuditAction =
-  | "agent-register"
-  | "agent-disconnect"
-  | "client-connect"
-  | "client-disconnect"
-  | "token-add"
-  | "token-revoke"
-  | "token-rotate"
-  | "access-update"
-  | "access-rename"
-  | "access-remove"
-  | "access-grant"
-  | "access-revoke"
-  | "pair-code-create"
-  | "pair-code-cancel"
-  | "pair"
+export const auditActions = [
+  "agent-register",
+  "agent-disconnect",
+  "client-connect",
+  "client-disconnect",
+  "token-add",
+  "token-revoke",
+  "token-rotate",
+  "access-update",
+  "access-rename",
+  "access-remove",
+  "access-grant",
+  "access-revoke",
+  "pair-code-create",
+  "pair-code-cancel",
+  "pair",
   /** A session, registration or pairing code that policy no longer permitted. */
-  | "access-ended"
+  "access-ended",
   /** An entry of the file that a person changed, or whose change an acknowledged one overrode. */
-  | "file-edit"
+  "file-edit",
   /** A change that stands in the file but not in the record: the hub stopped between the two. */
-  | "recovered"
+  "recovered",
   /** An attempt without rights on the API. */
-  | "admin-denied"
+  "admin-denied"
+] as const
+export type AuditAction = (typeof auditActions)[number]
 
 /** One event. Never holds a token, a code or a key. */
 export interface AuditEvent {
@@ -79,7 +81,7 @@ export class Audit extends Context.Tag("tela/store/Audit")<
     readonly record: (events: ReadonlyArray<AuditEvent>, revision?: number) => Effect.Effect<void>
     /** Records an event soon, in order. Denied ones are sampled under flood; how many were left out is recorded. */
     readonly note: (event: AuditEvent) => void
-    /** Notes that an identity got another name. */
+    /** Notes that an identity got another name. What is recorded before this knows it by the former one. */
     readonly renamed: (from: string, to: string) => Effect.Effect<void>
     /** Events, newest first, those noted included. */
     readonly list: (query: AuditQuery) => Effect.Effect<ReadonlyArray<AuditRecord>>

@@ -1,7 +1,8 @@
 /**
- * A long-term X25519 key in a file: the 32 secret bytes in base64 on one line, for its owner only. Created once, and
- * never replaced by this program.
+ * A long-term key in a file: the 32 secret bytes in base64 on one line, for its owner only. Created once, and never
+ * replaced by this program. Agents and clients keep their X25519 key so, and hubs the key of their keyed digests.
  */
+import * as Crypto from "node:crypto"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
@@ -33,24 +34,31 @@ const parse = (file: string, read: { readonly text: string; readonly exposed: bo
       problem: "this is no Tela key (32 bytes in base64); restore it, or move it away to get a new one"
     })
   }
-  return Effect.succeed(KeyPair.fromSecret(secret))
+  return Effect.succeed(Redacted.make<Uint8Array>(secret))
 }
+
+const pairOf = (secret: Redacted.Redacted<Uint8Array>) => KeyPair.fromSecret(Redacted.value(secret))
 
 /** The key of an existing file. */
 export const load = (file: string): Effect.Effect<KeyPair.KeyPair, KeyFileError> =>
   Files.readText(file, KEY_FILE_BYTES).pipe(
     Effect.mapError(failure(file)),
-    Effect.flatMap((read) => parse(file, read))
+    Effect.flatMap((read) => parse(file, read)),
+    Effect.map(pairOf)
   )
 
 /** The key of the file, made at the first use. Two programs that start at once end up with the same key. */
 export const loadOrCreate = (file: string): Effect.Effect<KeyPair.KeyPair, KeyFileError> =>
+  Effect.map(loadOrCreateSecret(file), pairOf)
+
+/** The same as bare bytes, for what is no key pair. */
+export const loadOrCreateSecret = (file: string): Effect.Effect<Redacted.Redacted<Uint8Array>, KeyFileError> =>
   Files.readText(file, KEY_FILE_BYTES).pipe(
     Effect.catchIf(
       (problem) => problem.code === "ENOENT",
       () =>
         Effect.suspend(() => {
-          const secret = Buffer.from(Redacted.value(KeyPair.secretOf(KeyPair.generate())))
+          const secret = Crypto.randomBytes(KeyPair.KEY_BYTES)
           return Files.createOnce(file, `${secret.toString("base64")}\n`)
         }).pipe(
           Effect.catchIf(

@@ -8,7 +8,11 @@ import type * as Redacted from "effect/Redacted"
 import type { AssignableRole } from "../policy/Identity.ts"
 
 /** What a code is for: a person who is to connect, or an agent that is to register. */
-export type PairType = "connect" | "register"
+export const pairTypes = ["connect", "register"] as const
+export type PairType = (typeof pairTypes)[number]
+
+/** Roles of identities that a code can make. */
+export const pairRoles = ["user", "admin", "owner"] as const
 
 /** A code, without the code. Instants are milliseconds since the epoch. */
 export interface PairCode {
@@ -27,6 +31,11 @@ export interface PairCode {
   readonly expiresAt: number
 }
 
+/** A code that was spent, and the id of the identity that was to come of it. */
+export interface SpentCode extends PairCode {
+  readonly identity: string
+}
+
 export class PairCodes extends Context.Tag("tela/store/PairCodes")<
   PairCodes,
   {
@@ -36,10 +45,17 @@ export class PairCodes extends Context.Tag("tela/store/PairCodes")<
     readonly list: (now: number) => Effect.Effect<ReadonlyArray<PairCode>>
     /** What a code is for, if it can be redeemed now; spends nothing. */
     readonly find: (code: Redacted.Redacted, now: number) => Effect.Effect<PairCode | undefined>
-    /** Spends a code: of any number of calls at a time, exactly one gets it. `identity` is the id it is to make. */
+    /**
+     * Spends a code: of any number of calls at a time, exactly one gets it. `identity` is the id it is to make. Once
+     * this succeeds the code stays spent, whatever becomes of the machine.
+     */
     readonly spend: (id: string, identity: string, now: number) => Effect.Effect<boolean>
     /** Makes a spent code good again, because its identity could not be made. */
     readonly giveBack: (id: string) => Effect.Effect<void>
+    /** Forgets a spent code, because its identity was made. */
+    readonly settle: (id: string) => Effect.Effect<void>
+    /** Codes that are spent and not settled: at a start, those that a hub was redeeming when it stopped. */
+    readonly unsettled: Effect.Effect<ReadonlyArray<SpentCode>>
     /** Takes a code back; false when there was none to redeem. */
     readonly cancel: (id: string) => Effect.Effect<boolean>
     /** How many can be redeemed. */

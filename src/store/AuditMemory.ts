@@ -1,0 +1,63 @@
+/** The record in memory: for tests, and for hubs that keep nothing. Behaves as the one in SQLite. */
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { AUDIT_EVENTS } from "../protocol/Limits.ts"
+import { Audit } from "./Audit.ts"
+import type { AuditRecord } from "./Audit.ts"
+import * as AuditLog from "./internal/auditLog.ts"
+import type { Span } from "./internal/names.ts"
+
+type Kind = "noted" | "recorded"
+
+interface Kept {
+  readonly kind: Kind
+  readonly record: AuditRecord
+}
+
+const isOf = ({ actor, sequence, target }: AuditRecord, { after, name, upTo }: Span): boolean =>
+  sequence > after && sequence <= upTo && (actor === name || target === name)
+
+/** How far the number of events may exceed what is kept before the oldest go: sorting them out looks at all. */
+const SLACK = 1_000
+
+const make = (): AuditLog.AuditLog => {
+  let kept: Array<Kept> = []
+  const counts = { noted: 0, recorded: 0 }
+  let sequence = 0
+  let revision = 0
+
+  /** The oldest go first, of changes and of everything else each. */
+  const prune = (kind: Kind) => {
+    if (counts[kind] < AUDIT_EVENTS + SLACK) return
+    let excess = counts[kind] - AUDIT_EVENTS
+    counts[kind] = AUDIT_EVENTS
+    kept = kept.filter((each) => each.kind !== kind || excess-- <= 0)
+  }
+
+  return {
+    append: (events, about) =>
+      Effect.sync(() => {
+        const kind = about.noted ? "noted" : "recorded"
+        for (const event of events) kept.push({ kind, record: { ...event, sequence: ++sequence } })
+        counts[kind] += events.length
+        revision = about.revision ?? revision
+        prune(kind)
+      }),
+    rename: (former, current) => Effect.sync(() => ({ after: sequence, former, current })),
+    renames: Effect.succeed([]),
+    remove: () => Effect.void,
+    removedSince: () => Effect.succeed([]),
+    revision: Effect.sync(() => revision),
+    search: ({ before = Number.POSITIVE_INFINITY, limit, machine }, spans) =>
+      Effect.sync(() =>
+        kept
+          .map(({ record }) => record)
+          .filter((record) => record.sequence < before && (machine === undefined || record.machine === machine))
+          .filter((record) => spans === undefined || spans.some((span) => isOf(record, span)))
+          .slice(-limit)
+          .toReversed()
+      )
+  }
+}
+
+export const layer: Layer.Layer<Audit> = Layer.scoped(Audit, Effect.orDie(Effect.suspend(() => AuditLog.make(make()))))

@@ -1,0 +1,140 @@
+/** The record in SQLite. */
+import type { SqlClient } from "@effect/sql/SqlClient"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import { AUDIT_EVENTS, AUDIT_SEARCH_EVENTS, AUDIT_WRITE_EVENTS, REMEMBERED_VERSIONS } from "../protocol/Limits.ts"
+import { Audit, auditActions } from "./Audit.ts"
+import type { AuditRecord } from "./Audit.ts"
+import { Database, type DatabaseError } from "./Database.ts"
+import * as AuditLog from "./internal/auditLog.ts"
+import type { Rename, Span } from "./internal/names.ts"
+
+const optional = Schema.optionalWith(Schema.String, { exact: true, nullable: true })
+
+/** Columns that hold nothing are absent in the record. */
+const Row = Schema.Struct({
+  sequence: Schema.Number,
+  at: Schema.Number,
+  action: Schema.Literal(...auditActions),
+  outcome: Schema.Literal("ok", "denied", "failed"),
+  actor: optional,
+  target: optional,
+  machine: optional,
+  from: optional,
+  why: optional,
+  detail: optional
+})
+
+const decodeRow = Schema.decodeUnknownOption(Row)
+
+/** Which of the events to take. */
+const condition = (sql: SqlClient, machine: string | undefined, spans: ReadonlyArray<Span> | undefined) =>
+  sql.and([
+    ...(machine === undefined ? [] : [sql`machine = ${machine}`]),
+    ...(spans === undefined
+      ? []
+      : [
+          sql.or(
+            spans.map(
+              ({ after, name, upTo }) =>
+                sql`(actor = ${name} OR target = ${name}) AND sequence > ${after} AND sequence <= ${upTo}`
+            )
+          )
+        ])
+  ])
+
+const make: Effect.Effect<AuditLog.AuditLog, DatabaseError, Database> = Effect.gen(function* () {
+  const { read, sql, write } = yield* Database
+
+  const counts = yield* read(
+    sql<{
+      readonly noted: number
+      readonly events: number
+    }>`SELECT noted, count(*) AS events FROM events GROUP BY noted`
+  )
+  const countOf = (noted: number) => counts.find((each) => each.noted === noted)?.events ?? 0
+  const kept = { noted: countOf(1), recorded: countOf(0) }
+
+  /** Removes as many of the oldest as keeps the number, a batch at a time. */
+  const prune = (kind: "noted" | "recorded") =>
+    Effect.suspend(() => {
+      const excess = Math.min(kept[kind] - AUDIT_EVENTS, 2 * AUDIT_WRITE_EVENTS)
+      if (excess <= 0) return Effect.void
+      kept[kind] -= excess
+      return sql`DELETE FROM events WHERE sequence IN
+        (SELECT sequence FROM events WHERE noted = ${kind === "noted" ? 1 : 0} ORDER BY sequence LIMIT ${excess})`
+    })
+
+  const append: AuditLog.AuditLog["append"] = (events, { noted, revision }) =>
+    write(
+      Effect.gen(function* () {
+        if (events.length > 0) {
+          yield* sql`INSERT INTO events (at, action, actor, target, machine, origin, outcome, why, detail, noted)
+            SELECT value->>'at', value->>'action', value->>'actor', value->>'target', value->>'machine',
+              value->>'from', value->>'outcome', value->>'why', value->>'detail', ${noted ? 1 : 0}
+            FROM json_each(${JSON.stringify(events)})`
+        }
+        if (revision !== undefined) yield* sql`UPDATE recorded SET revision = ${revision}`
+        yield* prune(noted ? "noted" : "recorded")
+      })
+    ).pipe(Effect.tap(() => Effect.sync(() => (kept[noted ? "noted" : "recorded"] += events.length))))
+
+  const search: AuditLog.AuditLog["search"] = ({ before, limit, machine }, spans) =>
+    Effect.gen(function* () {
+      const found: Array<AuditRecord> = []
+      let upper = before ?? Number.MAX_SAFE_INTEGER
+      while (found.length < limit) {
+        const [part] = yield* read(
+          sql<{ readonly least: number | null }>`SELECT min(sequence) AS least FROM
+            (SELECT sequence FROM events WHERE sequence < ${upper} ORDER BY sequence DESC LIMIT ${AUDIT_SEARCH_EVENTS})`
+        )
+        const least = part?.least ?? null
+        if (least === null) break
+        const rows = yield* read(
+          sql`SELECT sequence, at, action, outcome, actor, target, machine, origin AS "from", why, detail FROM events
+            WHERE sequence >= ${least} AND sequence < ${upper} AND ${condition(sql, machine, spans)}
+            ORDER BY sequence DESC LIMIT ${limit - found.length}`
+        )
+        // An action that only a newer hub knows is left out.
+        for (const row of rows) found.push(...Option.toArray(decodeRow(row)))
+        upper = least
+        // Others have their turn of the event loop between two parts.
+        yield* Effect.yieldNow()
+      }
+      return found
+    })
+
+  return {
+    append,
+    search,
+    rename: (former, current) =>
+      write(
+        sql<Rename>`INSERT INTO renames (after, former, current)
+          SELECT coalesce(max(sequence), 0), ${former}, ${current} FROM events
+          RETURNING after, former, current`
+      ).pipe(Effect.map(([rename]) => rename ?? { after: 0, former, current })),
+    renames: read(sql<Rename>`SELECT after, former, current FROM renames ORDER BY number`),
+    remove: (id, version) =>
+      write(
+        Effect.zipRight(
+          sql`INSERT OR REPLACE INTO removed (id, version)
+            SELECT ${id}, max(${version}, coalesce((SELECT version FROM removed WHERE id = ${id}), 0))`,
+          sql`DELETE FROM removed WHERE number <= (SELECT max(number) FROM removed) - ${REMEMBERED_VERSIONS}`
+        )
+      ),
+    removedSince: (number) =>
+      read(sql<AuditLog.Removed>`SELECT number, id, version FROM removed WHERE number > ${number} ORDER BY number`),
+    revision: Effect.map(
+      read(sql<{ readonly revision: number }>`SELECT revision FROM recorded`),
+      ([recorded]) => recorded?.revision ?? 0
+    )
+  }
+})
+
+/** The record of what happened, in a database. */
+export const layer: Layer.Layer<Audit, DatabaseError, Database> = Layer.scoped(
+  Audit,
+  Effect.flatMap(make, AuditLog.make)
+)

@@ -1,0 +1,102 @@
+/**
+ * telahubd.db: what happened at a hub and the pairing codes it gave out, in SQLite. Identities and grants are not here
+ * but in the hub's file. Several programs may use it at once.
+ *
+ * The log is written ahead and synchronised with the disk only when it is moved into the database, by a thread of its
+ * own. So a statement never waits for the disk; a crash of a program loses nothing, and one of the whole machine the last
+ * moments, which a start finds out from the revision of the hub's file. What must survive that too waits for `synced`.
+ */
+import * as Fs from "node:fs/promises"
+import * as SqlClient from "@effect/sql/SqlClient"
+import type { SqlError } from "@effect/sql/SqlError"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import { DATABASE_CHECKPOINT_WRITES } from "../protocol/Limits.ts"
+import { checkpoint } from "./internal/checkpoints.ts"
+import { LATEST, migrate } from "./internal/migrations.ts"
+import * as Sqlite from "./internal/sqlite.ts"
+
+export { DatabaseError } from "./internal/sqlite.ts"
+
+export class Database extends Context.Tag("tela/store/Database")<
+  Database,
+  {
+    readonly sql: SqlClient.SqlClient
+    /** Runs a statement that reads. */
+    readonly read: <A>(statement: Effect.Effect<A, SqlError>) => Effect.Effect<A, Sqlite.DatabaseError>
+    /**
+     * Runs statements as one transaction, again while another program writes. The first of them writes, so that what
+     * they read is the latest; nothing among them may wait.
+     */
+    readonly write: <A>(statements: Effect.Effect<A, SqlError>) => Effect.Effect<A, Sqlite.DatabaseError>
+    /** Succeeds when everything written before is on disk, whatever becomes of the machine. */
+    readonly synced: Effect.Effect<void, Sqlite.DatabaseError>
+  }
+>() {}
+
+/** Brings the tables up to date; refuses those of a newer hub. */
+const upToDate = (file: string, sql: SqlClient.SqlClient): Effect.Effect<void, Sqlite.DatabaseError> =>
+  Effect.gen(function* () {
+    const damaged = yield* Sqlite.retried(file, sql<{ readonly quick_check: string }>`PRAGMA quick_check(1)`)
+    if (damaged[0]?.quick_check !== "ok") return yield* Sqlite.errorOf(file)({ code: "SQLITE_CORRUPT" })
+    const schema = yield* migrate.pipe(
+      Effect.catchTag("MigrationError", Effect.die),
+      Effect.provideService(SqlClient.SqlClient, sql),
+      (statements) => Sqlite.retried(file, statements)
+    )
+    if (schema > LATEST) {
+      return yield* new Sqlite.DatabaseError({
+        code: "newer",
+        message: `${file}: a newer telahubd has written it (schema ${schema}, this one knows ${LATEST}); update telahubd`
+      })
+    }
+  })
+
+/** Opens the database, which is made at the first use, and brings its tables up to date. Closed with the scope. */
+export const make = (file: string): Effect.Effect<typeof Database.Service, Sqlite.DatabaseError, Scope.Scope> =>
+  Effect.gen(function* () {
+    const sql = yield* Sqlite.open(file)
+    yield* upToDate(file, sql)
+    yield* Sqlite.retried(file, Effect.all([sql`PRAGMA synchronous = NORMAL`, sql`PRAGMA wal_autocheckpoint = 0`]))
+
+    let writes = 0
+    const due = yield* Effect.makeLatch()
+    const counted = Effect.suspend(() => (++writes % DATABASE_CHECKPOINT_WRITES === 0 ? due.open : Effect.void))
+    yield* due.await.pipe(
+      Effect.zipRight(due.close),
+      Effect.zipRight(checkpoint(file)),
+      // Then it is done in place, as by SQLite's own rule.
+      Effect.tapError((cause) => Effect.logDebug("no thread moves the log of the database", cause)),
+      Effect.forever,
+      Effect.catchAll(() => Effect.ignore(sql`PRAGMA wal_autocheckpoint = 1000`)),
+      Effect.forkScoped
+    )
+
+    return {
+      sql,
+      read: (statement) => Sqlite.retried(file, statement),
+      write: (statements) =>
+        Sqlite.retried(
+          file,
+          sql.withTransaction(statements).pipe(
+            // The library leaves a transaction open whose commit failed, for example on a full disk.
+            Effect.tapDefect(() => Effect.ignore(sql`ROLLBACK`))
+          )
+        ).pipe(Effect.zipLeft(counted)),
+      synced: Effect.tryPromise({
+        try: async () => {
+          const log = await Fs.open(`${file}-wal`, "r+")
+          try {
+            await log.datasync()
+          } finally {
+            await log.close()
+          }
+        },
+        catch: Sqlite.errorOf(file)
+      })
+    }
+  })
+
+export const layer = (file: string): Layer.Layer<Database, Sqlite.DatabaseError> => Layer.scoped(Database, make(file))

@@ -1,0 +1,97 @@
+/**
+ * Opens SQLite files. The only place that loads SQLite's native module, and not before a file is opened, so that help and
+ * version need none of it. What goes wrong with the module or with a file becomes a sentence for a person.
+ */
+import * as SqlClient from "@effect/sql/SqlClient"
+import type { SqlError } from "@effect/sql/SqlError"
+import * as Context from "effect/Context"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Predicate from "effect/Predicate"
+import * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
+import { DATABASE_RETRY, DATABASE_TIMEOUT } from "../../protocol/Limits.ts"
+import * as Files from "./files.ts"
+
+/** A database that cannot be used, or a statement that failed. The message says what to do. */
+export class DatabaseError extends Data.TaggedError("DatabaseError")<{
+  /** SQLite's or the system's word for it: SQLITE_FULL, ENOENT; `addon` when SQLite itself is missing. */
+  readonly code: string
+  readonly message: string
+}> {}
+
+const codeOf = (cause: unknown): string | undefined => {
+  if (Predicate.hasProperty(cause, "code") && typeof cause.code === "string") return cause.code
+  return Predicate.hasProperty(cause, "cause") ? codeOf(cause.cause) : undefined
+}
+
+const away = "move it, its -wal and its -shm away to begin a new one; identities and grants are not in it"
+
+/** By the first two words of SQLite's code: SQLITE_IOERR_WRITE is an SQLITE_IOERR. */
+const sentences = new Map([
+  ["SQLITE_BUSY", "another program is writing it"],
+  ["SQLITE_CANTOPEN", "it cannot be opened; check the permissions of the file and its folder"],
+  ["SQLITE_CORRUPT", `it is damaged; ${away}`],
+  ["SQLITE_FULL", "no space left on the device"],
+  ["SQLITE_IOERR", "the disk refuses to read or write it"],
+  ["SQLITE_NOTADB", `this is no SQLite database; ${away}`],
+  ["SQLITE_PERM", "permission denied"],
+  ["SQLITE_READONLY", "it cannot be written; check the permissions of the file and its folder"]
+])
+
+const missing = new DatabaseError({
+  code: "addon",
+  message: "SQLite is not built for this Node.js; run: npm rebuild better-sqlite3 (it needs python3, make and g++)"
+})
+
+/** What a failed statement, or a defect of the library, means for a file. */
+export const errorOf =
+  (file: string) =>
+  (cause: unknown): DatabaseError => {
+    if (cause instanceof DatabaseError) return cause
+    const code = codeOf(cause) ?? "SQLITE_ERROR"
+    const sentence = sentences.get(code.split("_", 2).join("_")) ?? `it cannot be used (${code})`
+    return new DatabaseError({ code, message: `${file}: ${sentence}` })
+  }
+
+const isBusy = (error: SqlError): boolean => codeOf(error)?.startsWith("SQLITE_BUSY") === true
+
+/**
+ * Runs statements, again while another program writes: SQLite itself would wait in place, and with it everything that
+ * this process relays.
+ */
+export const retried = <A>(file: string, statements: Effect.Effect<A, SqlError>): Effect.Effect<A, DatabaseError> =>
+  statements.pipe(
+    Effect.retry({ while: isBusy, schedule: Schedule.upTo(Schedule.spaced(DATABASE_RETRY), DATABASE_TIMEOUT) }),
+    Effect.catchAllDefect((defect) => Effect.fail(defect)),
+    Effect.mapError(errorOf(file))
+  )
+
+/** Makes the file for its owner only; SQLite gives the files beside it the same permissions. */
+const create = (file: string): Effect.Effect<void, DatabaseError> =>
+  Files.createOnce(file, "").pipe(
+    Effect.catchIf(
+      (problem) => problem.code === "EEXIST",
+      () => Effect.void
+    ),
+    Effect.mapError(({ code, problem }) => new DatabaseError({ code, message: `${file}: ${problem}` }))
+  )
+
+/** A file, made when it is not there, in WAL mode. Closed with the scope. No statement waits for another program. */
+export const open = (file: string): Effect.Effect<SqlClient.SqlClient, DatabaseError, Scope.Scope> =>
+  Effect.gen(function* () {
+    const library = yield* Effect.tryPromise({
+      try: () => import("@effect/sql-sqlite-node/SqliteClient"),
+      catch: () => missing
+    })
+    yield* create(file)
+    const context = yield* Layer.build(library.layer({ filename: file })).pipe(
+      // The library throws what it meets while it opens; only SQLite's own errors are about the file.
+      Effect.catchAllDefect((defect) => (codeOf(defect)?.startsWith("SQLITE_") ? Effect.fail(defect) : missing)),
+      Effect.mapError(errorOf(file))
+    )
+    const sql = Context.get(context, SqlClient.SqlClient)
+    yield* retried(file, sql`PRAGMA busy_timeout = 0`)
+    return sql
+  })
