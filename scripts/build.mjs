@@ -88,12 +88,21 @@ const compileCode = async (program) => {
   return kept
 }
 
+/**
+ * Where a bundle is, in place of import.meta.url, which CommonJS has not: packages that stay outside of it are found from
+ * there.
+ */
+const whereItIs = (program) => ({
+  banner: { js: `const file$ = require.resolve("./${program}.cjs");` },
+  define: { "import.meta.url": "file$" }
+})
+
 /** Bundles the programs, and says which files there should be. */
 const buildPrograms = async () => {
   const current = new Set()
   for (const program of programs) {
     const entryPoints = { [program]: `src/cli/${program}/main.ts` }
-    const options = { format: "cjs", outdir: "dist/programs", outExtension: { ".js": ".cjs" } }
+    const options = { format: "cjs", outdir: "dist/programs", outExtension: { ".js": ".cjs" }, ...whereItIs(program) }
     for (const { contents, path } of await compile(entryPoints, options)) {
       const digest = createHash("sha256").update(contents).digest("hex").slice(0, 16)
       replace(path, Buffer.concat([Buffer.from(`// ${digest}\n`), contents]))
