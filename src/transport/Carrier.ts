@@ -43,6 +43,11 @@ export interface Carrier {
   resume(): void
   /** Says goodbye, and destroys the connection after CLOSE_TIMEOUT if the peer does not answer. */
   close(code: number, reason: string): void
+  /**
+   * Says goodbye to a peer that may not be here any more, and resets the connection after REVOKED_RESET: what has not
+   * reached the peer by then never does.
+   */
+  revoke(code: number, reason: string): void
   /** Destroys the connection. */
   terminate(): void
 }
@@ -53,7 +58,9 @@ export type Dial = (url: string) => Effect.Effect<Carrier, DialError, Scope.Scop
 /** A hub that could not be reached, with a sentence that says what to check. */
 export class DialError extends Schema.TaggedError<DialError>()("DialError", {
   url: Schema.String,
-  reason: Schema.String
+  reason: Schema.String,
+  /** Whether somebody answered who is not the pinned hub, or may not be: no other try can help. */
+  untrusted: Schema.optional(Schema.Boolean)
 }) {
   override get message(): string {
     return `cannot reach ${this.url}: ${this.reason}`

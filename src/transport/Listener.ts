@@ -175,7 +175,7 @@ export const make = (
       wss.handleUpgrade(request, socket, head, (ws) => {
         entry.inUse = true
         heartbeat.watch(ws)
-        const carrier = WebSocketCarrier.make(ws, request.socket, address)
+        const carrier = WebSocketCarrier.make(ws, request.socket, address, entry.socket)
         carriers.set(ws, carrier)
         ws.on("close", webSocketClosed)
         let arrived = 0

@@ -3,7 +3,7 @@
  * Delivery happens in microtasks, one message at a time, so that a receiver never runs inside a sender's call.
  */
 import { CloseCode } from "../protocol/Close.ts"
-import { CARRIER_HIGH_WATER, CARRIER_LIMIT } from "../protocol/Limits.ts"
+import { CARRIER_HIGH_WATER, CARRIER_LIMIT, REVOKED_RESET } from "../protocol/Limits.ts"
 import { type Carrier, CarrierClosed, type CarrierReceiver } from "./Carrier.ts"
 
 type Message = Uint8Array | string
@@ -75,12 +75,22 @@ class MemoryCarrier implements Carrier {
     this.other.#end(code, reason)
   }
 
+  revoke(code: number, reason: string) {
+    this.close(code, reason)
+    setTimeout(() => this.other.#drop(), REVOKED_RESET)
+  }
+
   /** What this end was sent is lost, and the peer sees a connection that vanished. */
   terminate() {
-    this.#queue.length = 0
-    this.#queued = 0
+    this.#drop()
     this.#end(CloseCode.abnormal, "")
     this.other.#end(CloseCode.abnormal, "")
+  }
+
+  #drop() {
+    this.#queue.length = 0
+    this.#queued = 0
+    this.#schedule()
   }
 
   #end(code: number, reason: string) {

@@ -5,7 +5,7 @@
 import type { Socket } from "node:net"
 import type { RawData, WebSocket } from "ws"
 import { CloseCode, closeReason } from "../protocol/Close.ts"
-import { CARRIER_HIGH_WATER, CARRIER_LIMIT, CLOSE_TIMEOUT } from "../protocol/Limits.ts"
+import { CARRIER_HIGH_WATER, CARRIER_LIMIT, CLOSE_TIMEOUT, REVOKED_RESET } from "../protocol/Limits.ts"
 import { type Carrier, CarrierClosed, type CarrierReceiver } from "./Carrier.ts"
 
 /** `ws` hands out one Buffer a message unless told otherwise, and we never do. */
@@ -15,13 +15,15 @@ const bytes = (data: RawData): Buffer =>
 class WebSocketCarrier implements Carrier {
   readonly peer: string
   readonly #ws: WebSocket
+  readonly #tcp: Socket | undefined
   #receiver: CarrierReceiver | undefined
   #closed: CarrierClosed | undefined
   #waiting = false
 
-  constructor(ws: WebSocket, socket: Socket, peer: string) {
+  constructor(ws: WebSocket, socket: Socket, peer: string, tcp: Socket | undefined) {
     this.peer = peer
     this.#ws = ws
+    this.#tcp = tcp
     ws.pause()
     socket.setNoDelay(true)
     socket.on("drain", () => {
@@ -84,11 +86,25 @@ class WebSocketCarrier implements Carrier {
   }
 
   close(code: number, reason: string) {
-    if (this.#ws.readyState === this.#ws.CLOSED) return
+    if (!this.#sayGoodbye(code, reason)) return
+    setTimeout(() => this.#ws.terminate(), CLOSE_TIMEOUT).unref()
+  }
+
+  revoke(code: number, reason: string) {
+    if (!this.#sayGoodbye(code, reason)) return
+    setTimeout(() => {
+      // A socket that is only destroyed leaves to the system what it has taken, and the system delivers it.
+      this.#tcp?.resetAndDestroy()
+      this.#ws.terminate()
+    }, REVOKED_RESET)
+  }
+
+  #sayGoodbye(code: number, reason: string): boolean {
+    if (this.#ws.readyState === this.#ws.CLOSED) return false
     // A paused socket would never read the peer's answer.
     this.#ws.resume()
     this.#ws.close(code === CloseCode.abnormal ? CloseCode.goingAway : code, closeReason(reason))
-    setTimeout(() => this.#ws.terminate(), CLOSE_TIMEOUT).unref()
+    return true
   }
 
   terminate() {
@@ -96,5 +112,9 @@ class WebSocketCarrier implements Carrier {
   }
 }
 
-/** Wraps an open WebSocket and the TCP or TLS socket under it; reads nothing until someone receives. */
-export const make = (ws: WebSocket, socket: Socket, peer: string): Carrier => new WebSocketCarrier(ws, socket, peer)
+/**
+ * Wraps an open WebSocket and the TCP or TLS socket under it; reads nothing until someone receives. `tcp` is the TCP
+ * socket at the bottom, where it is known: only that one can be reset.
+ */
+export const make = (ws: WebSocket, socket: Socket, peer: string, tcp?: Socket): Carrier =>
+  new WebSocketCarrier(ws, socket, peer, tcp)

@@ -149,6 +149,13 @@ export class Mux {
     this.#link.flushAndClose(new TunnelClosed({ kind: "closed", reason }))
   }
 
+  /** Ends everything at once; what any end still waits for is dropped. */
+  revoke(reason: string): void {
+    this.#link.close(new TunnelClosed({ kind: "revoked", reason }))
+    // When the carrier went first, what a peer had finished is still on its way.
+    for (const stream of this.#streams.values()) stream.onReset(lost(reason))
+  }
+
   // ---- sending
 
   get #places() {
@@ -313,7 +320,7 @@ export class Mux {
     const reset = lost(how.reason)
     const openings = [...this.#openings.values()]
     for (const stream of this.#streams.values()) {
-      if (how.kind === "tampered") stream.onReset(reset)
+      if (how.kind === "tampered" || how.kind === "revoked") stream.onReset(reset)
       else stream.onLost(reset)
     }
     for (const opening of openings) opening.refused(reset)

@@ -76,7 +76,7 @@ export const make = (options: {
     if (over) return
     over = true
     // No reason: it may have come sealed, and a close frame is for the hub to read.
-    carrier.close(how.kind === "tampered" ? CloseCode.policy : CloseCode.normal, "")
+    carrier.close(how.kind === "tampered" || how.kind === "revoked" ? CloseCode.policy : CloseCode.normal, "")
     receiver.closed(how)
   }
 

@@ -121,6 +121,7 @@ const build = (options: {
       accept: Effect.catchTag(incoming.take, "NoSuchElementException", () => end),
       closed: Deferred.await(closed),
       close: (reason) => mux.close(reason),
+      revoke: (reason) => mux.revoke(reason),
       held: () => mux.held
     }
   })

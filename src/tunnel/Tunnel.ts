@@ -19,10 +19,11 @@ export interface Incoming {
 
 /**
  * The tunnel is over: what happened, in a sentence. `lost` is a connection that went away, `closed` an end that one side
- * asked for, `tampered` bytes that nobody with the keys has sent, or a peer that breaks the protocol: never to be retried.
+ * asked for, `tampered` bytes that nobody with the keys has sent, or a peer that breaks the protocol, `revoked` a right that
+ * has ended: neither is ever to be retried.
  */
 export class TunnelClosed extends Schema.TaggedError<TunnelClosed>()("TunnelClosed", {
-  kind: Schema.Literal("lost", "closed", "tampered"),
+  kind: Schema.Literal("lost", "closed", "tampered", "revoked"),
   reason: Schema.String
 }) {
   override get message(): string {
@@ -53,5 +54,7 @@ export interface Tunnel {
   readonly closed: Effect.Effect<TunnelClosed>
   /** Tells the peer that the tunnel ends and why, then ends it. */
   readonly close: (reason: string) => void
+  /** Ends it because it may not be any more: every stream is reset during this call, and nothing is delivered after it. */
+  readonly revoke: (reason: string) => void
   readonly held: () => TunnelHeld
 }

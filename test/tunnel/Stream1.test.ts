@@ -50,6 +50,7 @@ const through = (
     pause: () => carrier.pause(),
     resume: () => carrier.resume(),
     close: (code, reason) => carrier.close(code, reason),
+    revoke: (code, reason) => carrier.revoke(code, reason),
     terminate: () => carrier.terminate()
   }
 }
