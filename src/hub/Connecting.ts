@@ -10,10 +10,14 @@ import { decodeNothing, encode } from "../protocol/Control.ts"
 import type { Connect } from "../protocol/Control.ts"
 import { SESSION_JOIN_TIMEOUT } from "../protocol/Limits.ts"
 import * as SessionId from "../protocol/SessionId.ts"
+import { Audit } from "../store/Audit.ts"
 import type { CarrierClosed } from "../transport/Carrier.ts"
 import type { Inbox } from "../transport/Inbox.ts"
 import { Authority } from "./Authority.ts"
 import { Directory } from "./Directory.ts"
+import type { Machine } from "./Directory.ts"
+import { Enforcement, noServiceGrants } from "./Enforcement.ts"
+import { denied } from "./internal/denied.ts"
 import { isMachineName } from "./internal/machineName.ts"
 import { nextMessage } from "./internal/nextMessage.ts"
 import { refused, refusedStranger } from "./Refused.ts"
@@ -23,8 +27,14 @@ import { Sessions } from "./Sessions.ts"
 /** Deployed clients end on "invalid token" and retry on anything else. */
 const invalidToken = `${Refusal.accessDenied}: invalid token`
 
-const noServiceGrants =
-  "your grant is limited to some services, which the agent of this machine is too old to enforce; upgrade telad there"
+/** The services that a client says it is after, as the deployed hub's history has them (spec: hub-api 5). */
+const wanted = (ports: ReadonlyArray<number>, { about }: Machine): string => {
+  const names = ports.map((port) => {
+    const name = about.services.find((service) => service.port === port)?.name ?? ""
+    return name === "" ? `${port}` : `${name}:${port}`
+  })
+  return names.length === 0 ? "" : `services=${names.join(",")}`
+}
 
 /** Opens the session and tells the agent, if the token may. Asks the policy before it looks whether there is a machine. */
 const ask = (inbox: Inbox, said: Connect) =>
@@ -32,36 +42,44 @@ const ask = (inbox: Inbox, said: Connect) =>
     const authority = yield* Authority
     const directory = yield* Directory
     const sessions = yield* Sessions
-    const { identity: key, machineId = "", token, wgPubKey = "" } = said
+    const enforcement = yield* Enforcement
+    const audit = yield* Audit
+    const { identity: key, machineId = "", ports = [], token, wgPubKey = "" } = said
     // What can be no machine's name is nobody's, and keeps out of the log.
     const name = isMachineName(machineId) ? machineId : ""
     const principal = authority.identify(token === undefined ? undefined : Redacted.make(token))
-    if (principal === undefined) return yield* refusedStranger(invalidToken)
+    const attempt = { action: "client-connect", machine: name, from: inbox.carrier.peer } as const
+    if (principal === undefined) return yield* denied(attempt, refusedStranger(invalidToken))
+    const by = { ...attempt, actor: principal.id }
     const decision = authority.ask({ identity: principal, permission: "connect", machine: name })
-    if (!decision.permit) return yield* refused(Refusal.accessDenied, decision.rule)
+    if (!decision.permit) return yield* denied(by, refused(Refusal.accessDenied, decision.rule))
     const machine = directory.find(name)
     if (machine?.agent === undefined) {
       return yield* refused(Refusal.machineNotFound, machine ? `${name} is offline` : `nobody registered ${name}`)
     }
-    // Whose right to be this machine has ended may go on with what it has, and gets nothing new.
+    // A right that has just expired counts for nothing, whether or not its registration has been ended by now.
     const standing = authority.ask({ identity: machine.agent.principal, permission: "register", machine: name })
     if (!standing.permit) return yield* refused(Refusal.machineNotFound, `its agent may not be it: ${standing.rule}`)
     if (decision.services !== undefined && !machine.about.serviceGrants) {
-      return yield* refused(noServiceGrants, decision.rule)
+      return yield* denied(by, refused(noServiceGrants, decision.rule))
     }
     // Deployed ends put this into a configuration text as it is.
     if (!/^[0-9a-f]{64}$/i.test(wgPubKey)) return yield* refused("connect: wgPubKey must be 64 hex characters")
-    const session = sessions.open({ machine: name, principal, client: inbox, wgPubKey })
+    const { services, until } = decision
+    const session = sessions.open({ machine: name, principal, services, client: inbox, wgPubKey })
     if (session === undefined) return yield* refused(Refusal.tooManySessions)
+    enforcement.watch(principal.tokenHash, until)
     const client = {
       principal: principal.id,
       revision: authority.snapshot().revision,
       ...(key !== undefined && { key }),
-      ...(decision.services !== undefined && { services: decision.services })
+      ...(services !== undefined && { services })
     }
     const request = { type: "session-request", sessionId: session.id, sessionIdx: session.index, wgPubKey, client }
     machine.agent.carrier.sendText(encode({ ...request, type: "session-request" }))
-    return session
+    const detail = wanted(ports, machine)
+    audit.note({ ...by, outcome: "ok", detail })
+    return { session, detail }
   })
 
 /** Listens to a client that has nothing to say yet, so that its leaving is seen. */
@@ -72,10 +90,12 @@ export const serve = (
   inbox: Inbox,
   admit: () => void,
   said: Connect
-): Effect.Effect<void, Refused | CarrierClosed, Authority | Directory | Sessions> =>
+): Effect.Effect<void, Refused | CarrierClosed, Authority | Directory | Sessions | Enforcement | Audit> =>
   Effect.gen(function* () {
     const sessions = yield* Sessions
-    const session = yield* ask(inbox, said)
+    const audit = yield* Audit
+    const { detail, session } = yield* ask(inbox, said)
+    const { machine, principal } = session
     admit()
     yield* Effect.gen(function* () {
       yield* Effect.logInfo("session asked for")
@@ -85,13 +105,15 @@ export const serve = (
         Effect.catchTag("TimeoutException", () => Effect.sync(() => sessions.end(session, "agent did not join")))
       )
       const { relayed, why } = yield* Deferred.await(session.ended)
+      const left = { action: "client-disconnect", machine, actor: principal.id, from: inbox.carrier.peer } as const
+      audit.note({ ...left, outcome: "ok", why, detail: detail || "client disconnected" })
       yield* Effect.annotateLogs(Effect.logInfo("session ended"), { why, ...relayed })
     }).pipe(
       Effect.ensuring(Effect.sync(() => sessions.end(session, "client left"))),
       Effect.annotateLogs({
-        machine: session.machine,
+        machine,
         session: SessionId.logged(session.id),
-        principal: session.principal.id,
+        principal: principal.id,
         peer: inbox.carrier.peer
       })
     )

@@ -4,12 +4,14 @@
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import type { Audit } from "../store/Audit.ts"
 import type { CarrierClosed } from "../transport/Carrier.ts"
 import * as Inbox from "../transport/Inbox.ts"
 import type { Accepted } from "../transport/Listener.ts"
 import type { Authority } from "./Authority.ts"
 import * as Connecting from "./Connecting.ts"
 import type { Directory } from "./Directory.ts"
+import type { Enforcement } from "./Enforcement.ts"
 import { firstMessage } from "./internal/nextMessage.ts"
 import * as Joining from "./Joining.ts"
 import { turnAway } from "./Refused.ts"
@@ -17,7 +19,8 @@ import type { Refused } from "./Refused.ts"
 import * as Registration from "./Registration.ts"
 import type { Sessions } from "./Sessions.ts"
 
-type Services = Authority | Directory | Sessions
+/** What serving a socket takes. */
+export type Services = Authority | Directory | Sessions | Enforcement | Audit
 
 const route = (inbox: Inbox.Inbox, admit: () => void): Effect.Effect<void, Refused | CarrierClosed, Services> =>
   Effect.flatMap(firstMessage(inbox), (message): Effect.Effect<void, Refused | CarrierClosed, Services> => {

@@ -12,6 +12,7 @@ import { DIRECTORY_MACHINES } from "../protocol/Limits.ts"
 import { normalise } from "../protocol/Service.ts"
 import type { Service } from "../protocol/Service.ts"
 import type { Carrier } from "../transport/Carrier.ts"
+import * as KeyIndex from "./internal/keyIndex.ts"
 
 /** An agent that is connected for a machine. */
 export interface Agent {
@@ -65,6 +66,10 @@ export class Directory extends Context.Tag("tela/hub/Directory")<
     /** The agent left. Returns whether it was still the machine's agent, and not replaced before. */
     readonly leave: (name: string, agent: Agent) => boolean
     readonly find: (name: string) => Machine | undefined
+    /** Machines whose agent is connected and registered with a token, by its SHA-256. */
+    readonly ofToken: (tokenHash: string) => ReadonlyArray<Machine>
+    /** The tokens of all agents that are connected. */
+    readonly tokens: () => Iterable<string>
     /** All machines, by name. */
     readonly list: () => ReadonlyArray<Machine>
     /** Machines whose agent is connected. */
@@ -73,17 +78,20 @@ export class Directory extends Context.Tag("tela/hub/Directory")<
 >() {}
 
 type Entry = { -readonly [Key in keyof Machine]: Machine[Key] } & {
-  /** Id of the identity that registered it last, connected or not. */
-  principal: string
+  /** The identity that registered it last, as it was then, connected or not. */
+  principal: Identity
 }
 
+/** One identity: by its name, which a rotation leaves, or by its token, which a rename leaves. */
+const isSameIdentity = (a: Identity, b: Identity): boolean => a.id === b.id || a.tokenHash === b.tokenHash
+
 /**
- * The same agent, as far as can be told: one install id, which anybody may have read, one identity's token, and the key it
- * had, if it had one.
+ * The same agent, as far as can be told: one install id, which anybody may have read, one identity, and the key it had, if
+ * it had one.
  */
 const isSameAgent = ({ about, principal }: Entry, agent: Agent, said: Register): boolean =>
   about.agentId === said.agentId &&
-  principal === agent.principal.id &&
+  isSameIdentity(principal, agent.principal) &&
   (about.key === undefined || about.key === said.identity)
 
 const describe = (said: Register & { readonly agentId: string }, before: About | undefined): About => ({
@@ -115,6 +123,13 @@ export const make: Effect.Effect<typeof Directory.Service> = Effect.map(Effect.c
   const machines = new Map<string, Entry>()
   /** Names whose agent left, the one that is away longest first. */
   const offline = new Set<string>()
+  const byToken = KeyIndex.make<Entry>()
+
+  const setAgent = (machine: Entry, agent: Agent | undefined) => {
+    if (machine.agent !== undefined) byToken.remove(machine.agent.principal.tokenHash, machine)
+    machine.agent = agent
+    if (agent !== undefined) byToken.add(agent.principal.tokenHash, machine)
+  }
 
   const makeRoom = (): boolean => {
     if (machines.size < DIRECTORY_MACHINES) return true
@@ -131,9 +146,10 @@ export const make: Effect.Effect<typeof Directory.Service> = Effect.map(Effect.c
       if (held === undefined) {
         if (!makeRoom()) return { _tag: "Full" }
         const about = describe(said, undefined)
-        const principal = agent.principal.id
-        const machine: Entry = { name, about, agent, principal, registeredAt: now, lastSeen: now }
+        const { principal } = agent
+        const machine: Entry = { name, about, agent: undefined, principal, registeredAt: now, lastSeen: now }
         machines.set(name, machine)
+        setAgent(machine, agent)
         return { _tag: "Registered", machine, replaced: undefined }
       }
       const same = isSameAgent(held, agent, said)
@@ -141,8 +157,8 @@ export const make: Effect.Effect<typeof Directory.Service> = Effect.map(Effect.c
       const replaced = held.agent === undefined || held.agent.carrier === agent.carrier ? undefined : held.agent
       offline.delete(name)
       held.about = describe(said, same ? held.about : undefined)
-      held.agent = agent
-      held.principal = agent.principal.id
+      setAgent(held, agent)
+      held.principal = agent.principal
       held.registeredAt = now
       held.lastSeen = now
       return { _tag: "Registered", machine: held, replaced }
@@ -150,12 +166,14 @@ export const make: Effect.Effect<typeof Directory.Service> = Effect.map(Effect.c
     leave: (name, agent) => {
       const machine = machines.get(name)
       if (machine?.agent !== agent) return false
-      machine.agent = undefined
+      setAgent(machine, undefined)
       machine.lastSeen = clock.unsafeCurrentTimeMillis()
       offline.add(name)
       return true
     },
     find: (name) => machines.get(name),
+    ofToken: byToken.of,
+    tokens: byToken.keys,
     list: () => [...machines.values()].sort((a, b) => (a.name < b.name ? -1 : 1)),
     connected: () => machines.size - offline.size
   }

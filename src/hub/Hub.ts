@@ -1,6 +1,6 @@
 /**
  * A hub as one scoped service: listening when the layer is built, closed politely when its scope ends. Put together from
- * {@link Authority}, {@link Directory} and {@link Sessions}, each of which may be another's.
+ * {@link Authority}, {@link Directory}, {@link Sessions} and {@link Enforcement}, each of which may be another's.
  */
 import * as Crypto from "node:crypto"
 import * as Clock from "effect/Clock"
@@ -11,9 +11,11 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type { Snapshot } from "../policy/Identity.ts"
 import type { Audit } from "../store/Audit.ts"
+import * as AuditMemory from "../store/AuditMemory.ts"
 import type { HubConfig } from "../store/HubFile.ts"
-import type { IdentityStore } from "../store/IdentityStore.ts"
+import * as IdentityStore from "../store/IdentityStore.ts"
 import type { PairCodes } from "../store/PairCodes.ts"
+import * as PairCodesMemory from "../store/PairCodesMemory.ts"
 import type { GuardLimits } from "../transport/Guard.ts"
 import * as Heartbeat from "../transport/Heartbeat.ts"
 import type { ListenError } from "../transport/ListenError.ts"
@@ -23,7 +25,7 @@ import * as Api from "./Api.ts"
 import * as Authority from "./Authority.ts"
 import * as Connection from "./Connection.ts"
 import * as Directory from "./Directory.ts"
-import * as memoryStorage from "./internal/memoryStorage.ts"
+import * as Enforcement from "./Enforcement.ts"
 import * as Sessions from "./Sessions.ts"
 
 /** The hub could not start: the address is taken or not allowed, or the TLS files are unusable. Says what to do. */
@@ -79,7 +81,7 @@ const startError = (error: ListenError | TlsError): HubStartError => {
 }
 
 /** The parts that a hub is put together from; {@link layer} brings all of them. */
-export type HubParts = Authority.Authority | Directory.Directory | Sessions.Sessions | Heartbeat.Heartbeat | HubStorage
+export type HubParts = Connection.Services | Heartbeat.Heartbeat | HubStorage
 
 /** Starts a hub on the given parts; it lives as long as the scope. */
 export const make = (
@@ -89,7 +91,7 @@ export const make = (
     const { config, guard, version } = options
     const directory = yield* Directory.Directory
     const sessions = yield* Sessions.Sessions
-    const services = yield* Effect.context<Authority.Authority | Directory.Directory | Sessions.Sessions | Audit>()
+    const services = yield* Effect.context<Connection.Services>()
     const startedAt = yield* Clock.currentTimeMillis
     const about = { hubId: config.hubId, name: config.name, version, startedAt }
     let ready = false
@@ -119,11 +121,12 @@ export const make = (
   })
 
 /** What a hub keeps, wherever that is. */
-export type HubStorage = IdentityStore | Audit | PairCodes
+export type HubStorage = IdentityStore.IdentityStore | Audit | PairCodes
 
 /** A hub of this machine, on what is stored; with the authority, for programs that change access themselves. */
 export const layer = (options: HubOptions): Layer.Layer<Hub | Authority.Authority, HubStartError, HubStorage> =>
   Layer.scoped(Hub, make(options)).pipe(
+    Layer.provide(Enforcement.layer),
     Layer.provide([Directory.layer, Sessions.layer(nodeOf(options.config.hubId)), Heartbeat.layer]),
     Layer.provideMerge(Authority.layer)
   )
@@ -132,4 +135,7 @@ export const layer = (options: HubOptions): Layer.Layer<Hub | Authority.Authorit
 export const layerMemory = (
   options: HubOptions & { readonly snapshot: Snapshot }
 ): Layer.Layer<Hub | Authority.Authority, HubStartError> =>
-  layer(options).pipe(Layer.provide(memoryStorage.layer(options.snapshot)))
+  layer(options).pipe(
+    // Not from HubStorage, which needs the SQLite addon even for this.
+    Layer.provide([IdentityStore.layerMemory(options.snapshot), AuditMemory.layer, PairCodesMemory.layer])
+  )

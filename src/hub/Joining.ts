@@ -10,6 +10,7 @@ import * as SessionId from "../protocol/SessionId.ts"
 import type { Inbox } from "../transport/Inbox.ts"
 import { Authority } from "./Authority.ts"
 import { Directory } from "./Directory.ts"
+import { Enforcement } from "./Enforcement.ts"
 import { refused, refusedStranger } from "./Refused.ts"
 import type { Refused } from "./Refused.ts"
 import { Sessions } from "./Sessions.ts"
@@ -19,11 +20,12 @@ export const serve = (
   inbox: Inbox,
   admit: () => void,
   said: SessionJoin
-): Effect.Effect<void, Refused, Authority | Directory | Sessions> =>
+): Effect.Effect<void, Refused, Authority | Directory | Sessions | Enforcement> =>
   Effect.gen(function* () {
     const authority = yield* Authority
     const directory = yield* Directory
     const sessions = yield* Sessions
+    const enforcement = yield* Enforcement
     const { machineId: machine = "", sessionId = "" } = said
     if (directory.find(machine) === undefined) return yield* refusedStranger(Refusal.machineNotFound)
     const session = sessions.waiting(sessionId, machine)
@@ -31,7 +33,7 @@ export const serve = (
     if (session.client.carrier.isClosed) return yield* refused(Refusal.clientGone)
     const decision = authority.ask({ identity: session.principal, permission: "connect", machine })
     if (!decision.permit) {
-      sessions.end(session, "access ended")
+      enforcement.endSession(session, decision.rule)
       return yield* refused(Refusal.clientGone, decision.rule)
     }
     admit()

@@ -28,6 +28,9 @@ export const refusedStranger = (text: string): Refused => new Refused({ code: Cl
 export const notControl = (): Refused =>
   new Refused({ code: CloseCode.protocolError, text: Refusal.expectedJson, stranger: true })
 
+/** A text for an agent. Deployed ones stop for good on these words, wherever they stand: in an identity's name, too. */
+export const withoutStopWords = (text: string): string => text.replace(/access denied|invalid token/gi, "refused")
+
 const deaf: CarrierReceiver = { binary: () => {}, text: () => {}, drain: () => {}, closed: () => {} }
 
 /** Tells the peer, and lets it go: whatever else it sends is dropped, and CLOSE_TIMEOUT ends it if it does not. */

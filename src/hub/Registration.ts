@@ -7,15 +7,18 @@ import * as Redacted from "effect/Redacted"
 import { Refusal } from "../protocol/Close.ts"
 import { decodeRegister, encode } from "../protocol/Control.ts"
 import type { Register } from "../protocol/Control.ts"
+import { Audit } from "../store/Audit.ts"
 import type { CarrierClosed } from "../transport/Carrier.ts"
 import type { Inbox } from "../transport/Inbox.ts"
 import { Authority } from "./Authority.ts"
 import { Directory } from "./Directory.ts"
 import type { Agent } from "./Directory.ts"
+import { Enforcement } from "./Enforcement.ts"
+import { denied } from "./internal/denied.ts"
 import { isMachineName } from "./internal/machineName.ts"
 import { nextMessage } from "./internal/nextMessage.ts"
 import { registerProblem } from "./internal/registerProblem.ts"
-import { refused, refusedStranger } from "./Refused.ts"
+import { refused, refusedStranger, withoutStopWords } from "./Refused.ts"
 import type { Refused } from "./Refused.ts"
 import { Sessions } from "./Sessions.ts"
 
@@ -25,28 +28,45 @@ const notAName = "register: machineName must be 1 to 128 printable characters, a
 const heldByAnother =
   "this machine is already registered by another agent; stop that one first, or give this machine another name"
 
+/**
+ * What an agent without the right is told. One that had it must not stop for good, since it may get the right again; so it
+ * is told in other words than one that was never here.
+ */
+const noRight = (wasHere: boolean, rule: string): Refused =>
+  refused(wasHere ? withoutStopWords(`${Refusal.registrationRevoked}: ${rule}`) : Refusal.accessDenied, rule)
+
 /** Puts the machine into the directory, if the token may; says whose token it is. */
 const enrol = (inbox: Inbox, said: Register) =>
   Effect.gen(function* () {
     const authority = yield* Authority
     const directory = yield* Directory
     const sessions = yield* Sessions
+    const enforcement = yield* Enforcement
+    const audit = yield* Audit
     const { agentId, machineName: name = "" } = said
+    const attempt = {
+      action: "agent-register",
+      machine: isMachineName(name) ? name : "",
+      from: inbox.carrier.peer
+    } as const
     const principal = authority.identify(said.token === undefined ? undefined : Redacted.make(said.token))
-    if (principal === undefined) return yield* refusedStranger(unknownToken)
+    if (principal === undefined) return yield* denied(attempt, refusedStranger(unknownToken))
+    const by = { ...attempt, actor: principal.id }
     if (!agentId) return yield* refused(Refusal.agentIdRequired)
     if (!isMachineName(name)) return yield* refused(notAName)
     const problem = registerProblem(said)
     if (problem !== undefined) return yield* refused(`register: ${problem}`)
     const decision = authority.ask({ identity: principal, permission: "register", machine: name })
-    if (!decision.permit) return yield* refused(Refusal.accessDenied, decision.rule)
+    if (!decision.permit) {
+      return yield* denied(by, noRight(directory.find(name)?.about.agentId === agentId, decision.rule))
+    }
     const agent: Agent = { carrier: inbox.carrier, principal }
     const registration = directory.register(name, agent, { ...said, agentId })
     switch (registration._tag) {
       case "Held": {
         const holder = registration.by.agent
         const who = `${holder?.principal.id} at ${holder?.carrier.peer}`
-        return yield* refused(heldByAnother, `${name} is registered by another agent, ${who}, which stays`)
+        return yield* denied(by, refused(heldByAnother, `${name} is registered by another agent, ${who}, which stays`))
       }
       case "Full":
         return yield* refused("register: this hub holds as many machines as it can")
@@ -56,6 +76,8 @@ const enrol = (inbox: Inbox, said: Register) =>
           registration.replaced.carrier.terminate()
           sessions.endOfMachine(name, "agent disconnected", { unjoined: true })
         }
+        enforcement.watch(principal.tokenHash, decision.until)
+        audit.note({ ...by, outcome: "ok", detail: `ports=[${(said.ports ?? []).join(" ")}]` })
         inbox.carrier.sendText(encode({ type: "registered", machineId: name }))
         return { name, agent, replaced: registration.replaced !== undefined }
       }
@@ -70,15 +92,18 @@ export const serve = (
   inbox: Inbox,
   admit: () => void,
   first: Register
-): Effect.Effect<never, Refused | CarrierClosed, Authority | Directory | Sessions> =>
+): Effect.Effect<never, Refused | CarrierClosed, Authority | Directory | Sessions | Enforcement | Audit> =>
   Effect.gen(function* () {
     const directory = yield* Directory
     const sessions = yield* Sessions
+    const audit = yield* Audit
     let { agent, name, replaced } = yield* enrol(inbox, first)
     admit()
     const leave = Effect.suspend(() => {
       if (!directory.leave(name, agent)) return Effect.void
       sessions.endOfMachine(name, "agent disconnected")
+      const left = { action: "agent-disconnect", machine: name, actor: agent.principal.id } as const
+      audit.note({ ...left, from: inbox.carrier.peer, outcome: "ok" })
       return Effect.logInfo("agent left").pipe(annotated(inbox, name, agent.principal.id))
     })
     const talk = Effect.gen(function* () {
@@ -87,6 +112,8 @@ export const serve = (
       )
       while (true) {
         const message = yield* nextMessage(inbox, decodeRegister)
+        // Its right has ended meanwhile; whatever it still says comes from nobody.
+        if (inbox.carrier.isClosed) return yield* Effect.flip(inbox.closed)
         // The agent's settings have changed (spec: wire 2.6). One machine a socket, whatever it says.
         if (message.machineName !== name) return yield* refused("register: this socket is another machine's")
         agent = (yield* enrol(inbox, message)).agent

@@ -29,11 +29,18 @@ const relayedTypes: Readonly<Record<End, ReadonlySet<string>>> = {
   agent: new Set(["wg-pubkey", "peer-endpoint"])
 }
 
+/** Two carriers that are joined. */
+export interface Joined {
+  readonly relayed: Relayed
+  /** From now on nothing passes, and `ended` is not called. */
+  readonly unlink: () => void
+}
+
 /**
  * Relays until one end closes or breaks the rules, then calls `ended` once with that end; what to do with the other is the
- * caller's. An end that broke the rules has been told so. Returns what counts the bytes.
+ * caller's. An end that broke the rules has been told so.
  */
-export const join = (client: Inbox, agent: Inbox, ended: (by: End) => void): Relayed => {
+export const join = (client: Inbox, agent: Inbox, ended: (by: End) => void): Joined => {
   const relayed = { toAgent: 0, toClient: 0 }
   let over = false
 
@@ -71,5 +78,10 @@ export const join = (client: Inbox, agent: Inbox, ended: (by: End) => void): Rel
   const b = agent.carrier
   client.handOver(receiver("client", a, b, (bytes) => (relayed.toAgent += bytes)))
   agent.handOver(receiver("agent", b, a, (bytes) => (relayed.toClient += bytes)))
-  return relayed
+  return {
+    relayed,
+    unlink: () => {
+      over = true
+    }
+  }
 }

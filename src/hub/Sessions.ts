@@ -1,6 +1,6 @@
 /**
- * Sessions: asked for by a client, joined by its agent, relayed, ended. Found by id, by machine and by identity, so that
- * whatever ends a permission can end what was begun with it in the same turn.
+ * Sessions: asked for by a client, joined by its agent, relayed, ended. Found by id, by machine and by the token they were
+ * asked for with, so that whatever ends a permission can end what was begun with it in the same turn.
  */
 import * as Crypto from "node:crypto"
 import * as Context from "effect/Context"
@@ -9,16 +9,23 @@ import * as Effect from "effect/Effect"
 import * as FiberId from "effect/FiberId"
 import * as Layer from "effect/Layer"
 import type { Identity } from "../policy/Identity.ts"
-import { CloseCode, Refusal } from "../protocol/Close.ts"
+import { CloseCode, closeReason, Refusal } from "../protocol/Close.ts"
 import { encode } from "../protocol/Control.ts"
 import { SESSION_INDEX_MAX } from "../protocol/Limits.ts"
 import type { Carrier } from "../transport/Carrier.ts"
 import type { Inbox } from "../transport/Inbox.ts"
+import * as KeyIndex from "./internal/keyIndex.ts"
+import { withoutStopWords } from "./Refused.ts"
 import * as Relay from "./Relay.ts"
 
-/** Why a session ended (spec: wire 3.9). */
+/** Why a session ended (spec: wire 3.9). The last two are of our making: policy took the client's right, or the agent's. */
 export type Ending =
-  "client left" | "agent session ended" | "agent disconnected" | "agent did not join" | "access ended"
+  | "client left"
+  | "agent session ended"
+  | "agent disconnected"
+  | "agent did not join"
+  | "access ended"
+  | "registration ended"
 
 /** How a session ended, and what it carried. */
 export interface Ended {
@@ -33,6 +40,8 @@ export interface Session {
   readonly index: number
   readonly machine: string
   readonly principal: Identity
+  /** Names of the only services that it may use, as the agent was told last; absent means all. */
+  readonly services: ReadonlyArray<string> | undefined
   readonly client: Inbox
   /** The client's session key, for session-start. */
   readonly wgPubKey: string
@@ -45,17 +54,23 @@ export class Sessions extends Context.Tag("tela/hub/Sessions")<
   Sessions,
   {
     /** A new session; undefined when the machine has no index left. */
-    readonly open: (asked: Pick<Session, "machine" | "principal" | "client" | "wgPubKey">) => Session | undefined
+    readonly open: (
+      asked: Pick<Session, "machine" | "principal" | "services" | "client" | "wgPubKey">
+    ) => Session | undefined
     /** A session that waits for its agent. */
     readonly waiting: (id: string, machine: string) => Session | undefined
     /** The agent's session socket: tells both ends, agent first, and relays from then on. */
     readonly pair: (session: Session, agent: Inbox) => void
-    /** Ends one; does nothing when it has ended. */
-    readonly end: (session: Session, why: Ending) => void
+    /** Ends one; does nothing when it has ended. The client of one whose access ended is told the `rule`. */
+    readonly end: (session: Session, why: Ending, rule?: string) => void
     /** Ends those of a machine; with `unjoined`, only those its agent has not joined. */
     readonly endOfMachine: (machine: string, why: Ending, options?: { readonly unjoined: boolean }) => void
-    /** Ends those that were asked for with an identity's token. */
-    readonly endOfPrincipal: (id: string, why: Ending) => void
+    /** Those that were asked for with a token, by its SHA-256. */
+    readonly ofToken: (tokenHash: string) => ReadonlyArray<Session>
+    /** The tokens of all. */
+    readonly tokens: () => Iterable<string>
+    /** Notes what the agent is told that a session may use. */
+    readonly limit: (session: Session, services: ReadonlyArray<string> | undefined) => void
     /** Sessions of a machine, those not joined yet included. */
     readonly countOf: (machine: string) => number
     readonly size: () => number
@@ -64,14 +79,15 @@ export class Sessions extends Context.Tag("tela/hub/Sessions")<
 
 /** A session with what only this module changes. */
 interface Live extends Session {
+  services: ReadonlyArray<string> | undefined
   agent: Carrier | undefined
-  relayed: Relay.Relayed
+  relay: Relay.Joined | undefined
 }
 
 const nothing: Relay.Relayed = { toAgent: 0, toClient: 0 }
 
 /** What either end is told, or not, when the session is over. */
-const tell = ({ agent, client: { carrier: client } }: Live, why: Ending): void => {
+const tell = ({ agent, client: { carrier: client } }: Live, why: Ending, rule: string): void => {
   switch (why) {
     case "client left":
       agent?.sendText(encode({ type: "session-end" }))
@@ -84,11 +100,16 @@ const tell = ({ agent, client: { carrier: client } }: Live, why: Ending): void =
       return client.close(CloseCode.goingAway, Refusal.agentDisconnected)
     case "agent did not join":
       return client.close(CloseCode.goingAway, Refusal.agentDidNotJoin)
-    case "access ended":
+    case "access ended": {
+      const message = closeReason(`${Refusal.accessRevoked}: ${rule}`)
       agent?.sendText(encode({ type: "session-end" }))
-      agent?.close(CloseCode.normal, "")
-      client.sendText(encode({ type: "error", message: Refusal.accessDenied }))
-      return client.close(CloseCode.policy, Refusal.accessDenied)
+      agent?.revoke(CloseCode.policy, closeReason(withoutStopWords(`access revoked: ${rule}`)))
+      client.sendText(encode({ type: "error", message }))
+      return client.revoke(CloseCode.policy, message)
+    }
+    case "registration ended":
+      agent?.revoke(CloseCode.policy, Refusal.registrationRevoked)
+      return client.revoke(CloseCode.goingAway, Refusal.agentDisconnected)
   }
 }
 
@@ -96,33 +117,27 @@ const tell = ({ agent, client: { carrier: client } }: Live, why: Ending): void =
 export const make = (node: string): typeof Sessions.Service => {
   const byId = new Map<string, Live>()
   const byMachine = new Map<string, Map<number, Live>>()
-  const byPrincipal = new Map<string, Set<Live>>()
+  const byToken = KeyIndex.make<Live>()
 
   const freeIndex = (taken: ReadonlyMap<number, Live> | undefined): number | undefined => {
     for (let index = 1; index <= SESSION_INDEX_MAX; index++) if (taken?.has(index) !== true) return index
     return undefined
   }
 
-  const end = (session: Live, why: Ending): void => {
+  const end = (session: Live, why: Ending, rule = ""): void => {
     if (!byId.delete(session.id)) return
     const ofMachine = byMachine.get(session.machine)
     ofMachine?.delete(session.index)
     if (ofMachine?.size === 0) byMachine.delete(session.machine)
-    const ofPrincipal = byPrincipal.get(session.principal.id)
-    ofPrincipal?.delete(session)
-    if (ofPrincipal?.size === 0) byPrincipal.delete(session.principal.id)
-    tell(session, why)
+    byToken.remove(session.principal.tokenHash, session)
+    session.relay?.unlink()
+    tell(session, why, rule)
     Deferred.unsafeDone(session.settled, Effect.void)
-    Deferred.unsafeDone(session.ended, Effect.succeed({ why, relayed: session.relayed }))
-  }
-
-  const endById = (id: string, why: Ending) => {
-    const session = byId.get(id)
-    if (session !== undefined) end(session, why)
+    Deferred.unsafeDone(session.ended, Effect.succeed({ why, relayed: session.relay?.relayed ?? nothing }))
   }
 
   return {
-    open: ({ client, machine, principal, wgPubKey }) => {
+    open: ({ client, machine, principal, services, wgPubKey }) => {
       const index = freeIndex(byMachine.get(machine))
       if (index === undefined) return undefined
       const id = node + Crypto.randomBytes(16).toString("hex")
@@ -131,20 +146,19 @@ export const make = (node: string): typeof Sessions.Service => {
         index,
         machine,
         principal,
+        services,
         client,
         wgPubKey,
         settled: Deferred.unsafeMake(FiberId.none),
         ended: Deferred.unsafeMake(FiberId.none),
         agent: undefined,
-        relayed: nothing
+        relay: undefined
       }
       byId.set(id, session)
       const ofMachine = byMachine.get(machine)
       if (ofMachine === undefined) byMachine.set(machine, new Map([[index, session]]))
       else ofMachine.set(index, session)
-      const ofPrincipal = byPrincipal.get(principal.id)
-      if (ofPrincipal === undefined) byPrincipal.set(principal.id, new Set([session]))
-      else ofPrincipal.add(session)
+      byToken.add(principal.tokenHash, session)
       return session
     },
     waiting: (id, machine) => {
@@ -158,19 +172,25 @@ export const make = (node: string): typeof Sessions.Service => {
       agent.carrier.sendText(encode({ type: "session-start", wgPubKey: session.wgPubKey }))
       const principal = session.principal.id
       session.client.carrier.sendText(encode({ type: "ready", sessionIdx: session.index, principal }))
-      session.relayed = Relay.join(session.client, agent, (by) =>
+      session.relay = Relay.join(session.client, agent, (by) =>
         end(session, by === "client" ? "client left" : "agent session ended")
       )
       Deferred.unsafeDone(session.settled, Effect.void)
     },
-    end: ({ id }, why) => endById(id, why),
+    end: ({ id }, why, rule) => {
+      const session = byId.get(id)
+      if (session !== undefined) end(session, why, rule)
+    },
     endOfMachine: (machine, why, options) => {
       for (const session of byMachine.get(machine)?.values() ?? []) {
         if (options?.unjoined !== true || session.agent === undefined) end(session, why)
       }
     },
-    endOfPrincipal: (id, why) => {
-      for (const session of byPrincipal.get(id) ?? []) end(session, why)
+    ofToken: byToken.of,
+    tokens: byToken.keys,
+    limit: ({ id }, services) => {
+      const session = byId.get(id)
+      if (session !== undefined) session.services = services
     },
     countOf: (machine) => byMachine.get(machine)?.size ?? 0,
     size: () => byId.size

@@ -58,7 +58,7 @@ describe("Relay", () => {
       const [clientEnd, client] = MemoryCarrier.pair()
       const [agentEnd, agent] = MemoryCarrier.pair()
       const ends: Array<Relay.End> = []
-      const relayed = Relay.join(Inbox.make(client), Inbox.make(agent), (by) => ends.push(by))
+      const { relayed } = Relay.join(Inbox.make(client), Inbox.make(agent), (by) => ends.push(by))
       const received: Array<Uint8Array> = []
       agentEnd.pause()
       agentEnd.receive({ binary: (data) => received.push(data), text: () => {}, drain: () => {}, closed: () => {} })

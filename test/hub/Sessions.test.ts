@@ -26,13 +26,14 @@ const connection = () => {
 
 const opened = (sessions: typeof Sessions.Sessions.Service, principal: string, machine = "barn") => {
   const client = connection()
-  const session = sessions.open({ machine, principal: identity(principal), client: client.inbox, wgPubKey: KEY })
+  const asked = { machine, principal: identity(principal), services: undefined, wgPubKey: KEY }
+  const session = sessions.open({ ...asked, client: client.inbox })
   assert(session !== undefined)
   return { client, session }
 }
 
 describe("Sessions", () => {
-  it.effect("end with the access of their identity, joined or not, and nobody else's do", () =>
+  it.effect("are found by the token they were asked for with, and end with its access, joined or not", () =>
     Effect.gen(function* () {
       const sessions = Sessions.make("0a0b0c0d")
       const waiting = opened(sessions, "alice")
@@ -40,17 +41,22 @@ describe("Sessions", () => {
       const agent = connection()
       sessions.pair(up.session, agent.inbox)
       const other = opened(sessions, "bob")
-      sessions.endOfPrincipal("alice", "access ended")
+      const { tokenHash } = identity("alice")
+      for (const session of sessions.ofToken(tokenHash)) sessions.end(session, "access ended", "alice has left")
+      assert.deepStrictEqual(sessions.ofToken(tokenHash), [])
+      assert.deepStrictEqual([...sessions.tokens()], [identity("bob").tokenHash])
       assert.strictEqual(sessions.size(), 1)
       assert.isUndefined(sessions.waiting(waiting.session.id, "barn"))
       assert.isDefined(sessions.waiting(other.session.id, "barn"))
       assert.strictEqual((yield* Deferred.await(up.session.ended)).why, "access ended")
       yield* turn
       for (const { client } of [waiting, up]) {
-        assert.deepStrictEqual(JSON.parse(client.said.at(-1) ?? ""), { type: "error", message: "Access denied" })
-        assert.strictEqual(client.how()?.code, 1008)
+        const message = "access revoked: invalid token: alice has left"
+        assert.deepStrictEqual(JSON.parse(client.said.at(-1) ?? ""), { type: "error", message })
+        assert.deepStrictEqual([client.how()?.code, client.how()?.reason], [1008, message])
       }
       assert.deepStrictEqual(JSON.parse(agent.said.at(-1) ?? ""), { type: "session-end" })
+      assert.strictEqual(agent.how()?.reason, "access revoked: alice has left")
       assert.isUndefined(other.client.how())
     })
   )
