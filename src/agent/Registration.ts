@@ -28,6 +28,7 @@ import type { Dial } from "../transport/Carrier.ts"
 import * as Inbox from "../transport/Inbox.ts"
 import type * as Tcp from "../transport/Tcp.ts"
 import type { Tunnel } from "../tunnel/Tunnel.ts"
+import * as Grant from "./Grant.ts"
 import * as Offer from "./Offer.ts"
 import * as SessionHost from "./SessionHost.ts"
 
@@ -73,8 +74,8 @@ const awaitRegistered = (inbox: Inbox.Inbox): Effect.Effect<Either.Either<void, 
   )
 
 /** A session's whole life, for its fiber: every end is a log line, and none touches its neighbours. */
-const host = (options: RegistrationOptions, request: Control.SessionRequest) =>
-  SessionHost.serve({ ...options, request }).pipe(
+const host = (options: RegistrationOptions, request: Control.SessionRequest, grant: Grant.Grant) =>
+  SessionHost.serve({ ...options, request, grant }).pipe(
     Effect.scoped,
     Effect.catchTag("SessionEnded", ({ level, reason }) =>
       level === "warning" ? Effect.logWarning(`session refused: ${reason}`) : Effect.logInfo(`session ended: ${reason}`)
@@ -100,6 +101,7 @@ const once = (options: RegistrationOptions): Effect.Effect<Ending> =>
     yield* Effect.logInfo(`registered at ${hub}`, { target: machine.target, ports: services })
     yield* Effect.acquireRelease(registered.open, () => registered.close)
     const sessions = yield* FiberMap.make<string, void>()
+    const grants = new Map<string, Grant.Grant>()
 
     const take = Effect.gen(function* () {
       const message = yield* inbox.take
@@ -114,6 +116,12 @@ const once = (options: RegistrationOptions): Effect.Effect<Ending> =>
       }
       const request = decoded.right
       if (request.type === "error") return yield* Effect.logWarning(`the hub says: ${printable(request.message)}`)
+      if (request.type === "session-update") {
+        return grants.get(request.sessionId)?.update(request.services, request.revision)
+      }
+      if (request.type === "session-revoked") {
+        return grants.get(request.sessionId)?.revoke(printable(request.reason ?? "policy"))
+      }
       if (request.type !== "session-request") return
       if (request.sessionIdx < 0 || request.sessionIdx > SESSION_INDEX_MAX) {
         return yield* Effect.logWarning(`session refused: index ${request.sessionIdx} is above ${SESSION_INDEX_MAX}`)
@@ -121,9 +129,15 @@ const once = (options: RegistrationOptions): Effect.Effect<Ending> =>
       if ((yield* FiberMap.size(sessions)) >= AGENT_SESSIONS) {
         return yield* Effect.logWarning(`session refused: ${AGENT_SESSIONS} sessions are open`)
       }
-      yield* FiberMap.run(sessions, request.sessionId, host(options, request), { onlyIfMissing: true })
+      if (grants.has(request.sessionId)) return
+      const grant = Grant.make(request.client)
+      grants.set(request.sessionId, grant)
+      const forget = Effect.sync(() => grants.delete(request.sessionId))
+      yield* FiberMap.run(sessions, request.sessionId, Effect.ensuring(host(options, request, grant), forget))
     })
     const how = yield* Effect.flip(Effect.forever(take))
+    // The right to be here has ended: dialled again at once, the hub would only say so again.
+    if (how.code === CloseCode.policy) return refused(how.reason)
     return lost(how.message, (yield* Clock.currentTimeMillis) - since)
   }).pipe(Effect.scoped)
 

@@ -17,13 +17,14 @@ import { label, type Service } from "../protocol/Service.ts"
 import { ResetCode, StreamReset } from "../protocol/StreamReset.ts"
 import { VERSION } from "../protocol/Version.ts"
 import type { MachineConfig } from "../store/AgentFile.ts"
-import { splice } from "../transport/ByteStream.ts"
+import { type ByteStream, splice } from "../transport/ByteStream.ts"
 import type { CarrierClosed, Dial } from "../transport/Carrier.ts"
 import * as Inbox from "../transport/Inbox.ts"
 import type * as Tcp from "../transport/Tcp.ts"
 import * as Stream1 from "../tunnel/Stream1.ts"
 import type { Incoming, Tunnel } from "../tunnel/Tunnel.ts"
 import * as Admission from "./Admission.ts"
+import type { Grant } from "./Grant.ts"
 import * as Offer from "./Offer.ts"
 
 /** A session that did not come up, or is over. The message is for the agent's log. */
@@ -42,6 +43,8 @@ export interface SessionHostOptions {
   readonly machine: MachineConfig
   readonly identity: KeyPair
   readonly request: Control.SessionRequest
+  /** What the session may use, as long as it lasts. */
+  readonly grant: Grant
   readonly dial: Dial
   /** How a service is reached; `Tcp.connect` but for tests. */
   readonly reach: typeof Tcp.connect
@@ -71,21 +74,33 @@ const awaitStart = (inbox: Inbox.Inbox) =>
     return yield* suspicious("the hub answered session-join with something else than session-start")
   }).pipe(inTime("session-start"))
 
+/** The services that a session may use at this moment, and the streams that use them. */
+interface Usable {
+  services: ReadonlyArray<Service>
+  readonly streams: Map<ByteStream, Service>
+}
+
+const noLonger = (service: Service) =>
+  new StreamReset({
+    code: ResetCode.denied,
+    reason: `this session may no longer use ${label(service)} (port ${service.port})`
+  })
+
 /** Serves one stream from its opening to its end; never fails. */
-const serveStream = (options: SessionHostOptions, services: ReadonlyArray<Service>, incoming: Incoming) => {
+const serveStream = (options: SessionHostOptions, usable: Usable, incoming: Incoming) => {
   const { machine, reach } = options
-  const resolved = Admission.resolve(machine, services, incoming.target)
+  const resolved = Admission.resolve(machine, usable.services, incoming.target)
   if (Either.isLeft(resolved)) {
     incoming.refuse(new StreamReset({ code: ResetCode.denied, reason: resolved.left }))
     return Effect.logWarning(`stream denied: ${printable(resolved.left)}`)
   }
-  const { port } = resolved.right
-  const service = label(resolved.right)
+  const meant = resolved.right
+  const service = label(meant)
   const refused = (reset: StreamReset) => {
     incoming.refuse(reset)
     return Effect.logWarning(`stream refused: ${service}: ${reset.reason}`)
   }
-  return reach({ host: machine.target, port, timeout: TARGET_DIAL_TIMEOUT }).pipe(
+  return reach({ host: machine.target, port: meant.port, timeout: TARGET_DIAL_TIMEOUT }).pipe(
     Effect.onInterrupt(() =>
       Effect.sync(() => incoming.refuse(new StreamReset({ code: ResetCode.lost, reason: "the session has ended" })))
     ),
@@ -98,20 +113,62 @@ const serveStream = (options: SessionHostOptions, services: ReadonlyArray<Servic
     ),
     Effect.matchEffect({
       onFailure: refused,
-      onSuccess: (target) =>
-        splice(target, incoming.accept()).pipe(
+      onSuccess: (target) => {
+        // What the session may use can have changed while the service was reached.
+        if (!usable.services.includes(meant)) {
+          target.reset(noLonger(meant))
+          return refused(noLonger(meant))
+        }
+        const stream = incoming.accept()
+        usable.streams.set(stream, meant)
+        return splice(target, stream).pipe(
+          Effect.ensuring(Effect.sync(() => usable.streams.delete(stream))),
           Effect.flatMap(({ received, reset, sent }) =>
             Effect.logDebug(`stream ended: ${service}`, { sent, received, reset: reset?.reason })
           )
         )
+      }
     })
   )
 }
 
+/** Fails when the hub says that the session may not be any more, at whatever point it is. */
+const revoked = (grant: Grant): Effect.Effect<never, SessionEnded> =>
+  Effect.async((resume) => {
+    const unlisten = grant.listen({
+      changed: () => {},
+      revoked: (reason) => resume(Effect.fail(over(`access revoked: ${reason}`)))
+    })
+    return Effect.sync(unlisten)
+  })
+
+/** Holds a tunnel to its grant: in the turn in which that changes, what it no longer covers is reset. */
+const enforce = (options: SessionHostOptions, key: PublicKeyHex, tunnel: Tunnel, usable: Usable) =>
+  Effect.acquireRelease(
+    Effect.sync(() =>
+      options.grant.listen({
+        changed: () => {
+          usable.services = Either.match(Admission.admit(options.machine, options.grant.client(), key), {
+            onLeft: () => [],
+            onRight: (admitted) => admitted.services
+          })
+          for (const [stream, service] of usable.streams) {
+            if (!usable.services.includes(service)) stream.reset(noLonger(service))
+          }
+        },
+        revoked: (reason) => tunnel.revoke(`access revoked: ${reason}`)
+      })
+    ),
+    (unlisten) => Effect.sync(unlisten)
+  )
+
 /** Serves a session until it is over, which is how it ends: in a SessionEnded that says why. */
 export const serve = (options: SessionHostOptions): Effect.Effect<never, SessionEnded, Scope.Scope> =>
+  Effect.raceFirst(session(options), revoked(options.grant))
+
+const session = (options: SessionHostOptions): Effect.Effect<never, SessionEnded, Scope.Scope> =>
   Effect.gen(function* () {
-    const { hub, identity, machine, request } = options
+    const { grant, hub, identity, machine, request } = options
     const clientSessionKey = request.wgPubKey ?? ""
     if (!Schema.is(Control.HexKey)(clientSessionKey)) return yield* suspicious("the hub passed no usable session key")
 
@@ -122,7 +179,7 @@ export const serve = (options: SessionHostOptions): Effect.Effect<never, Session
 
     const sessionKey = generate()
     const tunnels = Offer.tunnels
-    const ports = Admission.offeredByHub(machine, request.client).map((service) => service.port)
+    const ports = Admission.offeredByHub(machine, grant.client()).map((service) => service.port)
     carrier.sendText(
       Control.encode({
         type: "wg-pubkey",
@@ -134,7 +191,7 @@ export const serve = (options: SessionHostOptions): Effect.Effect<never, Session
       })
     )
 
-    let services: ReadonlyArray<Service> = []
+    const usable: Usable = { services: [], streams: new Map() }
     let listed: string | undefined
     const { client, tunnel } = yield* Stream1.respond({
       inbox,
@@ -149,11 +206,12 @@ export const serve = (options: SessionHostOptions): Effect.Effect<never, Session
       identity,
       authorise: (key: PublicKeyHex) =>
         Effect.suspend(() => {
-          const admitted = Admission.admit(machine, request.client, key)
+          const admitted = Admission.admit(machine, grant.client(), key)
           if (Either.isLeft(admitted)) {
             return new Stream1.TunnelRefused({ kind: "refused", reason: admitted.left })
           }
-          services = admitted.right.services
+          const { services } = admitted.right
+          usable.services = services
           listed = admitted.right.listedAs
           return Effect.succeed({
             software: `telad ${VERSION}`,
@@ -163,8 +221,12 @@ export const serve = (options: SessionHostOptions): Effect.Effect<never, Session
         })
     }).pipe(Effect.mapError(({ kind, reason }) => (kind === "lost" ? over(reason) : suspicious(reason))))
 
-    const key = fingerprintOfHex(client)
-    const known = { key, ...(listed && { listed }), services: services.map(label).join(",") }
+    yield* enforce(options, client, tunnel, usable)
+    const known = {
+      key: fingerprintOfHex(client),
+      ...(listed && { listed }),
+      services: usable.services.map(label).join(",")
+    }
     yield* request.client === undefined
       ? Effect.logWarning("session up; the hub vouches for nobody", known)
       : Effect.logInfo("session up", { principal: printable(request.client.principal), ...known })
@@ -175,7 +237,7 @@ export const serve = (options: SessionHostOptions): Effect.Effect<never, Session
       Effect.flatMap((incoming) =>
         FiberSet.run(
           streams,
-          Effect.suspend(() => serveStream(options, services, incoming))
+          Effect.suspend(() => serveStream(options, usable, incoming))
         )
       ),
       Effect.forever,

@@ -5,6 +5,7 @@ import * as Schema from "effect/Schema"
  * - `unreachable`: the hub could not be dialled.
  * - `not-found`: the hub knows no such machine, or it is offline (hubs do not tell these apart).
  * - `denied`: the hub refuses this token, or this identity on this machine.
+ * - `revoked`: a session stood, or was coming up, when the right to it ended.
  * - `untrusted`: the other end is not who it should be, or somebody meddles between: never to be retried.
  * - `incompatible`: the agent speaks no tunnel that this client speaks.
  * - `local`: something on this computer: an unreadable file, an unknown service, a port that is taken.
@@ -15,6 +16,7 @@ export const ConnectErrorKind = Schema.Literal(
   "unreachable",
   "not-found",
   "denied",
+  "revoked",
   "untrusted",
   "incompatible",
   "local",
@@ -34,5 +36,6 @@ export class ConnectError extends Schema.TaggedError<ConnectError>()("ConnectErr
 }
 
 /** Whether no other try can help, even after there has been a session. */
-export const isFinal = (error: ConnectError): boolean =>
-  error.kind === "denied" || error.kind === "untrusted" || error.kind === "incompatible" || error.kind === "local"
+export const isFinal = ({ kind }: ConnectError): boolean => final.has(kind)
+
+const final: ReadonlySet<ConnectErrorKind> = new Set(["denied", "revoked", "untrusted", "incompatible", "local"])

@@ -13,6 +13,7 @@ import type * as Scope from "effect/Scope"
 import { backoff } from "../protocol/Backoff.ts"
 import { RECONNECT_STEADY } from "../protocol/Limits.ts"
 import { printable } from "../protocol/Printable.ts"
+import type { TunnelClosed } from "../tunnel/Tunnel.ts"
 import { ConnectError, isFinal } from "./ConnectError.ts"
 import type { OnConnectEvent } from "./ConnectEvent.ts"
 import type { Session } from "./Session.ts"
@@ -29,6 +30,22 @@ export interface Connector {
 /** What ends a first try, when nothing ever worked: with `wait`, a machine that is not there yet does not. */
 const endsFirstTry = (error: ConnectError, wait: boolean, attempt: number): boolean =>
   isFinal(error) || !wait || (error.kind === "unreachable" && attempt === 0)
+
+/** The error that the end of a session is. */
+const whyEnded = (machine: string, how: TunnelClosed): ConnectError => {
+  const reason = printable(how.reason)
+  switch (how.kind) {
+    case "revoked":
+      return new ConnectError({ kind: "revoked", reason })
+    case "tampered": {
+      const meddled = `the session with "${machine}" was meddled with, by the hub or on the way: ${reason}`
+      return new ConnectError({ kind: "untrusted", reason: meddled })
+    }
+    case "lost":
+    case "closed":
+      return new ConnectError({ kind: "lost", reason })
+  }
+}
 
 const stopped = new ConnectError({ kind: "local", reason: "the client has stopped" })
 
@@ -67,10 +84,7 @@ export const make = (options: {
       yield* Deferred.succeed(next, session)
       const how = yield* session.tunnel.closed
       const stood = (yield* Clock.currentTimeMillis) - since
-      const reason = printable(how.reason)
-      const kind = how.kind === "tampered" ? "untrusted" : "lost"
-      const meddled = `the session with "${machine}" was meddled with, by the hub or on the way: ${reason}`
-      return { error: new ConnectError({ kind, reason: kind === "untrusted" ? meddled : reason }), lost: true, stood }
+      return { error: whyEnded(machine, how), lost: true, stood }
     }).pipe(
       Effect.catchAll((error) => Effect.succeed({ error, lost: false, stood: 0 })),
       Effect.scoped,

@@ -20,6 +20,7 @@ import * as Inbox from "../transport/Inbox.ts"
 import * as Stream1 from "../tunnel/Stream1.ts"
 import type { Tunnel } from "../tunnel/Tunnel.ts"
 import { ConnectError, type ConnectErrorKind } from "./ConnectError.ts"
+import * as Revocation from "./Revocation.ts"
 
 /** Whom to reach, as whom, and what must be true of the other end. */
 export interface SessionOptions {
@@ -175,11 +176,17 @@ const refuseAll = (tunnel: Tunnel) =>
   ).pipe(Effect.forever, Effect.ignore, Effect.forkScoped)
 
 /** Opens a session. Every way in which it can fail is a ConnectError; nothing is pinned unless the tunnel came up. */
-export const open = (options: SessionOptions): Effect.Effect<Session, ConnectError, Scope.Scope> =>
-  Effect.gen(function* () {
+export const open = (options: SessionOptions): Effect.Effect<Session, ConnectError, Scope.Scope> => {
+  /** Set when the hub has said that this session may not be; the tunnel ends in the same turn. */
+  let revoked: string | undefined
+  let standing: Tunnel | undefined
+  return Effect.gen(function* () {
     const { hub, identity, known, machine } = options
     const carrier = yield* options.dial(hub)
-    const inbox = Inbox.make(carrier)
+    const inbox = Revocation.listen(Inbox.make(carrier), (reason) => {
+      revoked ??= reason
+      standing?.revoke(reason)
+    })
     const sessionKey = generate()
     const connect: Control.Connect = {
       type: "connect",
@@ -217,6 +224,8 @@ export const open = (options: SessionOptions): Effect.Effect<Session, ConnectErr
       identity,
       hello: { software: `tela ${VERSION}` }
     })
+    standing = tunnel
+    if (revoked !== undefined) tunnel.revoke(revoked)
     yield* refuseAll(tunnel)
     if (hello.principal !== ready.principal) {
       return yield* failure(
@@ -241,8 +250,11 @@ export const open = (options: SessionOptions): Effect.Effect<Session, ConnectErr
       DialError: (error) => failure("unreachable", error.message),
       TunnelRefused: (refused) => tunnelRefused(options, refused),
       YamlFileError: (error) => failure("local", error.message)
-    })
+    }),
+    // Whatever it looked like from here: an error text, a hang-up, an answer that did not come.
+    Effect.mapError((error) => (revoked === undefined ? error : failure("revoked", revoked)))
   )
+}
 
 const said = (principal: string | undefined) =>
   principal === undefined ? "nobody in particular" : `"${printable(principal)}"`

@@ -35,6 +35,7 @@ const scripted = Effect.gen(function* () {
         accept: Effect.never,
         closed: Deferred.await(next),
         close: () => {},
+        revoke: () => {},
         held: () => ({ unsent: 0, carrier: 0, undelivered: 0, streams: 0 })
       }
     }

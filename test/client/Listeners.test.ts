@@ -69,6 +69,7 @@ const session = (open: Tunnel["open"]): Session => ({
     accept: Effect.never,
     closed: Effect.never,
     close: () => {},
+    revoke: () => {},
     held: () => ({ unsent: 0, carrier: 0, undelivered: 0, streams: 0 })
   }
 })
