@@ -140,11 +140,22 @@ export const make: Effect.Effect<typeof Authority.Service, never, IdentityStore 
     const listeners: Array<OnChange> = []
     let current = store.current()
 
-    /** A snapshot comes into force; everybody who must know is told in the same turn. */
-    const publish = (snapshot: Snapshot, tokens: ReadonlySet<string> | "all") => {
-      current = snapshot
-      for (const listener of listeners) listener(snapshot, tokens)
-    }
+    /** A snapshot comes into force; everybody who must know is told in the same turn, whatever becomes of the others. */
+    const publish = (snapshot: Snapshot, tokens: ReadonlySet<string> | "all"): Effect.Effect<void> =>
+      Effect.suspend(() => {
+        const defects: Array<unknown> = []
+        current = snapshot
+        for (const listener of listeners) {
+          try {
+            listener(snapshot, tokens)
+          } catch (defect) {
+            defects.push(defect)
+          }
+        }
+        return Effect.forEach(defects, (defect) => Effect.logError("a change of access was not followed", defect), {
+          discard: true
+        })
+      })
 
     /** What is stored comes into force whatever becomes of its record. */
     const whatever = (recording: Effect.Effect<void>) =>
@@ -167,7 +178,7 @@ export const make: Effect.Effect<typeof Authority.Service, never, IdentityStore 
             snapshot.revision
           )
         )
-        publish(snapshot, "all")
+        yield* publish(snapshot, "all")
       })
 
     const record = (pending: ReadonlyArray<Pending>, { outcomes }: Batch, revision: number) =>
@@ -222,7 +233,7 @@ export const make: Effect.Effect<typeof Authority.Service, never, IdentityStore 
         const tokens = new Set(
           batch.outcomes.flatMap((outcome) => (Either.isRight(outcome) ? outcome.right.tokens : []))
         )
-        if (snapshot !== batch.before) publish(snapshot, tokens)
+        if (snapshot !== batch.before) yield* publish(snapshot, tokens)
         for (const [index, { answer }] of pending.entries()) {
           const outcome = batch.outcomes[index]
           if (outcome !== undefined) yield* Deferred.complete(answer, outcome)

@@ -11,11 +11,15 @@ import * as Connect from "../client/Connect.ts"
 import type { ConnectError } from "../client/ConnectError.ts"
 import { generate } from "../crypto/KeyPair.ts"
 import * as Token from "../crypto/Token.ts"
+import { Authority } from "../hub/Authority.ts"
 import * as Hub from "../hub/Hub.ts"
+import type { Applied, Change, ChangeRefused } from "../policy/Change.ts"
 import { makeSnapshot } from "../policy/Identity.ts"
+import type { Role } from "../policy/Identity.ts"
 import { VERSION } from "../protocol/Version.ts"
 import { fromFlags } from "../store/AgentFile.ts"
 import { fresh } from "../store/AgentState.ts"
+import type { StoreFailure } from "../store/IdentityStore.ts"
 import * as KnownMachines from "../store/KnownMachines.ts"
 import { Dialer, layer as dialerLayer } from "../transport/Dialer.ts"
 import { heldNothing, type TunnelHeld } from "../tunnel/Tunnel.ts"
@@ -37,6 +41,15 @@ export interface TestTela {
   readonly machine: string
   /** The token of "alice", who may connect. */
   readonly token: Redacted.Redacted
+  /** The token of "owner", with which the administration interface at `hub.url` can be used. */
+  readonly ownerToken: Redacted.Redacted
+  /** Who may what on this hub. */
+  readonly authority: typeof Authority.Service
+  /**
+   * Changes an identity or a grant in the owner's name, for tests of what a program makes of it: that of "alice", or that
+   * of "agent", with whose token the agent is registered. Policy is in force, and what it denies is over, when it succeeds.
+   */
+  readonly change: (change: Change) => Effect.Effect<Applied, ChangeRefused | StoreFailure>
   /** Connects as alice; local ports and session end with the scope. */
   readonly connect: (
     options?: Partial<Connect.ConnectOptions>
@@ -49,16 +62,18 @@ export interface TestTela {
 export const make = (options: TestTelaOptions): Effect.Effect<TestTela, Hub.HubStartError, Scope.Scope> =>
   Effect.gen(function* () {
     const { granted, machine = "barn", ports } = options
-    const tokens = { agent: Token.generate(), alice: Token.generate() }
-    const identity = (id: keyof typeof tokens) => ({
+    const tokens = { owner: Token.generate(), agent: Token.generate(), alice: Token.generate() }
+    const identity = (id: keyof typeof tokens, role: Role = "user") => ({
       id,
-      role: "user" as const,
+      role,
+      version: 1,
       tokenHash: Token.hashOf(tokens[id]),
       prefix: Token.prefixOf(tokens[id])
     })
+    const owner = identity("owner", "owner")
     const snapshot = makeSnapshot(
       1,
-      [identity("agent"), identity("alice")],
+      [owner, identity("agent"), identity("alice")],
       [
         { machine, permission: "register", id: "agent" },
         { machine, permission: "connect", id: "alice", ...(granted && { services: granted }) }
@@ -72,8 +87,12 @@ export const make = (options: TestTelaOptions): Effect.Effect<TestTela, Hub.HubS
       tls: undefined,
       trustedProxies: []
     }
-    const context = yield* Layer.build(Layer.merge(Hub.layerMemory({ config, snapshot, version: VERSION }), dialerLayer))
-    const { hub, dialer } = yield* Effect.all({ hub: Hub.Hub, dialer: Dialer }).pipe(Effect.provide(context))
+    const context = yield* Layer.build(
+      Layer.merge(Hub.layerMemory({ config, snapshot, version: VERSION }), dialerLayer)
+    )
+    const { authority, dialer, hub } = yield* Effect.all({ authority: Authority, hub: Hub.Hub, dialer: Dialer }).pipe(
+      Effect.provide(context)
+    )
     const url = hub.url.replace(/^http/, "ws")
     const agentConfig = yield* Effect.orDie(
       fromFlags({ hub: url, machine, ports: ports.join(","), token: tokens.agent, targetHost: undefined })
@@ -89,6 +108,10 @@ export const make = (options: TestTelaOptions): Effect.Effect<TestTela, Hub.HubS
       url,
       machine,
       token: tokens.alice,
+      ownerToken: tokens.owner,
+      authority,
+      change: (change) =>
+        authority.change({ change, by: { identity: owner, from: "local" }, event: { action: "access-update" } }),
       connect: (overrides) =>
         Connect.make({
           hub: url,
