@@ -47,7 +47,6 @@ export const render = (command: Command, program: string, path: ReadonlyArray<st
   const children = command.subcommands.map((child): readonly [string, string] => [child.name, child.summary])
   return [
     `${name}: ${command.summary}`,
-    "",
     `Usage: ${usageOf(name, command)}`,
     ...section("Commands", table(children)),
     ...section("Flags", table(flags)),

@@ -21,7 +21,7 @@ import { Shell } from "./Shell.ts"
 import * as VersionCommand from "./VersionCommand.ts"
 
 /** The process as a program sees it. */
-interface Host {
+export interface Host {
   readonly argv: ReadonlyArray<string>
   readonly env: Readonly<Record<string, string | undefined>>
   readonly cwd: string
@@ -52,7 +52,7 @@ const usageError = (root: Command, path: ReadonlyArray<string>, problem: string)
 }
 
 /** Runs what the command line says; `up` is called when an interruption has become the ordinary end. */
-const run = (root: Command, host: Host, up: () => void): Effect.Effect<void, Failure> => {
+export const run = (root: Command, host: Host, up: () => void): Effect.Effect<void, Failure> => {
   const parsed = Argv.parse(root, host.argv)
   const print = (text: string) => Effect.sync(() => host.out(`${text}\n`))
   switch (parsed._tag) {
@@ -93,7 +93,7 @@ const sentence = (failure: unknown): string =>
   Predicate.hasProperty(failure, "message") ? String(failure.message) : String(failure)
 
 /** What an exit means to the person and to the shell; `line` is undefined when there is nothing to say. */
-const outcome = (
+export const outcome = (
   exit: Exit.Exit<unknown, unknown>,
   wasUp: boolean
 ): { readonly code: number; readonly line: string | undefined } => {

@@ -26,13 +26,13 @@ export interface AdminHeaders {
 }
 
 /**
- * Asks a hub: `use` calls its interface. Text in a path is to go through {@link segment}.
+ * Asks a hub: `use` calls its interface. Names in a path are to be encoded: parts are put together as they are.
  *
  * @example
  * AdminClient.ask({ hub, token }, (api, headers) => api.tokens.list({ headers }))
  */
 export const ask = <A, E extends HubError.ApiFailure>(
-  { hub, token }: HubClientOptions,
+  { hub, presented = "token", token }: HubClientOptions & { readonly presented?: "token" | "code" },
   use: (api: Api, headers: AdminHeaders) => Effect.Effect<A, E>
 ): Effect.Effect<A, HubError.HubError, HttpClient.HttpClient> =>
   Effect.suspend(() => {
@@ -42,9 +42,6 @@ export const ask = <A, E extends HubError.ApiFailure>(
     })
     const headers = token === undefined ? {} : { authorization: `Bearer ${Redacted.value(token)}` }
     return Effect.flatMap(api, (made) => use(made, headers)).pipe(
-      Effect.mapError((failure) => HubError.of(hub, failure, retryAfter))
+      Effect.mapError((failure) => HubError.of({ hub, presented, retryAfter }, failure))
     )
   })
-
-/** A name as a part of a path: the typed client puts parts together as they are. */
-export const segment = (name: string): string => encodeURIComponent(name)

@@ -2,6 +2,7 @@
  * Why the hub's HTTP interface did not do what it was asked: one error for every status and every way to fail, with a
  * sentence for people. Deployed hubs refuse all administration alike (spec: hub-api 0.4); ours says which it was.
  */
+import type * as HttpApiError from "@effect/platform/HttpApiError"
 import type * as HttpClientError from "@effect/platform/HttpClientError"
 import type * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
@@ -42,6 +43,7 @@ export class HubError extends Schema.TaggedError<HubError>()("HubError", {
 /** What a call of the typed client can fail with. */
 export type ApiFailure =
   | HttpClientError.HttpClientError
+  | HttpApiError.HttpApiDecodeError
   | ParseResult.ParseError
   /** A refusal of the hub that its interface declares. */
   | { readonly error: string; readonly status?: number; readonly current?: unknown; readonly events?: unknown }
@@ -71,12 +73,21 @@ const kindOf = (status: number): HubErrorKind => {
 /** A text of the hub as the end of a sentence. */
 const said = (text: string) => printable(text).replace(/\.$/, "")
 
-const refusal = (hub: string, status: number, text: string, retryAfter: string | undefined): HubError => {
+/** In what circumstances a call failed. */
+export interface Circumstances {
+  readonly hub: string
+  /** What the hub was shown. */
+  readonly presented: "token" | "code"
+  /** The header of that name in the last answer. */
+  readonly retryAfter: string | undefined
+}
+
+const refusal = ({ hub, presented, retryAfter }: Circumstances, status: number, text: string): HubError => {
   const kind = kindOf(status)
   const error = (reason: string) => new HubError({ kind, reason })
   switch (kind) {
     case "unauthorized":
-      return error(`${hub} refused the token: ${said(text)}`)
+      return error(`${hub} refused the ${presented}: ${said(text)}`)
     case "forbidden":
       // The only word that deployed hubs have, for a wrong token too.
       return text === "forbidden"
@@ -91,17 +102,18 @@ const refusal = (hub: string, status: number, text: string, retryAfter: string |
     case "failed":
       return error(`${hub} could not do it, and nothing has changed: ${said(text)}`)
     default:
-      return error(`${hub} refused: ${said(text)}`)
+      return error(`${hub}: ${said(text)}`)
   }
 }
 
-/** The error that a failed call means; `retryAfter` is the header of that name in the last answer. */
-export const of = (hub: string, failure: ApiFailure, retryAfter: string | undefined): HubError => {
+/** The error that a failed call means. */
+export const of = (circumstances: Circumstances, failure: ApiFailure): HubError => {
+  const { hub } = circumstances
   const noHub = `${hub} does not answer as a Tela hub; check the address`
   if (!("_tag" in failure)) {
     const status = failure.status ?? (failure.current !== undefined ? 412 : failure.events !== undefined ? 401 : 500)
     const text = failure.error === "auth_required" ? "it is missing, unknown, expired or revoked" : failure.error
-    return refusal(hub, status, text, retryAfter)
+    return refusal(circumstances, status, text)
   }
   switch (failure._tag) {
     case "RequestError":
@@ -111,8 +123,8 @@ export const of = (hub: string, failure: ApiFailure, retryAfter: string | undefi
       })
     case "ResponseError": {
       const { status } = failure.response
-      if (status === 429) return refusal(hub, status, "", retryAfter)
-      if (status >= 500) return refusal(hub, status, `HTTP ${status}`, retryAfter)
+      if (status === 429) return refusal(circumstances, status, "")
+      if (status >= 500) return refusal(circumstances, status, `HTTP ${status}`)
       const kind = kindOf(status)
       return status === 404 || status === 405
         ? new HubError({

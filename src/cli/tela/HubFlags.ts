@@ -11,7 +11,8 @@ import * as HubUrl from "../../protocol/HubUrl.ts"
 import type { Given } from "../Command.ts"
 import { Failed, type Failure, WrongUsage } from "../Failure.ts"
 import * as Flags from "../Flags.ts"
-import { Shell } from "../Shell.ts"
+import type { Shell } from "../Shell.ts"
+import * as Stores from "../Stores.ts"
 
 export const hub = Flags.text({
   name: "hub",
@@ -35,6 +36,13 @@ export const token = Flags.secret({
 })
 
 export const json = Flags.toggle("json", "print JSON")
+
+/** The hub as a positional, for the commands that keep something of it. */
+export const address = Flags.argument("hub")
+
+/** The hub that the positional names, as it is dialled. */
+export const readAddress = (given: Given): Effect.Effect<string, WrongUsage> =>
+  Effect.flatMap(given.word(address), (text) => parseHub(text, "<hub>"))
 
 /** A token, and where it came from. */
 export interface Credential {
@@ -65,9 +73,8 @@ export const readToken = (
   Effect.gen(function* () {
     const found = yield* given.flag(flag)
     if (Option.isSome(found)) return { token: found.value.value, source: found.value.source }
-    const { env } = yield* Shell
-    const { make } = yield* Effect.promise(() => import("../../store/CredentialStores.ts"))
-    const stored = yield* make(env).token(hub)
+    const stores = yield* Stores.stores
+    const stored = yield* stores.token(hub)
     return { token: stored?.token, source: stored?.file }
   })
 

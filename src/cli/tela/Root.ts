@@ -1,11 +1,16 @@
 /** The commands of `tela`, the operator's program. */
 import * as Command from "../Command.ts"
 import * as VersionCommand from "../VersionCommand.ts"
+import * as Admin from "./Admin.ts"
 import * as Connect from "./Connect.ts"
+import * as Login from "./Login.ts"
 import * as Machines from "./Machines.ts"
+import * as Pair from "./Pair.ts"
+import * as Pin from "./Pin.ts"
 import * as Services from "./Services.ts"
 import * as Status from "./Status.ts"
 import * as Trust from "./Trust.ts"
+import * as Whoami from "./Whoami.ts"
 
 export const root = Command.group({
   name: "tela",
@@ -16,6 +21,12 @@ export const root = Command.group({
     Services.command,
     Status.command,
     Trust.command,
+    Login.login,
+    Login.logout,
+    Pair.command,
+    Whoami.command,
+    Pin.command,
+    Admin.command,
     VersionCommand.command("tela")
   ]
 })

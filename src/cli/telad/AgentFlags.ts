@@ -3,13 +3,16 @@
  */
 import * as Path from "node:path"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Option from "effect/Option"
+import * as HubUrl from "../../protocol/HubUrl.ts"
 import * as AgentFile from "../../store/AgentFile.ts"
 import * as Paths from "../../store/Paths.ts"
 import type { Given } from "../Command.ts"
 import { Failed, type Failure, WrongUsage } from "../Failure.ts"
 import * as Flags from "../Flags.ts"
 import { Shell } from "../Shell.ts"
+import * as Stores from "../Stores.ts"
 
 export const config = Flags.text({
   name: "config",
@@ -47,6 +50,12 @@ export const targetHost = Flags.text({
   description: "host of the ports",
   env: "TELAD_TARGET_HOST"
 })
+
+/** The hub that `-hub` names, as it is dialled. */
+export const readHub = (given: Given): Effect.Effect<string, WrongUsage> =>
+  Effect.flatMap(given.required(hub), (text) =>
+    Either.mapLeft(HubUrl.parse(text), (problem) => new WrongUsage({ message: `-hub: ${problem}` }))
+  )
 
 const flagForm: ReadonlyArray<Flags.Flag<unknown>> = [hub, machine, ports, token, targetHost]
 
@@ -105,6 +114,19 @@ const fromFlags = (given: Given) =>
     return { config: made, folder: Paths.stateFolder(shell.env), warnings: [] }
   })
 
+/** Machines for which neither flags nor file nor variable give a token take the one that is stored for the hub. */
+const withStoredToken = (settings: Settings): Effect.Effect<Settings, Failure, Shell> =>
+  Effect.gen(function* () {
+    const { hub: where, machines } = settings.config
+    if (machines.every((each) => each.token !== undefined)) return settings
+    const stores = yield* Stores.stores
+    const stored = (yield* stores.token(where))?.token
+    return {
+      ...settings,
+      config: { hub: where, machines: machines.map((each) => ({ ...each, token: each.token ?? stored })) }
+    }
+  })
+
 /** The configuration that the command line names. */
 export const read = (given: Given): Effect.Effect<Settings, Failure, Shell> =>
   Effect.flatMap(
@@ -113,4 +135,4 @@ export const read = (given: Given): Effect.Effect<Settings, Failure, Shell> =>
       onNone: (): Effect.Effect<Settings, Failure, Shell> => fromFlags(given),
       onSome: fromFile
     })
-  )
+  ).pipe(Effect.flatMap(withStoredToken))

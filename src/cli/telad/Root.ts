@@ -13,6 +13,8 @@ import * as Signals from "../Signals.ts"
 import * as VersionCommand from "../VersionCommand.ts"
 import * as AgentFlags from "./AgentFlags.ts"
 import * as Fingerprint from "./Fingerprint.ts"
+import * as Login from "./Login.ts"
+import * as Pair from "./Pair.ts"
 
 export const root = Command.make(
   {
@@ -27,11 +29,8 @@ export const root = Command.make(
       AgentFlags.targetHost,
       ...logFlags
     ],
-    subcommands: [Fingerprint.command, VersionCommand.command("telad")],
-    examples: [
-      "telad -config telad.yaml",
-      'telad -hub wss://hub.example.com -machine web-01 -ports "22:SSH" -token TOKEN'
-    ]
+    subcommands: [Login.login, Login.logout, Pair.command, Fingerprint.command, VersionCommand.command("telad")],
+    examples: ['telad -hub wss://hub.example.com -machine web-01 -ports "22:SSH" -token TOKEN']
   },
   (given) =>
     Effect.gen(function* () {

@@ -1,0 +1,133 @@
+/**
+ * What the commands of `tela admin` have in common: which hub and as whom, how they ask it, how they take names and
+ * times, and how they make sure that something is meant.
+ */
+import type * as HttpClientService from "@effect/platform/HttpClient"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Option from "effect/Option"
+import type { AdminHeaders, Api } from "../../../client/AdminClient.ts"
+import type { ApiFailure, HubError } from "../../../client/HubError.ts"
+import * as Duration from "../../../protocol/Duration.ts"
+import type { Given } from "../../Command.ts"
+import { Failed, type Failure, WrongUsage } from "../../Failure.ts"
+import * as Flags from "../../Flags.ts"
+import * as Prompt from "../../Prompt.ts"
+import type { Shell } from "../../Shell.ts"
+import { hub, origin, readHub, readToken } from "../HubFlags.ts"
+
+export const token = Flags.secret({
+  name: "token",
+  placeholder: "TOKEN",
+  description: "an owner's or admin's token",
+  env: ["TELA_OWNER_TOKEN", "TELA_TOKEN"]
+})
+
+/** What every command takes. */
+export const hubFlags: ReadonlyArray<Flags.Flag<unknown>> = [hub, token]
+
+export const yes = Flags.toggle("yes", "do not ask whether it is meant")
+export const quiet = Flags.toggle("quiet", "print the secret and nothing else")
+
+export const identity = Flags.argument("id")
+export const machine = Flags.argument("machine")
+
+/** Asks a hub something, and explains in words why it did not work. */
+export interface Admin {
+  /** As it is dialled. */
+  readonly hub: string
+  readonly ask: <A, E extends ApiFailure>(
+    use: (api: Api, headers: AdminHeaders) => Effect.Effect<A, E>
+  ) => Effect.Effect<A, Failed>
+  /** The same, for whoever has to tell failures apart. */
+  readonly tryAsk: <A, E extends ApiFailure>(
+    use: (api: Api, headers: AdminHeaders) => Effect.Effect<A, E>
+  ) => Effect.Effect<A, HubError>
+}
+
+/** The hub that the command line means, with the token for it. What talks to hubs is loaded only now. */
+export const open = (given: Given): Effect.Effect<Admin, Failure, Shell> =>
+  Effect.gen(function* () {
+    const where = yield* readHub(given)
+    const credential = yield* readToken(given, where, token)
+    if (credential.token === undefined) {
+      return yield* new Failed({
+        message: `no token for ${where}: give -token, set TELA_OWNER_TOKEN or TELA_TOKEN, or run: tela login ${where}`
+      })
+    }
+    const AdminClient = yield* Effect.promise(() => import("../../../client/AdminClient.ts"))
+    const HttpClient = yield* Effect.promise(() => import("../../../transport/HttpClient.ts"))
+    const provide = Effect.provide(HttpClient.layer)
+    const asked = <A, E extends ApiFailure>(use: (api: Api, headers: AdminHeaders) => Effect.Effect<A, E>) => {
+      const answer: Effect.Effect<A, HubError, HttpClientService.HttpClient> = AdminClient.ask(
+        { hub: where, token: credential.token },
+        use
+      )
+      return provide(answer)
+    }
+    return {
+      hub: where,
+      tryAsk: asked,
+      ask: (use) =>
+        Effect.mapError(asked(use), ({ kind, reason }) => {
+          const refused = kind === "unauthorized" || kind === "forbidden"
+          return new Failed({ message: `${reason}${refused ? origin(credential) : ""}` })
+        })
+    }
+  })
+
+/** A name of an identity or machine. Two that no address can hold are none. */
+export const readName = (given: Given, positional: Flags.Positional<string>): Effect.Effect<string, WrongUsage> =>
+  Effect.flatMap(given.word(positional), (text) =>
+    text === "" || text === "." || text === ".."
+      ? new WrongUsage({ message: `<${positional.placeholder}>: ${JSON.stringify(text)} is no name` })
+      : Effect.succeed(text)
+  )
+
+/** A name as a part of a path: the typed client puts parts together as they are. */
+export const segment = (name: string): string => encodeURIComponent(name)
+
+/** Deployed hubs would pass over an expiry that they do not know, and give for ever what was meant for a while. */
+export const requireExpiries = ({ hub: where, tryAsk }: Admin): Effect.Effect<void, Failure> =>
+  Effect.asVoid(tryAsk((api, headers) => api.self.whoami({ headers }))).pipe(
+    Effect.catchIf(
+      ({ kind }) => kind !== "not-found",
+      () => Effect.void
+    ),
+    Effect.mapError(() => new Failed({ message: `${where} is too old for -expires here; nothing was changed` }))
+  )
+
+/** When something is to expire, as the hub takes it; undefined when nothing was said. */
+export const readExpiry = (
+  given: Given,
+  flag: Flags.OptionalFlag<string>
+): Effect.Effect<string | undefined, WrongUsage> =>
+  Effect.gen(function* () {
+    const text = Option.getOrUndefined(yield* given.flag(flag))
+    if (text === undefined) return undefined
+    const at = Duration.parseExpiry(text, yield* Clock.currentTimeMillis)
+    if (Either.isLeft(at)) return yield* new WrongUsage({ message: `-${flag.info.name}: ${at.left}` })
+    return Duration.formatInstant(at.right)
+  })
+
+/** The parts of a comma list, of which none is empty; `what` names it in the sentence of an error. */
+export const readList = (text: string, what: string): Effect.Effect<ReadonlyArray<string>, WrongUsage> => {
+  const parts = [...new Set(text.split(",").map((part) => part.trim()))]
+  return parts.includes("")
+    ? new WrongUsage({ message: `${what}: ${JSON.stringify(text)} has an empty part; write a,b` })
+    : Effect.succeed(parts)
+}
+
+/** Goes on when it is meant: -yes, a person who says so, or nobody to ask. */
+export const confirm = (given: Given, question: string): Effect.Effect<void, Failure> =>
+  Effect.gen(function* () {
+    if (yield* given.flag(yes)) return
+    if (!(yield* Prompt.confirm(question))) return yield* new Failed({ message: "nothing was changed" })
+  })
+
+/** A time of the hub's in the one form that we print; `-` for none, and what is no time as it is. */
+export const shownTime = (text: string | undefined): string => {
+  if (text === undefined) return "-"
+  return Either.match(Duration.parseInstant(text), { onLeft: () => text, onRight: Duration.formatInstant })
+}
