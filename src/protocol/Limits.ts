@@ -122,6 +122,10 @@ export const REVIEW_SLICE = 256
 /** How often the hub's file is looked at for edits made elsewhere. */
 export const HUB_FILE_POLL = 250
 
+/** A file that somebody writes is read when it has looked the same for this long, so many times at most. */
+export const HUB_FILE_SETTLE = 60
+export const HUB_FILE_SETTLE_TRIES = 50
+
 /** How long a writer of the hub's file waits for another one, and the pause between two tries. */
 export const HUB_LOCK_TIMEOUT = 5_000
 export const HUB_LOCK_RETRY = 5

@@ -5,9 +5,9 @@
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { hashOf, PREFIX_CHARS, prefixOf } from "../crypto/Token.ts"
-import { ANY_MACHINE, machinePermissions, makeSnapshot, roleOf } from "../policy/Identity.ts"
-import type { GrantEntry, MachinePermission, Snapshot, StoredIdentity } from "../policy/Identity.ts"
-import { didYouMean } from "../protocol/Nearest.ts"
+import { ANY_MACHINE, machinePermissions, roleOf } from "../policy/Identity.ts"
+import type { Grant, MachineGrants, MachinePermission } from "../policy/Identity.ts"
+import type { WrittenIdentity } from "./AuthLine.ts"
 import { optional, optionalOr } from "./YamlFile.ts"
 
 const Instant = Schema.transform(
@@ -48,7 +48,9 @@ const IdentityEntry = Schema.Struct({
   }),
   token: TokenHash,
   prefix: optional(Schema.String.pipe(Schema.maxLength(PREFIX_CHARS))),
-  ...lifetime
+  ...lifetime,
+  version: optional(Schema.Int.pipe(Schema.positive(), Schema.annotations({ description: "a number from 1" }))),
+  digest: optional(Schema.String)
 })
 
 const GrantItem = Schema.Struct({
@@ -81,10 +83,31 @@ export const Auth = Schema.Struct({
 })
 export type Auth = typeof Auth.Type
 
+/** Where something stands in the file, as keys from its root. */
+type Path = ReadonlyArray<string | number>
+
+/** Something, and where it stands; undefined for what is nowhere. */
+export interface Placed<A> {
+  readonly value: A
+  readonly at: Path | undefined
+}
+
 /** What the block means, and what a person should know about it. */
 export interface Interpreted {
-  readonly snapshot: Snapshot
+  readonly identities: ReadonlyMap<string, Placed<WrittenIdentity>>
+  /** Everything that is granted on the machines that the block names. */
+  readonly machines: ReadonlyMap<string, Placed<MachineGrants>>
   readonly warnings: ReadonlyArray<string>
+  /** Whether some of it is in the deployed hub's form. */
+  readonly deployed: boolean
+}
+
+/** What else the file has, which was read before. */
+export interface Others {
+  readonly has: (id: string) => boolean
+  /** Who has the token of a SHA-256. */
+  readonly holderOf: (tokenHash: string) => string | undefined
+  readonly grantsOn: (machine: string) => MachineGrants | undefined
 }
 
 const lifetimeOf = (entry: { readonly [Key in keyof typeof lifetime]?: number | undefined }) => ({
@@ -97,25 +120,35 @@ const lifetimeOf = (entry: { readonly [Key in keyof typeof lifetime]?: number | 
 const serviceName = (name: string): string => /^port-(\d+)$/i.exec(name)?.[1] ?? name
 
 /** Identities of both forms. The deployed hub allowed two tokens under one label; the later one gets a label of its own. */
-const readIdentities = (auth: Auth, warn: (text: string) => void): ReadonlyArray<StoredIdentity> => {
-  const identities = new Map<string, StoredIdentity>()
+const readIdentities = (auth: Auth, others: Others, warn: (text: string) => void) => {
+  const identities = new Map<string, Placed<WrittenIdentity>>()
   for (const [id, entry] of Object.entries(auth.identities)) {
-    const tokenHash = entry.token.slice(HASH_PREFIX.length)
-    identities.set(id, { id, role: roleOf(entry.role), tokenHash, prefix: entry.prefix ?? "", ...lifetimeOf(entry) })
+    const { digest, prefix = "", version } = entry
+    const value: WrittenIdentity = {
+      id,
+      role: roleOf(entry.role),
+      tokenHash: entry.token.slice(HASH_PREFIX.length),
+      prefix,
+      ...lifetimeOf(entry),
+      ...(version !== undefined && { version }),
+      ...(digest !== undefined && { digest })
+    }
+    identities.set(id, { value, at: ["auth", "identities", id] })
   }
-  for (const entry of auth.tokens) {
+  for (const [index, entry] of auth.tokens.entries()) {
     if (entry.token === "") {
       warn(`auth.tokens: ${entry.id} has no token and is left out`)
       continue
     }
     let id = entry.id
-    for (let n = 2; identities.has(id); n++) id = `${entry.id}-${n}`
+    for (let n = 2; identities.has(id) || others.has(id); n++) id = `${entry.id}-${n}`
     if (id !== entry.id) warn(`auth.tokens: a second identity is called ${entry.id}; it is known as ${id} here`)
     const token = Redacted.make(entry.token)
     const prefix = prefixOf(token)
-    identities.set(id, { id, role: roleOf(entry.hubRole), tokenHash: hashOf(token), prefix, ...lifetimeOf(entry) })
+    const value = { id, role: roleOf(entry.hubRole), tokenHash: hashOf(token), prefix, ...lifetimeOf(entry) }
+    identities.set(id, { value, at: ["auth", "tokens", index] })
   }
-  return [...identities.values()]
+  return identities
 }
 
 const deployedGrants = (entry: MachineEntry) => {
@@ -133,61 +166,73 @@ const deployedGrants = (entry: MachineEntry) => {
 const isDeployed = (entry: MachineEntry): boolean =>
   entry.registerToken !== undefined || entry.connectTokens !== undefined || entry.manageTokens !== undefined
 
+type Building = Record<MachinePermission, Map<string, Array<Grant>>>
+
+const building = (from: MachineGrants | undefined): Building => {
+  const copy = (permission: MachinePermission) => {
+    const made = new Map<string, Array<Grant>>()
+    for (const [id, grants] of from?.[permission] ?? []) made.set(id, [...grants])
+    return made
+  }
+  return { register: copy("register"), connect: copy("connect"), manage: copy("manage") }
+}
+
+const give = (to: Building, permission: MachinePermission, grant: Grant) => {
+  const held = to[permission].get(grant.id)
+  if (held === undefined) to[permission].set(grant.id, [grant])
+  else held.push(grant)
+}
+
 /** Reads identities and grants out of the block. */
-export const interpret = (auth: Auth): Interpreted => {
+export const interpret = (auth: Auth, others: Others): Interpreted => {
   const warnings: Array<string> = []
   const warn = (text: string) => void warnings.push(text)
-  const identities = readIdentities(auth, warn)
-  const ids = new Set(identities.map((identity) => identity.id))
+  const identities = readIdentities(auth, others, warn)
   const byHash = new Map<string, string>()
-  for (const { id, tokenHash } of identities) {
-    const other = byHash.get(tokenHash)
+  for (const [id, { value }] of identities) {
+    const other = byHash.get(value.tokenHash) ?? others.holderOf(value.tokenHash)
     if (other !== undefined) warn(`auth: ${other} and ${id} have the same token; it counts as ${id}'s`)
-    byHash.set(tokenHash, id)
+    byHash.set(value.tokenHash, id)
   }
 
-  const grants: Array<GrantEntry> = []
+  let deployed = auth.tokens.length > 0
+  const machines = new Map<string, Placed<Building>>()
   for (const [machine, entry] of Object.entries(auth.machines)) {
+    const made = building(undefined)
+    machines.set(machine, { value: made, at: ["auth", "machines", machine] })
     if (entry === null) continue
     for (const permission of machinePermissions) {
       for (const { expiresAt, id, services } of entry[permission] ?? []) {
-        if (!ids.has(id)) warn(`auth.machines.${machine}: nobody is called ${id}${didYouMean(id, ids)}`)
-        grants.push({
-          machine,
-          permission,
+        give(made, permission, {
           id,
           ...(services !== undefined && { services: services.map(serviceName) }),
           ...(expiresAt !== undefined && { expiresAt })
         })
       }
     }
-    for (const { token, ...grant } of deployedGrants(entry)) {
-      const id = byHash.get(hashOf(Redacted.make(token)))
-      if (id === undefined) warn(`auth.machines.${machine}: a ${grant.permission} token belongs to no identity`)
-      else grants.push({ machine, id, ...grant })
+    for (const { permission, services, token } of deployedGrants(entry)) {
+      const hash = hashOf(Redacted.make(token))
+      const id = byHash.get(hash) ?? others.holderOf(hash)
+      if (id === undefined) warn(`auth.machines.${machine}: a ${permission} token belongs to no identity`)
+      else give(made, permission, { id, ...(services !== undefined && { services }) })
     }
-    const mayRegister = grants.some((grant) => grant.machine === machine && grant.permission === "register")
-    if (machine !== ANY_MACHINE && isDeployed(entry) && !mayRegister) {
+    if (!isDeployed(entry)) continue
+    deployed = true
+    if (machine !== ANY_MACHINE && made.register.size === 0) {
       warn(
         `auth.machines.${machine}: nobody is named who may register it, so only owners and admins may (earlier hubs let ` +
-          `every token); to name one, run: tela admin access grant <id> ${machine} register; in versions without \`tela admin\`, ` +
-          "add `register: [{ id: <id> }]` under this machine"
+          `every token); to name one, run: tela admin access grant <id> ${machine} register`
       )
     }
   }
   // The deployed hub's viewers see every machine without a grant.
-  for (const { id, role } of identities) {
-    if (role === "viewer" && !Object.hasOwn(auth.identities, id))
-      grants.push({ machine: ANY_MACHINE, permission: "connect", id })
+  const viewers = [...identities].filter(
+    ([id, { value }]) => value.role === "viewer" && !Object.hasOwn(auth.identities, id)
+  )
+  if (viewers.length > 0) {
+    const every = machines.get(ANY_MACHINE) ?? { value: building(others.grantsOn(ANY_MACHINE)), at: undefined }
+    machines.set(ANY_MACHINE, every)
+    for (const [id] of viewers) give(every.value, "connect", { id })
   }
-  return { snapshot: makeSnapshot(auth.revision, identities, grants), warnings }
+  return { identities, machines, warnings, deployed }
 }
-
-/** One identity as a line of the block holds it. */
-export const identityLine = (identity: StoredIdentity): string =>
-  JSON.stringify({
-    role: identity.role,
-    token: `${HASH_PREFIX}${identity.tokenHash}`,
-    prefix: identity.prefix,
-    ...(identity.issuedAt !== undefined && { issuedAt: new Date(identity.issuedAt).toISOString() })
-  })

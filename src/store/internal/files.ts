@@ -20,6 +20,7 @@ const sentences = new Map([
   ["ENOTDIR", "a part of the path is not a folder"],
   ["EROFS", "the file system is read-only"],
   ["ENOSPC", "no space left on the device"],
+  ["EDQUOT", "no space left on the device"],
   ["EEXIST", "the file exists already"]
 ])
 
@@ -117,3 +118,71 @@ export const replace = (file: string, text: string): Effect.Effect<void, FilePro
       }
     })
   )
+
+/** What changes whenever somebody writes a file; `text` compares equal as long as nobody did. */
+export interface Signature {
+  /** Where the file is, symlinks followed. */
+  readonly target: string
+  readonly text: string
+}
+
+/** How a file looks at this moment, without reading it. */
+export const signatureOf = (file: string): Effect.Effect<Signature, FileProblem> => attempt(file, () => look(file))
+
+const look = async (file: string): Promise<Signature> => {
+  const target = await Fs.realpath(file)
+  const { ctimeNs, ino, mtimeNs, size } = await Fs.stat(target, { bigint: true })
+  return { target, text: [target, ino, size, mtimeNs, ctimeNs].join(" ") }
+}
+
+/** Windows and some file systems cannot sync a folder; a rename is then as durable as they make it. */
+const syncFolder = async (folder: string) => {
+  const handle = await Fs.open(folder, "r").catch(() => undefined)
+  if (handle === undefined) return
+  try {
+    await handle.sync().catch(() => {})
+  } finally {
+    await handle.close()
+  }
+}
+
+const writeAll = async (handle: Fs.FileHandle, pieces: ReadonlyArray<Uint8Array>) => {
+  const total = pieces.reduce((sum, piece) => sum + piece.length, 0)
+  const { bytesWritten } = await handle.writev([...pieces])
+  // A system may take a part only, as when the disk is nearly full: the rest then says why.
+  if (bytesWritten < total) await handle.writeFile(Buffer.concat(pieces).subarray(bytesWritten))
+}
+
+/**
+ * Replaces a file that is there, by a temporary file of one fixed name: what a crash leaves is used again. The file keeps
+ * its mode and, where the system lets it, its owner. Only one program may do so at a time; should somebody else have
+ * written the file since it was `seen`, it is left as it is, with the code ECHANGED.
+ */
+export const replaceSeen = (
+  seen: Signature,
+  pieces: ReadonlyArray<Uint8Array>
+): Effect.Effect<Signature, FileProblem> =>
+  attempt(seen.target, async () => {
+    const { target } = seen
+    const temporary = `${target}.tmp`
+    const { gid, mode, uid } = await Fs.stat(target)
+    try {
+      const handle = await Fs.open(temporary, "w", 0o600)
+      try {
+        const made = await handle.stat()
+        await handle.chmod(mode & 0o777)
+        if (made.uid !== uid || made.gid !== gid) await handle.chown(uid, gid).catch(() => {})
+        await writeAll(handle, pieces)
+        await handle.sync()
+      } finally {
+        await handle.close()
+      }
+      if ((await look(target)).text !== seen.text) throw Object.assign(new Error("changed"), { code: "ECHANGED" })
+      await Fs.rename(temporary, target)
+    } catch (cause) {
+      await Fs.rm(temporary, { force: true }).catch(() => {})
+      throw cause
+    }
+    await syncFolder(Path.dirname(target))
+    return look(target)
+  })

@@ -1,0 +1,182 @@
+/**
+ * Identities and grants in telahubd.yaml: the file is the authority's memory, and people and `telahubd user` may write it
+ * at any time. Every change is stat, merge, write, rename, under a lock that all our programs take.
+ */
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type { Snapshot } from "../policy/Identity.ts"
+import { KEPT_REVISIONS } from "../protocol/Limits.ts"
+import * as AuthText from "./AuthText.ts"
+import * as HubState from "./HubState.ts"
+import { IdentityStore, StoreFailure } from "./IdentityStore.ts"
+import type { OutsideChange, TakenIn } from "./IdentityStore.ts"
+import { exclusively } from "./internal/exclusive.ts"
+import * as Files from "./internal/files.ts"
+
+const isFull = (code: string) => code === "ENOSPC" || code === "EDQUOT" || code === "SQLITE_FULL"
+
+const lockFailure = (path: string, { code, problem }: Files.FileProblem): StoreFailure => {
+  if (code === "EBUSY") return new StoreFailure({ kind: "busy", message: `${path}: ${problem}` })
+  const advice = isFull(code) ? "; make room there" : "; the hub must be able to write this file and its folder"
+  return new StoreFailure({ kind: isFull(code) ? "full" : "unwritable", message: `${path}: ${problem}${advice}` })
+}
+
+const writeFailure = (path: string, { code, problem }: Files.FileProblem): StoreFailure => {
+  if (isFull(code)) return new StoreFailure({ kind: "full", message: `${path}: ${problem}; make room there` })
+  const advice = ["EBUSY", "EROFS", "EXDEV"].includes(code)
+    ? "it cannot be replaced; mount the directory, not the file, and let the hub write there"
+    : `${problem}; the hub must be able to write this file and its folder`
+  return new StoreFailure({ kind: "unwritable", message: `${path}: ${advice}` })
+}
+
+/** Tries to write while others keep writing too; people are slower than that. */
+const REPLACE_TRIES = 5
+
+/** The store of a file that exists. */
+export const make = (
+  path: string,
+  options: HubState.Options = { ownerless: "refused" }
+): Effect.Effect<typeof IdentityStore.Service, StoreFailure> =>
+  Effect.gen(function* () {
+    const first = yield* HubState.load(path, options)
+    const turns = yield* Effect.makeSemaphore(1)
+    const kept = new Map<number, Snapshot>()
+    let state = first.state
+    /** What others did, and nobody was told yet. */
+    let untold: ReadonlyArray<OutsideChange> = first.changes
+    let told = state.snapshot
+    /** A state that could not be written: only a change, or another edit, is a reason to try again. */
+    let refused: HubState.HubState | undefined
+
+    const keep = (revision: number, snapshot: Snapshot) => {
+      kept.delete(revision)
+      kept.set(revision, snapshot)
+      for (const oldest of kept.keys()) {
+        if (kept.size <= KEPT_REVISIONS) break
+        kept.delete(oldest)
+      }
+    }
+    keep(state.snapshot.revision, state.snapshot)
+
+    const put = (next: HubState.HubState) => {
+      state = next
+      keep(next.snapshot.revision, next.snapshot)
+    }
+
+    const snapshotAt = (revision: number) => kept.get(revision)
+
+    /** Merges what others wrote since into a state, which need not be in force yet. */
+    const merged = (from: HubState.HubState) =>
+      Effect.map(HubState.takeIn(path, { state: from, snapshotAt }, options), (taken) => {
+        if (taken !== undefined) untold = [...untold, ...taken.changes]
+        return taken?.state
+      })
+
+    const write = (next: HubState.HubState, triesLeft = REPLACE_TRIES): Effect.Effect<void, StoreFailure> =>
+      Effect.gen(function* () {
+        if (next.converted && !(yield* HubState.isFaithful(path, next))) {
+          return yield* new StoreFailure({
+            kind: "unreadable",
+            message: `${path}: it is written in a way that cannot be kept; write every key of it, and of auth:, in lines of its own`
+          })
+        }
+        if (next.deployed !== undefined) {
+          yield* Files.createOnce(`${next.seen.target}.deployed`, next.deployed).pipe(
+            Effect.catchIf(
+              ({ code }) => code === "EEXIST",
+              () => Effect.void
+            ),
+            Effect.mapError((problem) => writeFailure(path, problem))
+          )
+        }
+        const seen = yield* Effect.either(Files.replaceSeen(next.seen, AuthText.pieces(next.text)))
+        if (seen._tag === "Right") {
+          put({ ...next, seen: seen.right, isAhead: false, deployed: undefined, converted: false })
+          return
+        }
+        if (seen.left.code !== "ECHANGED" || triesLeft === 0) return yield* writeFailure(path, seen.left)
+        // Somebody wrote it in these milliseconds. What is being made counts as acknowledged already.
+        keep(next.snapshot.revision, next.snapshot)
+        yield* write((yield* merged(next)) ?? next, triesLeft - 1)
+      })
+
+    const tell = (): TakenIn => {
+      const changes = untold
+      untold = []
+      told = state.snapshot
+      return { snapshot: state.snapshot, changes }
+    }
+
+    const takeIn = Effect.map(
+      Effect.suspend(() => merged(state)),
+      (next) => {
+        if (next !== undefined) put(next)
+      }
+    )
+
+    /** Writes what a merge made of the file. A file that cannot be written is taken as it is. */
+    const writeBack = (wasAt: number) =>
+      Effect.suspend(() => write(state)).pipe(
+        Effect.uninterruptible,
+        Effect.catchAll(({ message }) => {
+          refused = state
+          keep(wasAt, state.snapshot)
+          return Effect.logWarning(`what was edited is in force, but not written back: ${message}`)
+        })
+      )
+
+    const locked = <A>(use: Effect.Effect<A, StoreFailure>): Effect.Effect<A, StoreFailure> =>
+      Effect.catchTag(exclusively(state.seen.target, use), "FileProblem", (problem) => lockFailure(path, problem))
+
+    return {
+      current: () => state.snapshot,
+      update: (takenIn, edit) =>
+        Effect.suspend(() =>
+          locked(
+            Effect.gen(function* () {
+              yield* takeIn
+              if (untold.length > 0 || told !== state.snapshot) takenIn(tell())
+              const edited = edit(state.snapshot)
+              if (edited.identities.size === 0 && edited.machines.size === 0) return edited.result
+              const { renamed, snapshot } = edited
+              const text = AuthText.change(state.text, {
+                revision: snapshot.revision,
+                renamed,
+                ...AuthText.bodiesOf(snapshot, edited)
+              })
+              yield* Effect.uninterruptible(write({ ...state, snapshot, text }))
+              told = snapshot
+              return edited.result
+            })
+          )
+        ).pipe(turns.withPermits(1)),
+      refresh: Effect.gen(function* () {
+        const now = yield* Effect.either(Files.signatureOf(path))
+        const same = now._tag === "Right" && now.right.text === state.seen.text
+        if (same && untold.length === 0 && (!state.isAhead || refused === state)) {
+          return { snapshot: state.snapshot, changes: [] }
+        }
+        const wasAt = state.snapshot.revision
+        yield* locked(
+          Effect.gen(function* () {
+            yield* takeIn
+            if (state.isAhead && refused !== state) yield* writeBack(wasAt)
+          })
+        ).pipe(
+          // Where nobody can take the lock, nobody writes by it.
+          Effect.catchIf(
+            ({ kind }) => kind === "unwritable" || kind === "full",
+            () =>
+              Effect.map(takeIn, () => {
+                refused = state
+                keep(wasAt, state.snapshot)
+              })
+          )
+        )
+        return tell()
+      }).pipe(turns.withPermits(1))
+    }
+  })
+
+/** The store of a hub's file, which must be there and have an owner. */
+export const layer = (path: string): Layer.Layer<IdentityStore, StoreFailure> => Layer.effect(IdentityStore, make(path))

@@ -1,0 +1,91 @@
+/**
+ * The settings in telahubd.yaml, and what a hub runs with: flags, file and defaults put together.
+ */
+import * as Crypto from "node:crypto"
+import * as Path from "node:path"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import { Auth } from "./HubAuth.ts"
+import { optional, optionalOr } from "./YamlFile.ts"
+
+/** What the file itself says; undefined where it says nothing. */
+export interface FileSettings {
+  readonly hubId: string | undefined
+  readonly name: string | undefined
+  readonly host: string | undefined
+  readonly port: number | undefined
+  /** Paths as they stand, resolved against the file's folder. */
+  readonly tls: { readonly cert: string; readonly key: string } | undefined
+  readonly trustedProxies: ReadonlyArray<string>
+}
+
+/** What a hub runs with. */
+export interface HubConfig {
+  readonly hubId: string
+  /** What people call the hub; may be empty. */
+  readonly name: string
+  /** Address to listen on; empty for all. */
+  readonly host: string
+  readonly port: number
+  readonly tls: { readonly cert: string; readonly key: string } | undefined
+  /** Addresses or CIDR ranges whose X-Forwarded-For is believed. */
+  readonly trustedProxies: ReadonlyArray<string>
+}
+
+/** What the command line, or the environment in its place, may set. */
+export interface HubFlags {
+  readonly host: Option.Option<string>
+  readonly port: Option.Option<number>
+  readonly name: Option.Option<string>
+}
+
+/** Port of a hub when nothing else says. */
+const DEFAULT_PORT = 80
+
+/** Settings of the deployed hub that this version does not serve. */
+export const notServed = ["udpPort", "udpHost", "wwwDir", "shutdownTimeout", "portals", "update", "bridges", "channels"]
+
+const isPort = (port: number) => Number.isInteger(port) && port >= 0 && port <= 65_535
+
+/** The whole file as a Schema. */
+export const FileShape = Schema.Struct({
+  hubId: optional(Schema.String),
+  name: optional(Schema.String),
+  host: optional(Schema.String),
+  port: optional(
+    Schema.Number.pipe(Schema.filter(isPort), Schema.annotations({ description: "a port from 0 to 65535" }))
+  ),
+  tls: optional(Schema.Struct({ cert: Schema.NonEmptyString, key: Schema.NonEmptyString })),
+  trustedProxies: optionalOr(Schema.Array(Schema.String), []),
+  auth: optional(Auth)
+})
+
+/** The settings in a file. */
+export const settingsOf = (path: string, file: typeof FileShape.Type): FileSettings => {
+  const beside = (name: string) => Path.resolve(Path.dirname(path), name)
+  return {
+    hubId: file.hubId || undefined,
+    name: file.name,
+    host: file.host,
+    port: file.port || undefined,
+    tls: file.tls && { cert: beside(file.tls.cert), key: beside(file.tls.key) },
+    trustedProxies: file.trustedProxies
+  }
+}
+
+/**
+ * Puts flag, file and default together, in this order; a flag stands for its environment variable too. Port 0 means the
+ * default in the file, and a port that the system chooses in a flag. A file without hubId gets one that lasts as long as
+ * the result.
+ */
+export const resolve = (file: { readonly settings: FileSettings }, flags: HubFlags): HubConfig => {
+  const { hubId, host, name, port, tls, trustedProxies } = file.settings
+  return {
+    hubId: hubId ?? Crypto.randomUUID(),
+    name: Option.getOrElse(flags.name, () => name ?? ""),
+    host: Option.getOrElse(flags.host, () => host ?? ""),
+    port: Option.getOrElse(flags.port, () => port ?? DEFAULT_PORT),
+    tls,
+    trustedProxies
+  }
+}

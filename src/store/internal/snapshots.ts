@@ -1,0 +1,69 @@
+/** Snapshots with some of their entries exchanged, however many the others are. */
+import * as HashMap from "effect/HashMap"
+import * as Option from "effect/Option"
+import { machinePermissions, makeSnapshot } from "../../policy/Identity.ts"
+import type { MachineGrants, Snapshot, StoredIdentity } from "../../policy/Identity.ts"
+
+/** Entries by id and by machine; undefined for an identity that goes. */
+export interface Exchange {
+  readonly revision: number
+  readonly identities: ReadonlyMap<string, StoredIdentity | undefined>
+  readonly machines: ReadonlyMap<string, MachineGrants>
+}
+
+/** Nobody, and nothing granted. */
+export const empty: Snapshot = makeSnapshot(0, [], [])
+
+const isEmpty = (on: MachineGrants) => machinePermissions.every((permission) => on[permission].size === 0)
+
+const holds = (on: MachineGrants, id: string) => machinePermissions.some((permission) => on[permission].has(id))
+
+const idsOn = (on: MachineGrants | undefined): ReadonlyArray<string> =>
+  on === undefined ? [] : machinePermissions.flatMap((permission) => [...on[permission].keys()])
+
+/** A new snapshot of a revision, with what is exchanged. */
+export const apply = (snapshot: Snapshot, { identities, machines, revision }: Exchange): Snapshot => {
+  const byId = HashMap.beginMutation(snapshot.identities)
+  const byTokenHash = HashMap.beginMutation(snapshot.byTokenHash)
+  for (const [id] of identities) {
+    const before = Option.getOrUndefined(HashMap.get(snapshot.identities, id))
+    if (before === undefined) continue
+    // Somebody else may have the token meanwhile.
+    if (Option.contains(HashMap.get(snapshot.byTokenHash, before.tokenHash), id)) {
+      HashMap.remove(byTokenHash, before.tokenHash)
+    }
+  }
+  for (const [id, identity] of identities) {
+    if (identity === undefined) HashMap.remove(byId, id)
+    else {
+      HashMap.set(byId, id, { ...identity, version: identity.version ?? 1 })
+      HashMap.set(byTokenHash, identity.tokenHash, id)
+    }
+  }
+  const onMachines = HashMap.beginMutation(snapshot.machines)
+  const changedOf = new Map<string, Set<string>>()
+  const machinesOf = (id: string): Set<string> => {
+    const names = changedOf.get(id) ?? new Set(Option.getOrElse(HashMap.get(snapshot.machinesOf, id), () => []))
+    changedOf.set(id, names)
+    return names
+  }
+  for (const [machine, on] of machines) {
+    const before = Option.getOrUndefined(HashMap.get(snapshot.machines, machine))
+    if (isEmpty(on)) HashMap.remove(onMachines, machine)
+    else HashMap.set(onMachines, machine, on)
+    for (const id of idsOn(before)) if (!holds(on, id)) machinesOf(id).delete(machine)
+    for (const id of idsOn(on)) if (before === undefined || !holds(before, id)) machinesOf(id).add(machine)
+  }
+  const ofIds = HashMap.beginMutation(snapshot.machinesOf)
+  for (const [id, names] of changedOf) {
+    if (names.size === 0) HashMap.remove(ofIds, id)
+    else HashMap.set<string, ReadonlySet<string>>(ofIds, id, names)
+  }
+  return {
+    revision,
+    identities: HashMap.endMutation(byId),
+    byTokenHash: HashMap.endMutation(byTokenHash),
+    machines: HashMap.endMutation(onMachines),
+    machinesOf: HashMap.endMutation(ofIds)
+  }
+}
