@@ -10,11 +10,17 @@ import * as Schema from "effect/Schema"
 import { WebSocket } from "ws"
 import type { ClientOptions } from "ws"
 import { hashOf } from "../../src/crypto/Token.ts"
+import { Authority } from "../../src/hub/Authority.ts"
 import * as Hub from "../../src/hub/Hub.ts"
+import type { Change } from "../../src/policy/Change.ts"
 import { makeSnapshot } from "../../src/policy/Identity.ts"
 import type { GrantEntry, Identity, Role } from "../../src/policy/Identity.ts"
 import { Status } from "../../src/protocol/HubApi.ts"
+import { Audit } from "../../src/store/Audit.ts"
+import * as AuditMemory from "../../src/store/AuditMemory.ts"
 import type { HubConfig } from "../../src/store/HubFile.ts"
+import { IdentityStore, layerMemory } from "../../src/store/IdentityStore.ts"
+import * as PairCodesMemory from "../../src/store/PairCodesMemory.ts"
 
 export const identity = (id: string, role: Role = "user", more: Partial<Identity> = {}): Identity => ({
   id,
@@ -25,12 +31,16 @@ export const identity = (id: string, role: Role = "user", more: Partial<Identity
   ...more
 })
 
+export const owner = identity("owner", "owner")
+
 const identities = [
-  identity("owner", "owner"),
+  owner,
   identity("agent"),
   identity("rival"),
   identity("seasonal"),
   identity("alice"),
+  identity("bob"),
+  identity("deputy", "admin"),
   identity("sshonly"),
   identity("nobody"),
   identity("expired", "owner", { expiresAt: -1 }),
@@ -44,6 +54,7 @@ const grants: ReadonlyArray<GrantEntry> = [
   { id: "agent", machine: "mill", permission: "register" },
   { id: "seasonal", machine: "barn", permission: "register", expiresAt: 5_000 },
   { id: "alice", machine: "barn", permission: "connect" },
+  { id: "bob", machine: "barn", permission: "connect" },
   { id: "brief", machine: "barn", permission: "connect" },
   { id: "sshonly", machine: "barn", permission: "connect", services: ["ssh"] },
   { id: "console-viewer", machine: "*", permission: "connect" }
@@ -58,17 +69,33 @@ const config: HubConfig = {
   trustedProxies: []
 }
 
-/** A running hub with the identities above; the token of each is its id and `-token`. */
-export const startHub = (options: Partial<HubConfig> & Pick<Hub.HubOptions, "guard"> = {}) => {
+/** What a hub begins with, and where it keeps it and what it records; in memory unless given. */
+export const initial = makeSnapshot(7, identities, grants)
+export interface Kept {
+  readonly identities?: Layer.Layer<IdentityStore>
+  readonly audit?: Layer.Layer<Audit>
+}
+
+/**
+ * A running hub with the identities above; the token of each is its id and `-token`. With it, what a part of it offers to
+ * others: its authority, its record, and changes in the owner's name.
+ */
+export const startHub = (options: Partial<HubConfig> & Pick<Hub.HubOptions, "guard"> = {}, kept: Kept = {}) => {
   const { guard, ...settings } = options
-  const hubOptions = {
-    config: { ...config, ...settings },
-    version: "v1.2.3",
-    snapshot: makeSnapshot(7, identities, grants)
-  }
-  return Effect.map(Layer.build(Hub.layerMemory({ ...hubOptions, ...(guard && { guard }) })), (context) =>
-    Context.get(context, Hub.Hub)
-  )
+  const { audit = AuditMemory.layer, identities = layerMemory(initial) } = kept
+  const hubOptions = { config: { ...config, ...settings }, version: "v1.2.3", ...(guard && { guard }) }
+  const storage = Layer.mergeAll(identities, audit, PairCodesMemory.layer)
+  return Effect.map(Layer.build(Layer.provideMerge(Hub.layer(hubOptions), storage)), (context) => {
+    const authority = Context.get(context, Authority)
+    return {
+      ...Context.get(context, Hub.Hub),
+      authority,
+      audit: Context.get(context, Audit),
+      store: Context.get(context, IdentityStore),
+      change: (change: Change) =>
+        authority.change({ change, by: { identity: owner, from: "local" }, event: { action: "access-update" } })
+    }
+  })
 }
 
 /** What a peer was sent. */
