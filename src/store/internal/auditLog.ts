@@ -73,6 +73,7 @@ export const make = (log: AuditLog): Effect.Effect<typeof Audit.Service, Databas
     /** Writes come one after the other, in the order in which they were asked for. */
     const turns = yield* Effect.makeSemaphore(1)
     const waiting = yield* Effect.makeLatch()
+    const counting = yield* Effect.makeLatch()
     const sampling = Sampling.make()
     const names = Names.make(yield* log.renames)
     const versions = new Map<string, number>()
@@ -147,14 +148,18 @@ export const make = (log: AuditLog): Effect.Effect<typeof Audit.Service, Databas
 
     yield* learnVersions
     yield* Effect.addFinalizer(() => Effect.zipRight(keepCounted, inTurn(Effect.void)))
-    yield* waiting.await.pipe(
-      Effect.zipRight(Effect.sleep(AUDIT_BATCH_DELAY)),
-      Effect.zipRight(waiting.close),
-      Effect.zipRight(inTurn(Effect.void)),
-      Effect.forever,
-      Effect.forkScoped
-    )
-    yield* keepCounted.pipe(Effect.delay(AUDIT_SAMPLE_WINDOW), Effect.forever, Effect.forkScoped)
+    /** Does something a while after it became due, for as long as the scope lasts. */
+    const after = (delay: number, due: Effect.Latch, effect: Effect.Effect<void>) =>
+      due.await.pipe(
+        Effect.zipRight(Effect.sleep(delay)),
+        Effect.zipRight(due.close),
+        Effect.zipRight(effect),
+        Effect.forever,
+        Effect.forkScoped
+      )
+
+    yield* after(AUDIT_BATCH_DELAY, waiting, inTurn(Effect.void))
+    yield* after(AUDIT_SAMPLE_WINDOW, counting, keepCounted)
 
     return {
       record: (events, revision) =>
@@ -168,6 +173,7 @@ export const make = (log: AuditLog): Effect.Effect<typeof Audit.Service, Databas
       note: (event) => {
         const now = clock.unsafeCurrentTimeMillis()
         if (event.outcome !== "denied" || sampling.admits(event.action, now)) keep(stamp(event, now))
+        else counting.unsafeOpen()
       },
       renamed: (from, to) =>
         inTurn(
