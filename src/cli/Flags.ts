@@ -177,9 +177,12 @@ const config = CliConfig.make({ isCaseSensitive: true })
 const usageError = (error: ValidationError.ValidationError): WrongUsage =>
   new WrongUsage({ message: stripVTControlCharacters(HelpDoc.toAnsiText(error.error)).replace(/\s+/g, " ").trim() })
 
+/** How @effect/cli wants a flag: one dash before a letter, two before a word. */
+const dashed = (name: string): string => `${name.length === 1 ? "-" : "--"}${name}`
+
 /** Decodes one flag from what was given for it, else from its environment variable. */
 export const decodeFlag = <A>(flag: Flag<A>, given: string | undefined): Effect.Effect<A, WrongUsage> =>
-  Options.processCommandLine(flag.options, given === undefined ? [] : [`--${flag.info.name}`, given], config).pipe(
+  Options.processCommandLine(flag.options, given === undefined ? [] : [dashed(flag.info.name), given], config).pipe(
     Effect.map(([, , value]) => value),
     Effect.mapError(usageError),
     Effect.provide(environment)

@@ -101,4 +101,30 @@ describe("Flags", () => {
       assert.isFalse(yield* Flags.decodeFlag(json, "false"))
     }).pipe(withEnv({}))
   )
+
+  it.effect("a name of one letter", () =>
+    Effect.gen(function* () {
+      const v = Flags.toggle("v", "say more")
+      const n = Flags.integer({ name: "n", placeholder: "COUNT", description: "how many", least: 1, most: 9 })
+      assert.isTrue(yield* Flags.decodeFlag(v, "true"))
+      assert.isFalse(yield* Flags.decodeFlag(v, "false"))
+      assert.isFalse(yield* Flags.decodeFlag(v, undefined))
+      assert.deepStrictEqual(yield* Flags.decodeFlag(n, "5"), Option.some(5))
+      assert.strictEqual((yield* Effect.flip(Flags.decodeFlag(n, "0"))).message, `-n is a number from 1 to 9, not "0"`)
+    }).pipe(withEnv({}))
+  )
+
+  it.effect("of several variables the first that is set counts", () =>
+    Effect.gen(function* () {
+      const either = Flags.secret({ name: "token", placeholder: "TOKEN", description: "", env: ["FIRST", "SECOND"] })
+      const sourceOf = (env: Readonly<Record<string, string>>, given?: string) =>
+        Effect.map(withEnv(env)(Flags.decodeFlag(either, given)), (found) =>
+          Option.getOrUndefined(Option.map(found, ({ source, value }) => [source, Redacted.value(value)]))
+        )
+      assert.deepStrictEqual(yield* sourceOf({ FIRST: "a", SECOND: "b" }, "c"), ["-token", "c"])
+      assert.deepStrictEqual(yield* sourceOf({ FIRST: "a", SECOND: "b" }), ["FIRST", "a"])
+      assert.deepStrictEqual(yield* sourceOf({ SECOND: "b" }), ["SECOND", "b"])
+      assert.isUndefined(yield* sourceOf({}))
+    })
+  )
 })
