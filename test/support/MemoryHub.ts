@@ -44,6 +44,7 @@ export class MemoryHub {
   readonly #controls = new Map<string, Carrier>()
   readonly #pending = new Map<string, Pending>()
   readonly #sessions = new Set<Carrier>()
+  readonly #clients = new Set<Carrier>()
   #count = 0
 
   constructor(dials: Queue.Queue<string>, registers: Queue.Queue<Control.Register>) {
@@ -65,6 +66,14 @@ export class MemoryHub {
   /** The control socket of a machine, for messages that no test hook makes. */
   control(machine: string): Carrier | undefined {
     return this.#controls.get(machine)
+  }
+
+  /** The hub's word to every client that is paired: a text, and then, when given, a close frame. */
+  tellClients(text: string | undefined, close?: { readonly code: number; readonly reason: string }) {
+    for (const carrier of this.#clients) {
+      if (text !== undefined) carrier.sendText(text)
+      if (close !== undefined) carrier.close(close.code, close.reason)
+    }
   }
 
   /** Cuts every session's sockets, as a network does. */
@@ -146,6 +155,7 @@ export class MemoryHub {
     this.#pending.delete(message.sessionId ?? "")
     const { client, index } = pending
     this.#sessions.add(agent).add(client)
+    this.#clients.add(client)
     const relay = (
       from: Carrier,
       to: Carrier,
