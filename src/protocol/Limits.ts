@@ -155,7 +155,7 @@ export const AUDIT_EVENTS = 100_000
 
 /** Events that are written, or searched, in one turn of the event loop; and the length of each text in them. */
 export const AUDIT_WRITE_EVENTS = 32
-export const AUDIT_SEARCH_EVENTS = 256
+export const AUDIT_SEARCH_EVENTS = 128
 export const AUDIT_TEXT_CHARACTERS = 512
 
 /** Removed identities whose last version is remembered; the one removed longest ago is forgotten first. */

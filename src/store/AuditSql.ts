@@ -10,6 +10,7 @@ import type { AuditRecord } from "./Audit.ts"
 import { Database, type DatabaseError } from "./Database.ts"
 import * as AuditLog from "./internal/auditLog.ts"
 import type { Rename, Span } from "./internal/names.ts"
+import { turn } from "./internal/turn.ts"
 
 const optional = Schema.optionalWith(Schema.String, { exact: true, nullable: true })
 
@@ -100,8 +101,7 @@ const make: Effect.Effect<AuditLog.AuditLog, DatabaseError, Database> = Effect.g
         // An action that only a newer hub knows is left out.
         for (const row of rows) found.push(...Option.toArray(decodeRow(row)))
         upper = least
-        // Others have their turn of the event loop between two parts.
-        yield* Effect.yieldNow()
+        yield* turn
       }
       return found
     })

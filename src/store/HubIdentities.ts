@@ -17,6 +17,7 @@ const isFull = (code: string) => code === "ENOSPC" || code === "EDQUOT" || code 
 
 const lockFailure = (path: string, { code, problem }: Files.FileProblem): StoreFailure => {
   if (code === "EBUSY") return new StoreFailure({ kind: "busy", message: `${path}: ${problem}` })
+  if (code === "addon") return new StoreFailure({ kind: "unwritable", message: problem })
   const advice = isFull(code) ? "; make room there" : "; the hub must be able to write this file and its folder"
   return new StoreFailure({ kind: isFull(code) ? "full" : "unwritable", message: `${path}: ${problem}${advice}` })
 }

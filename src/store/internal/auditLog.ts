@@ -16,6 +16,7 @@ import type { Audit, AuditEvent, AuditQuery, AuditRecord } from "../Audit.ts"
 import * as Names from "./names.ts"
 import * as Sampling from "./sampling.ts"
 import type { DatabaseError } from "./sqlite.ts"
+import { turn } from "./turn.ts"
 
 /** An event with the instant at which it happened, milliseconds since the epoch. */
 export interface StampedEvent extends AuditEvent {
@@ -108,8 +109,7 @@ export const make = (log: AuditLog): Effect.Effect<typeof Audit.Service, Databas
       for (let at = 0; at < events.length; at += AUDIT_WRITE_EVENTS) {
         const batch = events.slice(at, at + AUDIT_WRITE_EVENTS)
         yield* write(batch.length, log.append(batch, { noted: true }))
-        // Others have their turn of the event loop between two batches.
-        yield* Effect.yieldNow()
+        yield* turn
       }
     })
 

@@ -6,12 +6,16 @@ import { createRequire } from "node:module"
 import { Worker } from "node:worker_threads"
 import * as Effect from "effect/Effect"
 
-/** What the thread runs. A writer meanwhile goes on in the log, and is never waited for. */
+/**
+ * What the thread runs. Most is moved while others write; the rest without them, or a log that is always written to would
+ * never begin anew. They try again meanwhile, and wait for nothing.
+ */
 const script = `
 const { workerData } = require("node:worker_threads")
 const Sqlite = require(workerData.sqlite)
-const database = new Sqlite(workerData.file, { timeout: 0, fileMustExist: true })
+const database = new Sqlite(workerData.file, { timeout: 1000, fileMustExist: true })
 database.pragma("wal_checkpoint(PASSIVE)")
+database.pragma("wal_checkpoint(RESTART)")
 database.close()
 `
 

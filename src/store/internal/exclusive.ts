@@ -3,15 +3,13 @@
  * killed, but SQLite has: a transaction on an empty database beside the file.
  */
 import * as Fs from "node:fs"
-import * as Reactivity from "@effect/experimental/Reactivity"
-import * as SqliteClient from "@effect/sql-sqlite-node/SqliteClient"
-import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import * as Scope from "effect/Scope"
 import { HUB_LOCK_RETRY, HUB_LOCK_TIMEOUT } from "../../protocol/Limits.ts"
 import { attempt, FileProblem } from "./files.ts"
+import * as Sqlite from "./sqlite.ts"
 
 /** Creates the database empty, for the owner of the file that it guards: root may be first, and a hub without its rights next. */
 const create = (lock: string, file: string) =>
@@ -38,16 +36,16 @@ const problem = (lock: string, error: unknown) => {
   return new FileProblem({ file: lock, code, problem: `${lock} cannot be locked (${code})` })
 }
 
+const addonProblem = (lock: string, { code, message }: Sqlite.DatabaseError) =>
+  new FileProblem({ file: lock, code, problem: message })
+
 const acquire = (lock: string, file: string): Effect.Effect<void, FileProblem, Scope.Scope> =>
   Effect.gen(function* () {
     yield* create(lock, file)
-    const sql = yield* SqliteClient.make({ filename: lock, disableWAL: true }).pipe(
-      Effect.provide(Reactivity.layer),
-      Effect.catchAllCause((cause) => problem(lock, Cause.squash(cause)))
+    const sql = yield* Sqlite.connect({ filename: lock, disableWAL: true }).pipe(
+      Effect.mapError((error) => (error.code === "addon" ? addonProblem(lock, error) : problem(lock, error)))
     )
     const deadline = (yield* Clock.currentTimeMillis) + HUB_LOCK_TIMEOUT
-    // SQLite would wait itself, and hold everything else meanwhile.
-    yield* Effect.mapError(sql.unsafe("PRAGMA busy_timeout = 0"), (error) => problem(lock, error))
     while (true) {
       const taken = yield* Effect.either(sql.unsafe("BEGIN IMMEDIATE"))
       if (taken._tag === "Right") return

@@ -2,6 +2,8 @@
  * Opens SQLite files. The only place that loads SQLite's native module, and not before a file is opened, so that help and
  * version need none of it. What goes wrong with the module or with a file becomes a sentence for a person.
  */
+import * as Fs from "node:fs/promises"
+import * as Path from "node:path"
 import * as SqlClient from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Context from "effect/Context"
@@ -57,10 +59,7 @@ export const errorOf =
 
 const isBusy = (error: SqlError): boolean => codeOf(error)?.startsWith("SQLITE_BUSY") === true
 
-/**
- * Runs statements, again while another program writes: SQLite itself would wait in place, and with it everything that
- * this process relays.
- */
+/** Runs statements, again while another program writes. */
 export const retried = <A>(file: string, statements: Effect.Effect<A, SqlError>): Effect.Effect<A, DatabaseError> =>
   statements.pipe(
     Effect.retry({ while: isBusy, schedule: Schedule.upTo(Schedule.spaced(DATABASE_RETRY), DATABASE_TIMEOUT) }),
@@ -68,9 +67,19 @@ export const retried = <A>(file: string, statements: Effect.Effect<A, SqlError>)
     Effect.mapError(errorOf(file))
   )
 
-/** Makes the file for its owner only; SQLite gives the files beside it the same permissions. */
+/**
+ * Makes the file for its owner only; SQLite gives the files beside it the same owner and permissions. What root makes
+ * belongs to whoever owns the folder: `telahubd user` may come first, and a hub without root's rights next.
+ */
 const create = (file: string): Effect.Effect<void, DatabaseError> =>
   Files.createOnce(file, "").pipe(
+    Effect.zipRight(
+      Files.attempt(file, async () => {
+        if (process.getuid?.() !== 0) return
+        const { gid, uid } = await Fs.stat(Path.dirname(file))
+        await Fs.chown(file, uid, gid)
+      })
+    ),
     Effect.catchIf(
       (problem) => problem.code === "EEXIST",
       () => Effect.void
@@ -78,20 +87,30 @@ const create = (file: string): Effect.Effect<void, DatabaseError> =>
     Effect.mapError(({ code, problem }) => new DatabaseError({ code, message: `${file}: ${problem}` }))
   )
 
-/** A file, made when it is not there, in WAL mode. Closed with the scope. No statement waits for another program. */
-export const open = (file: string): Effect.Effect<SqlClient.SqlClient, DatabaseError, Scope.Scope> =>
+/**
+ * Connects to a file; closed with the scope. No statement waits for another program: SQLite would wait in place, and with
+ * it everything that this process relays.
+ */
+export const connect = (config: {
+  readonly filename: string
+  readonly disableWAL?: boolean
+}): Effect.Effect<SqlClient.SqlClient, DatabaseError, Scope.Scope> =>
   Effect.gen(function* () {
+    const file = config.filename
     const library = yield* Effect.tryPromise({
       try: () => import("@effect/sql-sqlite-node/SqliteClient"),
       catch: () => missing
     })
-    yield* create(file)
-    const context = yield* Layer.build(library.layer({ filename: file })).pipe(
+    const context = yield* Layer.build(library.layer(config)).pipe(
       // The library throws what it meets while it opens; only SQLite's own errors are about the file.
       Effect.catchAllDefect((defect) => (codeOf(defect)?.startsWith("SQLITE_") ? Effect.fail(defect) : missing)),
       Effect.mapError(errorOf(file))
     )
     const sql = Context.get(context, SqlClient.SqlClient)
-    yield* retried(file, sql`PRAGMA busy_timeout = 0`)
+    yield* Effect.mapError(sql`PRAGMA busy_timeout = 0`, errorOf(file))
     return sql
   })
+
+/** A file that is made when it is not there, in WAL mode. */
+export const open = (file: string): Effect.Effect<SqlClient.SqlClient, DatabaseError, Scope.Scope> =>
+  Effect.zipRight(create(file), connect({ filename: file }))
