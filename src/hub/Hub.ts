@@ -11,11 +11,10 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type { Snapshot } from "../policy/Identity.ts"
 import type { Audit } from "../store/Audit.ts"
-import * as AuditMemory from "../store/AuditMemory.ts"
 import type { HubConfig } from "../store/HubFile.ts"
-import * as IdentityStore from "../store/IdentityStore.ts"
+import * as HubStorage from "../store/HubStorage.ts"
+import type { IdentityStore } from "../store/IdentityStore.ts"
 import type { PairCodes } from "../store/PairCodes.ts"
-import * as PairCodesMemory from "../store/PairCodesMemory.ts"
 import type { GuardLimits } from "../transport/Guard.ts"
 import * as Heartbeat from "../transport/Heartbeat.ts"
 import type { ListenError } from "../transport/ListenError.ts"
@@ -81,7 +80,7 @@ const startError = (error: ListenError | TlsError): HubStartError => {
 }
 
 /** The parts that a hub is put together from; {@link layer} brings all of them. */
-export type HubParts = Connection.Services | Heartbeat.Heartbeat | HubStorage
+export type HubParts = Connection.Services | Heartbeat.Heartbeat | Storage
 
 /** Starts a hub on the given parts; it lives as long as the scope. */
 export const make = (
@@ -121,10 +120,10 @@ export const make = (
   })
 
 /** What a hub keeps, wherever that is. */
-export type HubStorage = IdentityStore.IdentityStore | Audit | PairCodes
+export type Storage = IdentityStore | Audit | PairCodes
 
 /** A hub of this machine, on what is stored; with the authority, for programs that change access themselves. */
-export const layer = (options: HubOptions): Layer.Layer<Hub | Authority.Authority, HubStartError, HubStorage> =>
+export const layer = (options: HubOptions): Layer.Layer<Hub | Authority.Authority, HubStartError, Storage> =>
   Layer.scoped(Hub, make(options)).pipe(
     Layer.provide(Enforcement.layer),
     Layer.provide([Directory.layer, Sessions.layer(nodeOf(options.config.hubId)), Heartbeat.layer]),
@@ -135,7 +134,4 @@ export const layer = (options: HubOptions): Layer.Layer<Hub | Authority.Authorit
 export const layerMemory = (
   options: HubOptions & { readonly snapshot: Snapshot }
 ): Layer.Layer<Hub | Authority.Authority, HubStartError> =>
-  layer(options).pipe(
-    // Not from HubStorage, which needs the SQLite addon even for this.
-    Layer.provide([IdentityStore.layerMemory(options.snapshot), AuditMemory.layer, PairCodesMemory.layer])
-  )
+  layer(options).pipe(Layer.provide(HubStorage.layerMemory(options.snapshot)))

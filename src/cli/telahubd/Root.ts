@@ -2,10 +2,13 @@
  * `telahubd`, the hub: it listens for agents and operators until it is stopped.
  */
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Hub from "../../hub/Hub.ts"
 import { VERSION } from "../../protocol/Version.ts"
 import * as HubFile from "../../store/HubFile.ts"
+import * as HubIdentities from "../../store/HubIdentities.ts"
+import * as HubStorage from "../../store/HubStorage.ts"
 import * as Command from "../Command.ts"
 import { logFlags } from "../LogFlags.ts"
 import * as Signals from "../Signals.ts"
@@ -38,9 +41,11 @@ export const root = Command.make(
       if (Option.isSome(created)) yield* OwnerToken.announce(file.path, created.value)
       for (const warning of file.warnings) yield* Effect.logWarning(warning)
       const config = HubFile.resolve(file, flags)
-      const layer = Hub.layerMemory({ config, snapshot: file.snapshot, version: VERSION })
+      const { path } = file
+      const storage = Layer.merge(HubIdentities.layer(path), HubStorage.layer({ path }))
+      const layer = Layer.provide(Hub.layer({ config, version: VERSION }), storage)
       const serve = Effect.flatMap(Hub.Hub, (hub) =>
-        Effect.zipRight(Effect.logInfo(`listening on ${hub.url}`, { config: file.path }), Signals.daemon(Effect.never))
+        Effect.zipRight(Effect.logInfo(`listening on ${hub.url}`, { config: path }), Signals.daemon(Effect.never))
       )
       yield* Effect.provide(serve, layer)
     })
