@@ -70,8 +70,9 @@ export const secret = (question: string): Effect.Effect<Redacted.Redacted, Faile
     if (!stdin.isTTY) return line
     return Effect.acquireUseRelease(
       Effect.sync(() => {
-        stderr.write(question)
+        // In this order, so that nothing typed at the question is shown.
         stdin.setRawMode(true)
+        stderr.write(question)
       }),
       () => hiddenLine,
       () =>
