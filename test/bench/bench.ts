@@ -2,20 +2,22 @@
  * `npm run bench`: every speed that Tela promises, as a ratio to yardsticks of the same run wherever one exists. Prints
  * a table; exits 1 when a figure does not hold.
  *
- *     npm run bench -- [--only name[,name]] [--json]
+ *     npm run bench -- [--only name[,name]] [--trials n] [--json]
  *
  * Run it on a computer that does nothing else. Names: throughput, idle, beside-1, beside-8, version, connect,
- * idle-memory.
+ * idle-memory, authority, revocation (of which --trials says how many for each way and reader).
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { parseArgs } from "node:util"
+import { authority } from "./figures/Authority.ts"
 import * as Contenders from "./figures/Contenders.ts"
 import type { Figure } from "./figures/Figure.ts"
 import { holds, table } from "./figures/Figure.ts"
 import { idleMemory } from "./figures/IdleMemory.ts"
 import * as Latency from "./figures/Latency.ts"
+import { revocation } from "./figures/Revocation.ts"
 import * as Startup from "./figures/Startup.ts"
 import { throughput } from "./figures/Throughput.ts"
 
@@ -44,6 +46,10 @@ const againstSsh = Effect.scoped(
   })
 )
 
+const { values: flags } = parseArgs({
+  options: { only: { type: "string" }, trials: { type: "string", default: "25" }, json: { type: "boolean" } }
+})
+
 const measurements: Readonly<Record<string, Effect.Effect<ReadonlyArray<Figure>, unknown>>> = {
   throughput: againstSsh,
   idle: between(Latency.idle),
@@ -51,10 +57,11 @@ const measurements: Readonly<Record<string, Effect.Effect<ReadonlyArray<Figure>,
   "beside-8": between((ours, plain) => Latency.beside(ours, plain, 8, 15)),
   version: Startup.version,
   connect: between(Startup.connect),
-  "idle-memory": idleMemory
+  "idle-memory": idleMemory,
+  authority,
+  revocation: revocation(Number(flags.trials))
 }
 
-const { values: flags } = parseArgs({ options: { only: { type: "string" }, json: { type: "boolean" } } })
 const names = flags.only?.split(",") ?? Object.keys(measurements)
 
 const main = Effect.gen(function* () {

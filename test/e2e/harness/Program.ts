@@ -52,6 +52,8 @@ export interface Program {
   /** Waits until the pattern matches what was printed; fails when the program ends before, or time is up. */
   readonly expect: (pattern: RegExp, expectation?: Expectation) => Effect.Effect<RegExpExecArray, ProgramFailed>
   readonly signal: (signal: NodeJS.Signals) => Effect.Effect<void>
+  /** Writes to its standard input; only for one that {@link Command.talks}. */
+  readonly write: (text: string) => Effect.Effect<void>
   /** Waits for the end. */
   readonly ended: Effect.Effect<Ended>
   /** Sends the signal and waits for the end, which must come in time. */
@@ -67,6 +69,8 @@ export interface Command {
   readonly cwd?: string
   /** Written to its standard input, which is then closed; without it the program reads nothing. */
   readonly input?: string | Uint8Array
+  /** Its standard input stays open, for {@link Program.write}. */
+  readonly talks?: boolean
   /** The signal its scope ends it with. */
   readonly endsOn?: NodeJS.Signals
 }
@@ -89,7 +93,7 @@ export const start = (command: Command): Effect.Effect<Program, ProgramFailed, S
 
     const child = spawn(command.command, [...(command.args ?? [])], {
       env: { ...baseEnvironment(), ...command.env },
-      stdio: [command.input === undefined ? "ignore" : "pipe", "pipe", "pipe"],
+      stdio: [command.input === undefined && command.talks !== true ? "ignore" : "pipe", "pipe", "pipe"],
       ...(command.cwd === undefined ? {} : { cwd: command.cwd })
     })
     const changed = () => {
@@ -105,7 +109,7 @@ export const start = (command: Command): Effect.Effect<Program, ProgramFailed, S
     collect("stdout")
     collect("stderr")
     child.stdin?.on("error", () => {})
-    child.stdin?.end(command.input)
+    if (command.talks !== true) child.stdin?.end(command.input)
     child.on("error", (error) => {
       failure = error
       over ??= { code: null, signal: null }
@@ -169,6 +173,7 @@ export const start = (command: Command): Effect.Effect<Program, ProgramFailed, S
           })
         ),
       signal: (which) => Effect.asVoid(signal(which)),
+      write: (text) => Effect.sync(() => void child.stdin?.write(text)),
       ended,
       end: (which, within = "10 seconds") =>
         Effect.zipRight(signal(which), ended).pipe(

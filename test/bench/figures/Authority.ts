@@ -1,0 +1,133 @@
+/** What 10,000 identities and 50,000 grants cost: a decision, a list, a change, a start, and what a change costs the relay. */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as Fs from "node:fs"
+import * as Path from "node:path"
+import { temporaryFolder } from "../../support/temporaryFolder.ts"
+import * as HubConfig from "../../e2e/harness/HubConfig.ts"
+import * as Program from "../../e2e/harness/Program.ts"
+import * as Tela from "../../e2e/harness/Tela.ts"
+import { script } from "./Contenders.ts"
+import type { Figure } from "./Figure.ts"
+import { median } from "./Figure.ts"
+import * as ManyIdentities from "./ManyIdentities.ts"
+
+const LISTS = 10
+const CHANGES = 300
+const STARTS = 5
+/** Longest time without a change that is compared with one of changes. */
+const QUIET = 3_000
+
+const decodePort = Schema.decodeSync(Schema.parseJson(Schema.Struct({ port: Schema.Number })))
+const decodeDecision = Schema.decodeSync(Schema.parseJson(Schema.Struct({ micros: Schema.Number })))
+const decodeGaps = Schema.decodeSync(
+  Schema.parseJson(Schema.Struct({ turns: Schema.Number, p999: Schema.Number, most: Schema.Number }))
+)
+
+const timed = async (port: number, owner: string, method: string, path: string, body?: unknown): Promise<number> => {
+  const started = performance.now()
+  const response = await fetch(`http://127.0.0.1:${port}/api/admin/${path}`, {
+    method,
+    headers: { authorization: `Bearer ${owner}`, "content-type": "application/json" },
+    ...(body !== undefined && { body: JSON.stringify(body) })
+  })
+  const text = await response.text()
+  if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`)
+  return performance.now() - started
+}
+
+const quantile = (values: ReadonlyArray<number>, share: number): number =>
+  values.toSorted((a, b) => a - b)[Math.ceil(values.length * share) - 1] ?? Number.NaN
+
+/** From starting `telahubd` to its listening. */
+const startOf = (file: string) =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const started = performance.now()
+      yield* Tela.startHub(file)
+      return performance.now() - started
+    })
+  )
+
+export const authority = Effect.scoped(
+  Effect.gen(function* () {
+    const owner = HubConfig.token()
+    const file = Path.join(yield* temporaryFolder, "telahubd.yaml")
+    Fs.writeFileSync(file, ManyIdentities.text(owner), { mode: 0o600 })
+    const starts = yield* Effect.forEach(Array.from({ length: STARTS }), () => startOf(file))
+
+    const hub = yield* Program.start({ ...script("manyIdentities", [file]), talks: true })
+    const [line] = yield* hub.expect(/^\{"port":\d+\}$/m, { on: "stdout" })
+    const { port } = decodePort(line)
+    const told = (word: string, answer: RegExp) =>
+      Effect.gen(function* () {
+        const from = hub.mark("stdout")
+        yield* hub.write(`${word}\n`)
+        const [text] = yield* hub.expect(answer, { on: "stdout", from })
+        return text
+      })
+    const { micros } = decodeDecision(yield* told("decide", /^\{"micros".*\}$/m))
+    const gaps = Effect.map(told("gaps", /^\{"turns".*\}$/m), (text) => decodeGaps(text))
+    const reset = told("reset", /^\{"reset".*\}$/m)
+
+    yield* reset
+    yield* Effect.sleep(QUIET)
+    const quiet = yield* gaps
+    yield* reset
+    const changes: Array<number> = []
+    for (let i = 0; i < CHANGES; i++) {
+      const path = `access/${ManyIdentities.userOf(i * 37 + 1)}/machines/${ManyIdentities.machineOf(i * 91)}`
+      changes.push(yield* Effect.promise(() => timed(port, owner, "PUT", path, { permissions: ["connect", "manage"] })))
+      // Below the rate at which one identity may ask.
+      yield* Effect.sleep(25)
+    }
+    const busy = yield* gaps
+    const lists: Array<number> = []
+    for (let i = 0; i < LISTS; i++) lists.push(yield* Effect.promise(() => timed(port, owner, "GET", "access")))
+
+    const size = `${ManyIdentities.IDENTITIES} identities, ${ManyIdentities.GRANTS} grants`
+    const figures: ReadonlyArray<Figure> = [
+      {
+        name: "authority-decision",
+        title: "one decision of the policy",
+        value: micros,
+        unit: "us",
+        bound: { atMost: 5 },
+        details: size
+      },
+      {
+        name: "authority-list",
+        title: "the list of access, whole",
+        value: median(lists),
+        unit: "ms",
+        bound: { atMost: 300 },
+        details: `${LISTS} lists, longest ${Math.max(...lists).toFixed(0)} ms`
+      },
+      {
+        name: "authority-change",
+        title: "one grant changed, on disk and answered, p99",
+        value: quantile(changes, 0.99),
+        unit: "ms",
+        bound: { atMost: 30 },
+        details: `${CHANGES} changes, p50 ${median(changes).toFixed(1)} ms`
+      },
+      {
+        name: "authority-hold",
+        title: "longest that the hub's event loop was held by changes",
+        value: busy.p999,
+        unit: "ms",
+        bound: { atMost: 2 },
+        details: `p99.9 of ${busy.turns} turns, most ${busy.most.toFixed(2)}; without changes ${quiet.p999.toFixed(2)}, most ${quiet.most.toFixed(2)}`
+      },
+      {
+        name: "authority-start",
+        title: "telahubd from its start to listening",
+        value: median(starts),
+        unit: "ms",
+        bound: { atMost: 1_000 },
+        details: `${STARTS} starts, longest ${Math.max(...starts).toFixed(0)} ms`
+      }
+    ]
+    return figures
+  })
+)

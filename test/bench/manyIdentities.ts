@@ -1,0 +1,82 @@
+/**
+ * A hub that measures itself: how long a decision takes, and how long its event loop is held. Takes the file; answers
+ * `decide`, `reset` and `gaps` on stdin with a line of JSON each.
+ */
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { createInterface } from "node:readline"
+import * as Authority from "../../src/hub/Authority.ts"
+import * as Hub from "../../src/hub/Hub.ts"
+import { identityOf } from "../../src/policy/Identity.ts"
+import { decide } from "../../src/policy/Policy.ts"
+import * as HubFile from "../../src/store/HubFile.ts"
+import * as HubIdentities from "../../src/store/HubIdentities.ts"
+import * as HubStorage from "../../src/store/HubStorage.ts"
+import * as Scheduler from "../../src/telemetry/Scheduler.ts"
+import { machineOf, userOf } from "./figures/ManyIdentities.ts"
+
+const DECISIONS = 500_000
+
+const [path = ""] = process.argv.slice(2)
+
+const say = (value: unknown) => process.stdout.write(`${JSON.stringify(value)}\n`)
+
+/** Microseconds of one decision, over machines and identities as they come. */
+const decision = (authority: typeof Authority.Authority.Service): number => {
+  const snapshot = authority.snapshot()
+  const identities = Array.from({ length: 1_000 }, (_, i) => identityOf(snapshot, userOf(i * 7)))
+  const now = Date.now()
+  const started = performance.now()
+  for (let i = 0; i < DECISIONS; i++) {
+    decide(snapshot, { identity: identities[i % 1_000], permission: "connect", machine: machineOf(i * 13), now })
+  }
+  return ((performance.now() - started) * 1_000) / DECISIONS
+}
+
+let gaps: Array<number> = []
+let last = performance.now()
+const turn = () => {
+  const now = performance.now()
+  gaps.push(now - last)
+  last = now
+  setImmediate(turn)
+}
+
+const program = Effect.gen(function* () {
+  const hub = yield* Hub.Hub
+  const authority = yield* Authority.Authority
+  yield* Effect.sync(() => {
+    createInterface({ input: process.stdin }).on("line", (line) => {
+      if (line === "decide") say({ micros: decision(authority) })
+      if (line === "reset") {
+        gaps = []
+        last = performance.now()
+        say({ reset: true })
+      }
+      if (line === "gaps") {
+        const sorted = gaps.toSorted((a, b) => a - b)
+        const at = (share: number) => sorted[Math.floor((sorted.length - 1) * share)] ?? 0
+        say({ turns: sorted.length, p999: at(0.999), most: at(1) })
+      }
+    })
+    say({ port: hub.port })
+    turn()
+  })
+  return yield* Effect.never
+})
+
+const layer = Effect.map(HubFile.load(path), ({ settings }) =>
+  Hub.layer({
+    config: {
+      hubId: settings.hubId ?? "",
+      name: "bench",
+      host: "127.0.0.1",
+      port: 0,
+      tls: undefined,
+      trustedProxies: []
+    },
+    version: "bench"
+  }).pipe(Layer.provide(Layer.merge(HubIdentities.layer(path), HubStorage.layer({ path }))))
+)
+
+Effect.runFork(Scheduler.withScheduler(Effect.provide(program, Layer.unwrapEffect(layer))))
