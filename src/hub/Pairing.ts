@@ -129,6 +129,27 @@ const tries = () => {
     all.take("", now)
 }
 
+/** A code that a hub was redeeming when it stopped is spent, whether or not its identity was made; nobody got its token. */
+const recover = (snapshot: Snapshot, codes: typeof PairCodes.Service, audit: typeof Audit.Service) =>
+  Effect.gen(function* () {
+    for (const code of yield* codes.unsettled) {
+      if (identityOf(snapshot, code.identity) === undefined) {
+        yield* audit.record([
+          {
+            action: "recovered",
+            actor: code.createdBy,
+            target: code.identity,
+            from: "local",
+            outcome: "failed",
+            why: "the hub stopped while this pairing code was redeemed, before its identity was made",
+            detail: describe(code)
+          }
+        ])
+      }
+      yield* codes.settle(code.id)
+    }
+  })
+
 export const make: Effect.Effect<typeof Pairing.Service, never, Authority | Audit | PairCodes | Scope.Scope> =
   Effect.gen(function* () {
     const authority = yield* Authority
@@ -163,6 +184,7 @@ export const make: Effect.Effect<typeof Pairing.Service, never, Authority | Audi
       makers = kept
     })
 
+    yield* recover(authority.snapshot(), codes, audit)
     const ended = yield* Queue.sliding<void>(1)
     authority.onChange((_snapshot, tokens) => {
       if (tokens === "all" || [...tokens].some((token) => makers.has(token))) ended.unsafeOffer(undefined)
@@ -203,6 +225,7 @@ export const make: Effect.Effect<typeof Pairing.Service, never, Authority | Audi
         yield* Effect.tapError(authority.change({ change, by: { identity: maker, from }, event }), () =>
           codes.giveBack(about.id)
         )
+        yield* codes.settle(about.id)
         return { token, identity: id, code: about }
       })
 

@@ -8,6 +8,9 @@ import * as Directory from "../../src/hub/Directory.ts"
 import * as Sessions from "../../src/hub/Sessions.ts"
 import { makeSnapshot } from "../../src/policy/Identity.ts"
 import { WellKnown } from "../../src/protocol/HubApi.ts"
+import * as AuditMemory from "../../src/store/AuditMemory.ts"
+import { layerMemory } from "../../src/store/IdentityStore.ts"
+import * as PairCodesMemory from "../../src/store/PairCodesMemory.ts"
 import { agentOf, ask, get, identity, startHub, statusOf } from "./harness.ts"
 
 const machinesSeenBy = (hub: { readonly url: string }, token: string) =>
@@ -129,7 +132,10 @@ describe("other routes", () => {
       const request = HttpServerRequest.fromWeb(new Request("http://hub/readyz"))
       const answer = yield* Effect.provideService(app, HttpServerRequest.HttpServerRequest, request)
       assert.strictEqual(answer.status, 503)
-    }).pipe(Effect.provide([Authority.layer(makeSnapshot(1, [], [])), Directory.layer, Sessions.layer("00000000")]))
+    }).pipe(
+      Effect.provide([Authority.layer, Directory.layer, Sessions.layer("00000000")]),
+      Effect.provide([layerMemory(makeSnapshot(1, [], [])), AuditMemory.layer, PairCodesMemory.layer])
+    )
   )
 
   it.scoped("answer HEAD, OPTIONS, unknown paths and wrong methods as they should", () =>

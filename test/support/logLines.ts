@@ -13,5 +13,7 @@ export const logLines = Effect.gen(function* () {
     })
   )
   const until = (pattern: RegExp) => Effect.repeat(Queue.take(lines), { until: (line) => pattern.test(line) })
-  return { layer, until }
+  /** Those that nobody has taken yet. */
+  const taken = Effect.map(Queue.takeAll(lines), (chunk) => [...chunk])
+  return { layer, taken, until }
 })

@@ -3,7 +3,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { ANY_MACHINE, grantsOn, machinePermissions } from "../../policy/Identity.ts"
-import type { MachinePermission, Role } from "../../policy/Identity.ts"
+import type { AssignableRole, MachinePermission } from "../../policy/Identity.ts"
 import { MachineName } from "../../protocol/Control.ts"
 import * as Duration from "../../protocol/Duration.ts"
 import { GRANT_SERVICES, SERVICE_NAME_CHARACTERS } from "../../protocol/Limits.ts"
@@ -36,7 +36,7 @@ export const machineName = (text: string): Effect.Effect<string, Problem, Author
   })
 
 /** A role that can be given; the empty word is a user's. */
-export const assignableRole = (text: string | undefined): Effect.Effect<Exclude<Role, "viewer">, Problem> => {
+export const assignableRole = (text: string | undefined): Effect.Effect<AssignableRole, Problem> => {
   switch (text) {
     case undefined:
     case "":

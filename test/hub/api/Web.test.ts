@@ -1,0 +1,260 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as TestClock from "effect/TestClock"
+import { tcp, startHub } from "../harness.ts"
+import { logLines } from "../../support/logLines.ts"
+import { send, sendNow, start } from "./administered.ts"
+
+const paths = ["/api/admin/tokens", "/api/admin/access", "/api/admin/access/alice", "/api/admin/explain", "/api/whoami"]
+
+describe("other sites' pages", () => {
+  it.scoped("learn nothing from the administration, whatever their origin", () =>
+    Effect.gen(function* () {
+      const hub = yield* start()
+      const origin = "https://evil.example"
+      for (const path of [...paths, "/api/admin/pair-code", "/api/pair", "/api/openapi.json", "/nope"]) {
+        for (const method of ["GET", "OPTIONS"]) {
+          const { headers } = yield* send(hub, method, path, { as: "olga", headers: { origin } })
+          const shared = [...headers.keys()].filter((name) => name.startsWith("access-control-"))
+          assert.deepStrictEqual(shared, [], `${method} ${path}`)
+        }
+      }
+    })
+  )
+
+  it.scoped("may read what needs a token that they must have", () =>
+    Effect.gen(function* () {
+      const hub = yield* start()
+      for (const path of ["/api/status", "/status", "/api/admin/status", "/api/history", "/api/admin/history"]) {
+        for (const [method, status] of [
+          ["GET", 200],
+          ["OPTIONS", 204]
+        ] as const) {
+          const answer = yield* send(hub, method, path, { as: "alice" })
+          assert.strictEqual(answer.status, status)
+          assert.strictEqual(answer.headers.get("access-control-allow-origin"), "*")
+          assert.isNull(answer.headers.get("access-control-allow-credentials"))
+        }
+      }
+    })
+  )
+
+  it.scoped(
+    "are not told beforehand what they may do with the administration, and nobody that they may with codes",
+    () =>
+      Effect.gen(function* () {
+        const hub = yield* start()
+        for (const path of paths) {
+          const { status, text } = yield* send(hub, "OPTIONS", path)
+          assert.strictEqual(status, 204)
+          assert.strictEqual(text, "")
+        }
+        for (const path of ["/api/pair", "/api/admin/pair-code"]) {
+          assert.strictEqual((yield* send(hub, "OPTIONS", path)).status, 405)
+        }
+      })
+  )
+
+  it.scoped("every answer keeps browsers from guessing, framing and telling", () =>
+    Effect.gen(function* () {
+      const hub = yield* start()
+      const answers = [
+        yield* send(hub, "GET", "/"),
+        yield* send(hub, "GET", "/healthz"),
+        yield* send(hub, "GET", "/nope"),
+        yield* send(hub, "PUT", "/api/status"),
+        yield* send(hub, "OPTIONS", "/api/status"),
+        yield* send(hub, "GET", "/api/admin/tokens"),
+        yield* send(hub, "GET", "/api/admin/tokens", { as: "olga" }),
+        yield* send(hub, "POST", "/api/pair", { body: "x".repeat(100_000) })
+      ]
+      for (const { headers } of answers) {
+        assert.strictEqual(headers.get("x-content-type-options"), "nosniff")
+        assert.strictEqual(headers.get("referrer-policy"), "no-referrer")
+        assert.strictEqual(headers.get("x-frame-options"), "DENY")
+        assert.include(headers.get("content-security-policy") ?? "", "frame-ancestors 'none'")
+        // Only a hub that serves TLS itself can promise it.
+        assert.isNull(headers.get("strict-transport-security"))
+      }
+    })
+  )
+})
+
+describe("requests that no endpoint takes", () => {
+  it.scoped("are answered 405 with what is allowed, or 404, in JSON", () =>
+    Effect.gen(function* () {
+      const hub = yield* start()
+      const wrong = [
+        ["DELETE", "/api/admin/tokens", "GET, HEAD, POST, OPTIONS"],
+        ["GET", "/api/admin/tokens/alice/revoke", "POST, OPTIONS"],
+        ["GET", "/api/admin/rotate/alice", "POST, OPTIONS"],
+        ["POST", "/api/admin/access", "GET, HEAD, OPTIONS"],
+        ["POST", "/api/admin/access/alice", "GET, HEAD, PATCH, DELETE, OPTIONS"],
+        ["GET", "/api/admin/access/alice/machines/barn", "PUT, DELETE, OPTIONS"],
+        ["POST", "/api/admin/explain", "GET, HEAD, OPTIONS"],
+        ["PUT", "/api/admin/pair-code", "GET, HEAD, POST"],
+        ["GET", "/api/pair", "POST"],
+        ["POST", "/api/whoami", "GET, HEAD, OPTIONS"],
+        ["POST", "/api/history", "GET, HEAD, OPTIONS"],
+        ["POST", "/api/openapi.json", "GET, HEAD, OPTIONS"],
+        ["DELETE", "/", "GET, HEAD, OPTIONS"]
+      ] as const
+      for (const [method, path, allow] of wrong) {
+        const answer = yield* send(hub, method, path, { as: "olga" })
+        assert.strictEqual(answer.status, 405, `${method} ${path}`)
+        const allowed = (text: string) => text.split(", ").toSorted()
+        assert.deepStrictEqual(allowed(answer.headers.get("allow") ?? ""), allowed(allow), `${method} ${path}`)
+        assert.isString(answer.json["error"])
+      }
+      for (const path of ["/api", "/api/admin", "/api/admin/tokens/alice", "/api/admin/rotate/", "/API/ADMIN/TOKENS"]) {
+        const answer = yield* send(hub, "GET", path, { as: "olga" })
+        assert.strictEqual(answer.status, 404, path)
+        assert.strictEqual(answer.text, '{"error":"not found"}\n')
+      }
+    })
+  )
+
+  it.scoped("are answered 413 when they are too long, and read no further", () =>
+    Effect.gen(function* () {
+      const hub = yield* start()
+      const before = hub.snapshot()
+      const body = JSON.stringify({ id: "carol", role: "x".repeat(70_000) })
+      for (const [method, path] of [
+        ["POST", "/api/admin/tokens"],
+        ["PUT", "/api/admin/access/alice/machines/barn"],
+        ["PATCH", "/api/admin/access/alice"],
+        ["POST", "/api/admin/pair-code"],
+        ["POST", "/api/pair"]
+      ] as const) {
+        const answer = yield* send(hub, method, path, { as: "olga", body })
+        assert.strictEqual(answer.status, 413)
+        assert.match(String(answer.json["error"]), /at most 65536 bytes/)
+      }
+      assert.strictEqual(hub.snapshot(), before)
+      const fits = yield* send(hub, "POST", "/api/admin/tokens", {
+        as: "olga",
+        body: { id: "carol", unheardOf: "x".repeat(60_000) }
+      })
+      assert.strictEqual(fits.status, 201)
+    })
+  )
+
+  it.scoped("that would become WebSockets on a path of the interface are refused", () =>
+    Effect.gen(function* () {
+      const hub = yield* startHub()
+      for (const path of ["/api/pair", "/api/admin/tokens", "/api/admin/access/alice/machines/barn"]) {
+        const { ended, socket } = yield* tcp(hub)
+        socket.write(
+          `GET ${path} HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n` +
+            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+        )
+        assert.match(yield* ended, /^HTTP\/1\.1 400 /)
+      }
+    })
+  )
+})
+
+describe("how often", () => {
+  it.scoped("an identity is answered by its own rate, whatever its address", () =>
+    Effect.gen(function* () {
+      const hub = yield* start()
+      const ask = (as: string) => Effect.map(sendNow(hub, "GET", "/api/whoami", { as }), ({ status }) => status)
+      const first = yield* Effect.replicateEffect(ask("alice"), 200)
+      assert.isTrue(first.every((status) => status === 200))
+      const refused = yield* sendNow(hub, "GET", "/api/whoami", { as: "alice" })
+      assert.strictEqual(refused.status, 429)
+      assert.strictEqual(refused.headers.get("retry-after"), "1")
+      assert.match(String(refused.json["error"]), /too many requests from alice; try again in 1 s/)
+      assert.strictEqual(yield* ask("bob"), 200)
+      // Nor does another path, name or spelling of it help.
+      for (const path of [
+        "/api/status",
+        "/status",
+        "/api/history",
+        "/api/admin/tokens",
+        "/api/admin/tokens/",
+        "/nope"
+      ]) {
+        assert.strictEqual((yield* sendNow(hub, "GET", path, { as: "alice" })).status, 429)
+      }
+      yield* TestClock.adjust("1 second")
+      const later = yield* Effect.replicateEffect(ask("alice"), 51)
+      assert.deepStrictEqual(later.map((status) => status === 200).lastIndexOf(true), 49)
+    })
+  )
+
+  it.scoped("tokens can be guessed from an address, which takes nothing from those who have one", () =>
+    Effect.gen(function* () {
+      const hub = yield* start()
+      const guess = Effect.suspend(() => sendNow(hub, "GET", "/api/admin/tokens", { as: String(Math.random()) }))
+      const statuses = (yield* Effect.replicateEffect(guess, 60)).map(({ status }) => status)
+      assert.strictEqual(statuses.lastIndexOf(401), 29)
+      assert.strictEqual(statuses.filter((status) => status === 429).length, 30)
+      assert.strictEqual((yield* sendNow(hub, "GET", "/api/admin/tokens", { as: "olga" })).status, 200)
+      // What watches over a hub is always answered.
+      for (const path of ["/healthz", "/readyz", "/.well-known/tela", "/"]) {
+        assert.strictEqual((yield* sendNow(hub, "GET", path)).status, 200)
+      }
+      yield* TestClock.adjust("1 second")
+      const later = (yield* Effect.replicateEffect(guess, 10)).map(({ status }) => status)
+      assert.strictEqual(later.lastIndexOf(401), 4)
+    })
+  )
+
+  it.scoped("an address counts as the trusted proxy tells it", () =>
+    Effect.gen(function* () {
+      const hub = yield* start({ trustedProxies: ["127.0.0.1"] })
+      const from = (address: string) =>
+        Effect.map(
+          sendNow(hub, "GET", "/api/whoami", { headers: { "x-forwarded-for": address } }),
+          ({ status }) => status
+        )
+      yield* Effect.replicateEffect(from("192.0.2.1"), 30)
+      assert.strictEqual(yield* from("192.0.2.1"), 429)
+      assert.strictEqual(yield* from("192.0.2.2"), 401)
+    })
+  )
+})
+
+describe("a token in the address", () => {
+  it.scoped("works where it always did, and is warned of now and then, without the token", () =>
+    Effect.gen(function* () {
+      const { layer, taken } = yield* logLines
+      yield* Effect.gen(function* () {
+        const hub = yield* start()
+        for (let n = 0; n < 5; n++) {
+          assert.strictEqual((yield* send(hub, "GET", "/api/history?token=alice-token")).status, 200)
+        }
+      }).pipe(Effect.provide(layer))
+      const warnings = (yield* taken).filter((line) => line.includes("token"))
+      assert.strictEqual(warnings.length, 1)
+      assert.notInclude(warnings.join(), "alice-token")
+    })
+  )
+})
+
+describe("/api/openapi.json", () => {
+  it.scoped("describes every endpoint, and which need a token", () =>
+    Effect.gen(function* () {
+      const hub = yield* start()
+      const { headers, json, status, text } = yield* send(hub, "GET", "/api/openapi.json")
+      assert.strictEqual(status, 200)
+      assert.strictEqual(headers.get("content-type"), "application/json")
+      assert.strictEqual(json["openapi"], "3.1.0")
+      assert.deepInclude(json["info"], { title: "Tela hub", version: "1.1" })
+      assert.deepNestedInclude(json, { "components.securitySchemes.bearer.scheme": "bearer" })
+      const documented = Object.entries(json["paths"] ?? {})
+      assert.includeMembers(
+        documented.map(([path]) => path),
+        ["/api/status", "/api/admin/tokens", "/api/admin/access/{id}/machines/{machine}", "/api/pair", "/api/whoami"]
+      )
+      for (const [path, operations] of documented) {
+        const open = ["/healthz", "/readyz", "/.well-known/tela", "/api/pair"].includes(path)
+        for (const [method, operation] of Object.entries<object>(operations)) {
+          assert.deepInclude(operation, { security: open ? [] : [{ bearer: [] }] }, `${method} ${path}`)
+        }
+      }
+      assert.notInclude(text, '"authorization"')
+    })
+  )
+})
