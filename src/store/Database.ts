@@ -18,7 +18,7 @@ import { checkpoint } from "./internal/checkpoints.ts"
 import { LATEST, migrate } from "./internal/migrations.ts"
 import * as Sqlite from "./internal/sqlite.ts"
 
-export { DatabaseError } from "./internal/sqlite.ts"
+export { available, DatabaseError } from "./internal/sqlite.ts"
 
 export class Database extends Context.Tag("tela/store/Database")<
   Database,

@@ -6,6 +6,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Hub from "../../hub/Hub.ts"
 import { VERSION } from "../../protocol/Version.ts"
+import * as Database from "../../store/Database.ts"
 import * as HubFile from "../../store/HubFile.ts"
 import * as HubIdentities from "../../store/HubIdentities.ts"
 import * as HubStorage from "../../store/HubStorage.ts"
@@ -36,6 +37,8 @@ export const root = Command.make(
         port: yield* given.flag(HubFlags.port),
         name: yield* given.flag(HubFlags.name)
       }
+      // Before a first start makes anything.
+      yield* Database.available
       const located = yield* HubFlags.locate(given)
       const { created, file } = yield* HubFile.open(located, { ownerToken: yield* HubFlags.ownerToken })
       if (Option.isSome(created)) yield* OwnerToken.announce(file.path, created.value)

@@ -111,6 +111,11 @@ export const connect = (config: {
     return sql
   })
 
+/** Fails when SQLite itself cannot be used; touches no file. */
+export const available: Effect.Effect<void, DatabaseError> = Effect.scoped(
+  Effect.asVoid(connect({ filename: ":memory:" }))
+)
+
 /** A file that is made when it is not there, in WAL mode. */
 export const open = (file: string): Effect.Effect<SqlClient.SqlClient, DatabaseError, Scope.Scope> =>
-  Effect.zipRight(create(file), connect({ filename: file }))
+  available.pipe(Effect.zipRight(create(file)), Effect.zipRight(connect({ filename: file })))
