@@ -2,7 +2,6 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
-import { temporaryFolder } from "../support/temporaryFolder.ts"
 import * as Program from "./harness/Program.ts"
 import * as Tela from "./harness/Tela.ts"
 import * as Typed from "./harness/Typed.ts"
@@ -11,11 +10,12 @@ const TOKEN = /[0-9a-f]{64}/
 
 /** A hub that `telahubd user bootstrap` made, and the owner's token as it printed it. */
 const bootstrapped = Effect.gen(function* () {
-  const file = Path.join(yield* temporaryFolder, "telahubd.yaml")
-  const { stdout } = yield* Program.run({ command: Tela.bin("telahubd"), args: ["user", "bootstrap", "-config", file] })
-  const owner = TOKEN.exec(stdout)?.[0] ?? ""
+  const machine = yield* Typed.make({})
+  const owner = TOKEN.exec(yield* machine.run("telahubd user bootstrap"))?.[0] ?? ""
   assert.match(owner, TOKEN)
-  const hub = yield* Tela.startHub(file)
+  const again = yield* machine.fail("telahubd user bootstrap")
+  assert.match(again.stderr, /telahubd user rotate owner/)
+  const hub = yield* Tela.startHub(Path.join(machine.home, "system", "telahubd.yaml"))
   // What was printed once is printed by nothing else.
   assert.notInclude(hub.program.output(), owner)
   return { hub, owner }
@@ -80,9 +80,6 @@ describe("Hub administration, as the page has it", () => {
       }
       yield* typed.run(list, { env: { TELA_OWNER_TOKEN: owner, TELA_TOKEN: user } })
       yield* typed.run(`${list} -token ${owner}`, { env: { TELA_OWNER_TOKEN: user } })
-
-      const again = yield* typed.fail(`telahubd user bootstrap -config ${hub.file}`)
-      assert.match(again.stderr, /telahubd user rotate owner/)
     })
   )
 
@@ -195,10 +192,9 @@ describe("Hub administration, as the page has it", () => {
 
       // The agent that was paired registers with what the store holds, and the client that was paired reaches it.
       const machine = yield* Typed.make({})
-      const system = { env: { TELA_SYSTEM: machine.home } }
-      yield* machine.run(agent.command, system)
+      yield* machine.run(agent.command)
       const telad = yield* Program.start(
-        machine.command(`exec telad -hub ${hub.url} -machine barn -ports ${hub.port}`, { ...system, name: "telad" })
+        machine.command(`exec telad -hub ${hub.url} -machine barn -ports ${hub.port}`, { name: "telad" })
       )
       yield* Tela.registered(telad, "barn")
       assert.match(yield* paired.run(`tela machines -hub ${hub.url}`), /^barn +online/m)

@@ -2,7 +2,6 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
-import { temporaryFolder } from "../support/temporaryFolder.ts"
 import * as Program from "./harness/Program.ts"
 import * as Sshd from "./harness/Sshd.ts"
 import * as Tela from "./harness/Tela.ts"
@@ -19,14 +18,18 @@ describe.skipIf(needed.skip)(`Production access, steps 1 to 4 as the page has th
     () =>
       Effect.gen(function* () {
         // Step 1: the hub prints an owner token on its first start.
-        const file = Path.join(yield* temporaryFolder, "telahubd.yaml")
-        const hub = yield* Tela.startHub(file)
-        const owner = TOKEN.exec(hub.program.output("stdout"))?.[0] ?? ""
-        const status = yield* Effect.promise(() => fetch(`http://127.0.0.1:${hub.port}/api/status`))
+        const server = yield* Typed.make({})
+        const onLoopback = { TELAHUBD_HOST: "127.0.0.1", TELAHUBD_PORT: "0" }
+        const program = yield* Program.start(server.command("exec telahubd", { env: onLoopback, name: "telahubd" }))
+        const [, port = ""] = yield* program.expect(/listening on http:\/\/127\.0\.0\.1:(\d+)/)
+        const url = `ws://127.0.0.1:${port}`
+        const owner = TOKEN.exec(program.output("stdout"))?.[0] ?? ""
+        assert.notInclude(program.output("stderr"), owner)
+        const status = yield* Effect.promise(() => fetch(`http://127.0.0.1:${port}/api/status`))
         assert.strictEqual(status.status, 401)
 
         // Step 2: one token for each machine and each operator.
-        const admin = yield* Typed.make({ "wss://prod-hub.example.com": hub.url, "<owner-token>": owner })
+        const admin = yield* Typed.make({ "wss://prod-hub.example.com": url, "<owner-token>": owner })
         const add = (id: string) =>
           Effect.map(
             admin.run(`tela admin tokens add ${id} -hub wss://prod-hub.example.com -token <owner-token>`),
@@ -51,7 +54,7 @@ describe.skipIf(needed.skip)(`Production access, steps 1 to 4 as the page has th
         // Step 3: Pattern A with a file, and with flags.
         const sshd = yield* Sshd.start()
         const machine = yield* Typed.make({
-          "wss://prod-hub.example.com": hub.url,
+          "wss://prod-hub.example.com": url,
           "<agent-web01-token>": web,
           "<agent-token>": db,
           "[22]": `[${sshd.port}]`,
@@ -61,7 +64,7 @@ describe.skipIf(needed.skip)(`Production access, steps 1 to 4 as the page has th
           Path.join(machine.home, "telad.yaml"),
           [
             "# telad.yaml",
-            `hub: ${hub.url}`,
+            `hub: ${url}`,
             `token: "${web}"`,
             "",
             "machines:",
@@ -82,14 +85,14 @@ describe.skipIf(needed.skip)(`Production access, steps 1 to 4 as the page has th
         yield* Tela.registered(other, "prod-db01")
 
         // Step 4: the operator.
-        const operator = yield* Typed.make({ "wss://prod-hub.example.com": hub.url, "<your-token>": alice })
+        const operator = yield* Typed.make({ "wss://prod-hub.example.com": url, "<your-token>": alice })
         const list = yield* operator.run("tela machines -hub wss://prod-hub.example.com -token <your-token>")
         assert.match(list, /^prod-db01 +online/m)
         assert.match(list, /^prod-web01 +online/m)
         const line = "tela connect -hub wss://prod-hub.example.com -machine prod-web01 -token <your-token>"
         const connected = yield* Program.start(operator.command(`exec ${line}`, { endsOn: "SIGINT" }))
-        const [, port = ""] = yield* connected.expect(/localhost:(\d+) +→ .*\(prod-web01\)/, { on: "stdout" })
-        const { stdout } = yield* Sshd.ssh(sshd, Number(port), "echo reached")
+        const [, local = ""] = yield* connected.expect(/localhost:(\d+) +→ .*\(prod-web01\)/, { on: "stdout" })
+        const { stdout } = yield* Sshd.ssh(sshd, Number(local), "echo reached")
         assert.strictEqual(stdout, "reached\n")
 
         const tip = [

@@ -36,6 +36,8 @@ export const make = (replacements: Readonly<Record<string, string>>): Effect.Eff
         ...more,
         env: {
           HOME: home,
+          // What belongs to the machine and not to the user; not this machine's.
+          TELA_SYSTEM: Path.join(home, "system"),
           PATH: `${Path.join(repositoryRoot, "bin")}:${process.env["PATH"] ?? "/usr/bin:/bin"}`,
           ...more.env
         }
