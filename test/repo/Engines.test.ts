@@ -5,12 +5,13 @@ const read = (name: string) => JSON.parse(readFileSync(new URL(`../../${name}`, 
 
 const parts = (version: string): ReadonlyArray<number> => version.split(".").map(Number)
 
-/** Whether a version is one of a range such as `^18.0.0 || ^20.0.0 || >=22`: the two forms that packages use. */
+/** Whether a version is one of a range such as `^18.0.0 || 20.x || >=22`: the forms that packages use. */
 const admits = (range: string, version: string): boolean =>
   range.split("||").some((alternative) => {
+    const [major, minor = 0, patch = 0] = parts(version)
+    if (alternative.trim() === `${major}.x`) return true
     const [, form, least = ""] = /^\s*(\^|>=)\s*v?([\d.]+)\s*$/.exec(alternative) ?? []
     const wanted = parts(least)
-    const [major, minor = 0, patch = 0] = parts(version)
     if (form === undefined || major === undefined) return range.trim() === "*"
     if (form === "^" && wanted[0] !== major) return false
     const [a = 0, b = 0, c = 0] = wanted
@@ -32,8 +33,8 @@ describe("Engines", () => {
   })
 
   it("tells which ranges admit a version", () => {
-    const admitted = ["*", ">=20", ">= 14.6", "^18.0.0 || ^20.0.0 || >=22.0.0", ">=20.11", "^20.11.0"]
-    const refused = ["^18.0.0", ">=20.19.0", "^20.19.0 || >=22.12.0", ">=20.11.1", ">=21"]
+    const admitted = ["*", ">=20", ">= 14.6", "^18.0.0 || ^20.0.0 || >=22.0.0", ">=20.11", "^20.11.0", "18.x || 20.x"]
+    const refused = ["^18.0.0", ">=20.19.0", "^20.19.0 || >=22.12.0", ">=20.11.1", ">=21", "18.x || 22.x"]
     assert.deepStrictEqual(
       admitted.filter((range) => !admits(range, "20.11.0")),
       []
