@@ -29,10 +29,8 @@ export class HubPins extends Context.Reference<HubPins>()("tela/transport/HubPin
 /** The hub showed another key than the pinned one. */
 export class PinMismatch extends Error {
   constructor(hub: string, pinned: string, shown: string) {
-    super(
-      `its TLS key is ${shown}, but ${pinned} is pinned; somebody may be in between; if the hub's owner confirms the new ` +
-        `key, run: tela pin ${hub} ${shown}`
-    )
+    // Short enough for a line of a log, with the command whole.
+    super(`its TLS key is not the pinned ${pinned}; if its owner confirms the new one, run: tela pin ${hub} ${shown}`)
   }
 }
 
