@@ -104,10 +104,14 @@ export const serve = (
         Effect.timeout(SESSION_JOIN_TIMEOUT),
         Effect.catchTag("TimeoutException", () => Effect.sync(() => sessions.end(session, "agent did not join")))
       )
-      const { relayed, why } = yield* Deferred.await(session.ended)
+      const { relayed, rule, why } = yield* Deferred.await(session.ended)
       const left = { action: "client-disconnect", machine, actor: principal.id, from: inbox.carrier.peer } as const
       audit.note({ ...left, outcome: "ok", why, detail: detail || "client disconnected" })
-      yield* Effect.annotateLogs(Effect.logInfo("session ended"), { why, ...relayed })
+      yield* Effect.annotateLogs(Effect.logInfo("session ended"), {
+        why,
+        ...(rule !== undefined && { rule }),
+        ...relayed
+      })
     }).pipe(
       Effect.ensuring(Effect.sync(() => sessions.end(session, "client left"))),
       Effect.annotateLogs({

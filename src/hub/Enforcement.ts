@@ -5,6 +5,7 @@
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as FiberSet from "effect/FiberSet"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { CloseCode, closeReason, Refusal } from "../protocol/Close.ts"
@@ -46,6 +47,7 @@ export const make: Effect.Effect<
   const directory = yield* Directory
   const sessions = yield* Sessions
   const audit = yield* Audit
+  const log = yield* FiberSet.makeRuntime<never>()
 
   const endSession = (session: Session, rule: string) => {
     const { id, machine, principal } = session
@@ -68,6 +70,7 @@ export const make: Effect.Effect<
     sessions.endOfMachine(name, "registration ended")
     const about = { target: principal.id, machine: name, from: carrier.peer }
     audit.note({ action: "access-ended", ...about, outcome: "ok", why: rule, detail: "registration" })
+    log(Effect.logWarning("registration ended", { machine: name, principal: principal.id, peer: carrier.peer, rule }))
   }
 
   const reviewRegistration = (machine: Machine) => {

@@ -30,6 +30,8 @@ export type Ending =
 /** How a session ended, and what it carried. */
 export interface Ended {
   readonly why: Ending
+  /** By what rule, when policy ended it. */
+  readonly rule: string | undefined
   readonly relayed: Relay.Relayed
 }
 
@@ -124,16 +126,16 @@ export const make = (node: string): typeof Sessions.Service => {
     return undefined
   }
 
-  const end = (session: Live, why: Ending, rule = ""): void => {
+  const end = (session: Live, why: Ending, rule?: string): void => {
     if (!byId.delete(session.id)) return
     const ofMachine = byMachine.get(session.machine)
     ofMachine?.delete(session.index)
     if (ofMachine?.size === 0) byMachine.delete(session.machine)
     byToken.remove(session.principal.tokenHash, session)
     session.relay?.unlink()
-    tell(session, why, rule)
+    tell(session, why, rule ?? "")
     Deferred.unsafeDone(session.settled, Effect.void)
-    Deferred.unsafeDone(session.ended, Effect.succeed({ why, relayed: session.relay?.relayed ?? nothing }))
+    Deferred.unsafeDone(session.ended, Effect.succeed({ why, rule, relayed: session.relay?.relayed ?? nothing }))
   }
 
   return {

@@ -78,4 +78,26 @@ describe("Relay", () => {
       assert.deepStrictEqual(ends, ["client"])
     })
   )
+
+  it.effect("passes nothing once it is unlinked, not even what had arrived by then", () =>
+    Effect.gen(function* () {
+      const [clientEnd, client] = MemoryCarrier.pair()
+      const [agentEnd, agent] = MemoryCarrier.pair()
+      const ends: Array<Relay.End> = []
+      const { relayed, unlink } = Relay.join(Inbox.make(client), Inbox.make(agent), (by) => ends.push(by))
+      const received: Array<Uint8Array | string> = []
+      for (const end of [clientEnd, agentEnd]) {
+        const take = (message: Uint8Array | string) => received.push(message)
+        end.receive({ binary: take, text: take, drain: () => {}, closed: () => {} })
+      }
+      clientEnd.send(frame(Buffer.from("late")))
+      agentEnd.sendText('{"type":"wg-pubkey"}')
+      agentEnd.send(Buffer.from("no frame at all"))
+      unlink()
+      yield* turn
+      clientEnd.close(1000, "")
+      yield* turn
+      assert.deepStrictEqual([received, ends, relayed], [[], [], { toAgent: 0, toClient: 0 }])
+    })
+  )
 })

@@ -7,9 +7,13 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import * as TestClock from "effect/TestClock"
+import { WebSocket } from "ws"
+import { Change } from "../../src/policy/Change.ts"
+import { REVOKED_RESET } from "../../src/protocol/Limits.ts"
 import { logLines } from "../support/logLines.ts"
 import { temporaryFolder } from "../support/temporaryFolder.ts"
-import { agentOf, dial, register, startHub, tcp } from "./harness.ts"
+import { turn } from "../support/turn.ts"
+import { agentOf, connect, dial, register, startHub, tcp } from "./harness.ts"
 
 const makeCertificate = (into: string, name: string) =>
   Effect.sync(() => {
@@ -33,6 +37,33 @@ const shownBy = (hub: { readonly port: number }) =>
   })
 
 describe("TLS", () => {
+  it.scoped("ends access as it does without, whether the peer reads or not", () =>
+    Effect.gen(function* () {
+      const files = yield* makeCertificate(yield* temporaryFolder, "hub")
+      const hub = yield* startHub({ tls: files })
+      const options = { rejectUnauthorized: false }
+      const agent = yield* dial(hub, "/", options)
+      agent.say(register())
+      yield* agent.text
+      const clients = yield* Effect.forEach([true, false], (reads) =>
+        Effect.gen(function* () {
+          const client = yield* dial(hub, "/", options)
+          client.say(connect())
+          yield* agent.text
+          if (!reads) client.ws.pause()
+          return client
+        })
+      )
+      yield* hub.change(Change.Revoke({ id: "alice" }))
+      assert.match(String((yield* clients[0]?.text ?? Effect.die("no client"))["message"]), /^access revoked/)
+      // Nobody answers the goodbye, so only the reset takes the socket from the hub.
+      yield* Effect.promise(() => new Promise((resolve) => setTimeout(resolve, 2 * REVOKED_RESET)))
+      clients[1]?.ws.resume()
+      while (clients[1]?.ws.readyState !== WebSocket.CLOSED) yield* turn
+      yield* agent.settled
+    })
+  )
+
   it.scoped("shows new files to new connections when they change; bad ones leave the old in use", () =>
     Effect.gen(function* () {
       const into = yield* temporaryFolder

@@ -1,6 +1,8 @@
 import * as Net from "node:net"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
+import { Change } from "../../src/policy/Change.ts"
 import * as TestTela from "../../src/testkit/TestTela.ts"
 
 const HELD_BYTES = 8 * 1024 * 1024
@@ -80,6 +82,29 @@ describe("TestTela", () => {
       assert.strictEqual(answer, "hello")
       assert.strictEqual(bound.remote, port)
       assert.strictEqual((yield* tela.hub.counts).sessions, 1)
+    })
+  )
+
+  it.scopedLive("changes access, which is felt at once by whoever is connected, and by whoever asks", () =>
+    Effect.gen(function* () {
+      const port = yield* service((socket) => socket.pipe(socket))
+      const tela = yield* TestTela.make({ ports: [port] })
+      const connection = yield* tela.connect()
+      const socket = yield* dial(connection.services[0]?.local ?? 0)
+      const closed = Effect.async<void>((resume) => void socket.once("close", () => resume(Effect.void)))
+      yield* tela.change(Change.Revoke({ id: "alice" }))
+      yield* closed
+      const ended = yield* Effect.flip(connection.ended)
+      assert.deepStrictEqual([ended.kind, ended.message], ["revoked", "access revoked: the token of alice was revoked"])
+      assert.strictEqual((yield* Effect.flip(tela.connect())).kind, "denied")
+      assert.isUndefined(tela.authority.identify(tela.token))
+      const answer = yield* Effect.promise(() =>
+        fetch(`${tela.hub.url}/api/admin/tokens`, {
+          headers: { authorization: `Bearer ${Redacted.value(tela.ownerToken)}` }
+        })
+      )
+      assert.strictEqual(answer.status, 200)
+      yield* Effect.promise(() => answer.text())
     })
   )
 

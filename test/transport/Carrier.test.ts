@@ -9,7 +9,13 @@ import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 import * as TestClock from "effect/TestClock"
 import { WebSocketServer } from "ws"
-import { CARRIER_HIGH_WATER, CARRIER_LIMIT, DIAL_TIMEOUT, INBOX_MESSAGES } from "../../src/protocol/Limits.ts"
+import {
+  CARRIER_HIGH_WATER,
+  CARRIER_LIMIT,
+  DIAL_TIMEOUT,
+  INBOX_MESSAGES,
+  REVOKED_RESET
+} from "../../src/protocol/Limits.ts"
 import type { Carrier, CarrierClosed } from "../../src/transport/Carrier.ts"
 import { Dialer, layer as dialerLayer } from "../../src/transport/Dialer.ts"
 import * as Inbox from "../../src/transport/Inbox.ts"
@@ -29,7 +35,7 @@ const server = (accepted: (carrier: Carrier) => void) =>
         http.on("upgrade", (request, socket, head) => {
           if (request.url === "/refuse") return void socket.end("HTTP/1.1 403 Forbidden\r\n\r\n")
           wss.handleUpgrade(request, socket, head, (ws) =>
-            accepted(WebSocketCarrier.make(ws, request.socket, "client"))
+            accepted(WebSocketCarrier.make(ws, request.socket, "client", request.socket))
           )
         })
         http.listen(0, "127.0.0.1", () => {
@@ -101,6 +107,34 @@ describe.each(kinds)("a %s carrier", (_name, pair) => {
         if (index % 2 === 0) assert.strictEqual(message, `text ${index / 2}`)
         else assert.isTrue(Buffer.alloc(((index - 1) / 2) * 300, (index - 1) / 2).equals(message as Uint8Array))
       })
+    })
+  )
+
+  it.scopedLive("that is revoked tells a peer that reads why, after what was sent before", () =>
+    Effect.gen(function* () {
+      const [left, right] = yield* pair
+      const got = receive(left)
+      right.sendText("before")
+      right.revoke(1008, "access ended")
+      right.sendText("after")
+      const how = yield* got.closed
+      assert.deepStrictEqual([how?.code, how?.reason, got.messages], [1008, "access ended", ["before"]])
+    })
+  )
+
+  it.scopedLive("that is revoked keeps from a peer that does not read whatever had not reached it", () =>
+    Effect.gen(function* () {
+      const [left, right] = yield* pair
+      const sender = receive(right)
+      let sent = 1
+      while (right.send(Buffer.alloc(64 * 1024))) sent++
+      right.revoke(1008, "access ended")
+      yield* sender.closed
+      yield* Effect.sleep(2 * REVOKED_RESET)
+      const got = receive(left)
+      yield* got.closed
+      assert.isBelow(got.messages.length, sent)
+      assert.strictEqual(right.buffered, 0)
     })
   )
 
