@@ -58,29 +58,30 @@ const make: Effect.Effect<AuditLog.AuditLog, DatabaseError, Database> = Effect.g
   const countOf = (noted: number) => counts.find((each) => each.noted === noted)?.events ?? 0
   const kept = { noted: countOf(1), recorded: countOf(0) }
 
-  /** Removes as many of the oldest as keeps the number, a batch at a time. */
-  const prune = (kind: "noted" | "recorded") =>
-    Effect.suspend(() => {
-      const excess = Math.min(kept[kind] - AUDIT_EVENTS, 2 * AUDIT_WRITE_EVENTS)
-      if (excess <= 0) return Effect.void
-      kept[kind] -= excess
-      return sql`DELETE FROM events WHERE sequence IN
-        (SELECT sequence FROM events WHERE noted = ${kind === "noted" ? 1 : 0} ORDER BY sequence LIMIT ${excess})`
-    })
-
+  /** Appends, and removes as many of the oldest as keeps the number, a batch at a time. */
   const append: AuditLog.AuditLog["append"] = (events, { noted, revision }) =>
-    write(
-      Effect.gen(function* () {
+    Effect.suspend(() => {
+      const kind = noted ? "noted" : "recorded"
+      const flag = noted ? 1 : 0
+      const batch = Math.max(events.length, 2 * AUDIT_WRITE_EVENTS)
+      const excess = Math.max(0, Math.min(kept[kind] - AUDIT_EVENTS, batch))
+      const statements = Effect.gen(function* () {
         if (events.length > 0) {
           yield* sql`INSERT INTO events (at, action, actor, target, machine, origin, outcome, why, detail, noted)
             SELECT value->>'at', value->>'action', value->>'actor', value->>'target', value->>'machine',
-              value->>'from', value->>'outcome', value->>'why', value->>'detail', ${noted ? 1 : 0}
+              value->>'from', value->>'outcome', value->>'why', value->>'detail', ${flag}
             FROM json_each(${JSON.stringify(events)})`
         }
         if (revision !== undefined) yield* sql`UPDATE recorded SET revision = ${revision}`
-        yield* prune(noted ? "noted" : "recorded")
+        if (excess > 0) {
+          yield* sql`DELETE FROM events WHERE sequence IN
+            (SELECT sequence FROM events WHERE noted = ${flag} ORDER BY sequence LIMIT ${excess})`
+        }
       })
-    ).pipe(Effect.tap(() => Effect.sync(() => (kept[noted ? "noted" : "recorded"] += events.length))))
+      return Effect.map(write(statements), () => {
+        kept[kind] += events.length - excess
+      })
+    })
 
   const search: AuditLog.AuditLog["search"] = ({ before, limit, machine }, spans) =>
     Effect.gen(function* () {

@@ -66,7 +66,7 @@ export const make = (file: string): Effect.Effect<typeof Database.Service, Sqlit
     const counted = Effect.suspend(() => (++writes % DATABASE_CHECKPOINT_WRITES === 0 ? due.open : Effect.void))
     yield* due.await.pipe(
       Effect.zipRight(due.close),
-      Effect.zipRight(checkpoint(file)),
+      Effect.zipRight(Effect.uninterruptible(checkpoint(file))),
       // Then it is done in place, as by SQLite's own rule.
       Effect.tapError((cause) => Effect.logDebug("no thread moves the log of the database", cause)),
       Effect.forever,

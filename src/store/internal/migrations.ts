@@ -1,6 +1,7 @@
 /** The tables of telahubd.db, as each version of the hub added to them. What was released here is never changed. */
 import * as Migrator from "@effect/sql/Migrator"
 import * as SqlClient from "@effect/sql/SqlClient"
+import { SqlError } from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
 
 const statements = (...texts: ReadonlyArray<string>) =>
@@ -64,5 +65,7 @@ export const migrate = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   yield* Migrator.make({})({ loader: Migrator.fromRecord(migrations), table: TABLE })
   const [latest] = yield* sql<{ readonly schema: number }>`SELECT max(migration_id) AS schema FROM ${sql(TABLE)}`
-  return latest?.schema ?? 0
+  const schema = latest?.schema ?? 0
+  // The library takes a failure to begin for another program at work, and goes on.
+  return schema < LATEST ? yield* new SqlError({ cause: { code: "SQLITE_BUSY" } }) : schema
 })
