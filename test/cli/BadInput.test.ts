@@ -143,6 +143,52 @@ const cases: ReadonlyArray<Case> = [
     says: [/did you mean "web-01"\?/]
   },
   {
+    name: "administration by a user",
+    ...asAlice("admin", "tokens", "add", "eve"),
+    code: 1,
+    says: [/refused: .*admin/, /; the token came from TELA_TOKEN$/]
+  },
+  {
+    name: "administration without a token",
+    program: "tela",
+    args: ({ url }) => ["admin", "access", "-hub", url],
+    code: 1,
+    says: [/no token for ws:.*tela login ws:/]
+  },
+  {
+    name: "a permission that is none",
+    ...asAlice("admin", "access", "grant", "bob", "web-01", "conect"),
+    code: 2,
+    says: [/"conect" is none; .*did you mean "connect"\?/]
+  },
+  {
+    name: "a pairing code that nobody made",
+    ...asAlice("pair", "-code", "ABCD-1234"),
+    code: 1,
+    says: [/refused the code: .*ask for a new one$/]
+  },
+  {
+    name: "a pairing code that is none",
+    program: "telad",
+    args: ({ url }) => ["pair", "-hub", url, "-code", "hello"],
+    code: 2,
+    says: [/-code is no pairing code/]
+  },
+  {
+    name: "a login with a token that nobody holds",
+    program: "tela",
+    args: ({ url }) => ["login", url],
+    code: 1,
+    says: [/no token was given; nothing was stored/]
+  },
+  {
+    name: "a pin that is none",
+    program: "tela",
+    args: () => ["pin", "wss://h", "SHA256:abc"],
+    code: 2,
+    says: [/<fingerprint>: "SHA256:abc" is no pin/]
+  },
+  {
     name: "forgetting what is not remembered",
     ...asAlice("trust", "forget", "nobody"),
     code: 1,

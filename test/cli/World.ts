@@ -50,10 +50,10 @@ export const silentServer: Effect.Effect<
   }))
 )
 
-/** Every file below a folder with its contents: what must not change. */
+/** Every file below a folder with its contents: what must not change. A hub's record may: what is refused is recorded. */
 export const contents = (folder: string): ReadonlyArray<readonly [string, string]> =>
   Fs.readdirSync(folder, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
+    .filter((entry) => entry.isFile() && !/\.db(-wal|-shm)?$/.test(entry.name))
     .map((entry) => Path.join(entry.parentPath ?? entry.path, entry.name))
     .toSorted()
     .map((file) => [file, Fs.readFileSync(file, "latin1")] as const)
