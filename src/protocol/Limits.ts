@@ -175,6 +175,9 @@ export const HISTORY_MAX = 1_000
 /** Events that are looked at for one answer to somebody who may see only some of them. */
 export const HISTORY_SCANNED = 10_000
 
+/** Entries of a list of identities that are made in one turn of the event loop: with five grants each, in 1 ms. */
+export const LIST_CHUNK = 32
+
 /** Pairing codes that can be redeemed at a time; to make a further one, one must be cancelled or expire. */
 export const PAIR_CODES = 1_000
 

@@ -5,6 +5,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import { Change } from "../../policy/Change.ts"
 import { ANY_MACHINE, identitiesOf, identityOf } from "../../policy/Identity.ts"
+import type { GrantEntry } from "../../policy/Identity.ts"
 import { AccessPatch, GrantRequest } from "../../protocol/AdminApi.ts"
 import type { AccessEntry, AccessUpdated, GrantAnswer, MachineRevoked } from "../../protocol/AdminApi.ts"
 import { formatInstant } from "../../protocol/Duration.ts"
@@ -17,6 +18,7 @@ import { bodyOf } from "./Body.ts"
 import * as Changing from "./Changing.ts"
 import { accessEntry, machineAccess } from "./Entry.ts"
 import { explain } from "./Explain.ts"
+import * as List from "./List.ts"
 import { bad, notFound } from "./Problem.ts"
 import { assignableRole, expiryOf, machineName, newId, permissionsOf, servicesOf } from "./Words.ts"
 
@@ -25,8 +27,7 @@ const list = (request: HttpServerRequest) =>
     yield* administrator(request)
     const now = yield* Clock.currentTimeMillis
     const snapshot = (yield* Authority).snapshot()
-    const access = identitiesOf(snapshot).map((identity) => accessEntry(snapshot, identity, now))
-    return json<{ readonly access: ReadonlyArray<AccessEntry> }>({ access })
+    return yield* List.list("access", identitiesOf(snapshot), (identity) => accessEntry(snapshot, identity, now))
   })
 
 const get = (request: HttpServerRequest, id: string) =>
@@ -78,6 +79,13 @@ const remove = (request: HttpServerRequest, id: string) =>
     return json({ status: "removed", id })
   })
 
+/** Grants of one machine by permission. */
+const heldOf = (grants: ReadonlyArray<GrantEntry>) => ({
+  register: grants.filter(({ permission }) => permission === "register"),
+  connect: grants.filter(({ permission }) => permission === "connect"),
+  manage: grants.filter(({ permission }) => permission === "manage")
+})
+
 const grant = (request: HttpServerRequest, id: string, machine: string) =>
   Effect.gen(function* () {
     const by = yield* administrator(request)
@@ -118,7 +126,7 @@ const grant = (request: HttpServerRequest, id: string, machine: string) =>
         permissions,
         version,
         ...told,
-        replaced: replaced.length === 0 ? null : machineAccess(machineId, replaced),
+        replaced: replaced.length === 0 ? null : machineAccess(machineId, heldOf(replaced)),
         machineKnown
       },
       { version }

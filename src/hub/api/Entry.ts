@@ -1,6 +1,7 @@
 /** Identities and their permissions as the API shows them (spec: hub-api 1.5, 1.8): what holds now, never a token. */
-import { ANY_MACHINE, grantsOf, machinePermissions } from "../../policy/Identity.ts"
-import type { GrantEntry, Identity, Snapshot } from "../../policy/Identity.ts"
+import * as Identities from "../../policy/Identity.ts"
+import { ANY_MACHINE, grantsOn, machinePermissions } from "../../policy/Identity.ts"
+import type { Grant, Identity, MachinePermission, Snapshot } from "../../policy/Identity.ts"
 import type { AccessEntry, MachineAccess, TokenEntry } from "../../protocol/AdminApi.ts"
 import { formatInstant } from "../../protocol/Duration.ts"
 
@@ -20,32 +21,36 @@ export const tokenEntry = (identity: Identity): TokenEntry => ({
   ...instants(identity)
 })
 
+/** What somebody holds on one machine. */
+type Held = Readonly<Record<MachinePermission, ReadonlyArray<Grant>>>
+
+const nothing: ReadonlyArray<Grant> = []
+
 /** The services that connecting is limited to: of several grants, all of theirs, and none is a limit when one has none. */
-const connectServices = (grants: ReadonlyArray<GrantEntry>): ReadonlyArray<string> | undefined => {
-  const connect = grants.filter(({ permission }) => permission === "connect")
-  const names = connect.flatMap(({ services = [] }) => services)
-  return connect.length === 0 || connect.some(({ services }) => services === undefined)
-    ? undefined
-    : [...new Set(names)]
+const connectServices = (held: Held): ReadonlyArray<string> | undefined => {
+  const grants = held.connect
+  if (grants.length === 0 || grants.some(({ services }) => services === undefined)) return undefined
+  return [...new Set(grants.flatMap(({ services = [] }) => services))]
 }
 
 /** When the first permission ends: each lasts as long as its longest grant. */
-const firstEnd = (grants: ReadonlyArray<GrantEntry>): number | undefined => {
-  const ends = machinePermissions.flatMap((permission) => {
-    const of = grants.filter((grant) => grant.permission === permission)
-    return of.length === 0 ? [] : [Math.max(...of.map(({ expiresAt = Infinity }) => expiresAt))]
-  })
-  const first = Math.min(...ends)
+const firstEnd = (held: Held): number | undefined => {
+  let first = Infinity
+  for (const permission of machinePermissions) {
+    const grants = held[permission]
+    if (grants.length === 0 || grants.some(({ expiresAt }) => expiresAt === undefined)) continue
+    first = Math.min(first, Math.max(...grants.map(({ expiresAt = Infinity }) => expiresAt)))
+  }
   return Number.isFinite(first) ? first : undefined
 }
 
-/** One row: the grants of an identity on one machine. */
-export const machineAccess = (machineId: string, grants: ReadonlyArray<GrantEntry>): MachineAccess => {
-  const services = connectServices(grants)
-  const end = firstEnd(grants)
+/** One row: what an identity holds on one machine. */
+export const machineAccess = (machineId: string, held: Held): MachineAccess => {
+  const services = connectServices(held)
+  const end = firstEnd(held)
   return {
     machineId,
-    permissions: machinePermissions.filter((one) => grants.some(({ permission }) => permission === one)),
+    permissions: machinePermissions.filter((permission) => held[permission].length > 0),
     ...(services !== undefined && { services }),
     ...(end !== undefined && { expiresAt: formatInstant(end) })
   }
@@ -54,14 +59,17 @@ export const machineAccess = (machineId: string, grants: ReadonlyArray<GrantEntr
 /** The rows of an identity, by machine. Grants that have expired give nothing and are left out. */
 export const machinesOf = (snapshot: Snapshot, identity: Identity, now: number): ReadonlyArray<MachineAccess> => {
   if (identity.role === "owner" || identity.role === "admin") return everything
-  const byMachine = new Map<string, Array<GrantEntry>>()
-  for (const grant of grantsOf(snapshot, identity.id)) {
-    if (grant.expiresAt !== undefined && grant.expiresAt <= now) continue
-    const held = byMachine.get(grant.machine)
-    if (held === undefined) byMachine.set(grant.machine, [grant])
-    else held.push(grant)
-  }
-  return [...byMachine].map(([machine, grants]) => machineAccess(machine, grants))
+  return Identities.machinesOf(snapshot, identity.id).flatMap((machine) => {
+    const on = grantsOn(snapshot, machine)
+    const standing = (permission: MachinePermission) =>
+      on?.[permission].get(identity.id)?.filter(({ expiresAt = Infinity }) => expiresAt > now) ?? nothing
+    const row = machineAccess(machine, {
+      register: standing("register"),
+      connect: standing("connect"),
+      manage: standing("manage")
+    })
+    return row.permissions.length === 0 ? [] : [row]
+  })
 }
 
 export const accessEntry = (snapshot: Snapshot, identity: Identity, now: number): AccessEntry => {

@@ -7,7 +7,7 @@ import * as Token from "../../crypto/Token.ts"
 import { Change } from "../../policy/Change.ts"
 import { identitiesOf, identityOf } from "../../policy/Identity.ts"
 import { NewTokenRequest } from "../../protocol/AdminApi.ts"
-import type { NewTokenAnswer, RevokeAnswer, RotateAnswer, TokenEntry } from "../../protocol/AdminApi.ts"
+import type { NewTokenAnswer, RevokeAnswer, RotateAnswer } from "../../protocol/AdminApi.ts"
 import { formatInstant } from "../../protocol/Duration.ts"
 import { HubApi } from "../../protocol/HubApi.ts"
 import { Authority } from "../Authority.ts"
@@ -16,13 +16,13 @@ import { administrator } from "./Asker.ts"
 import { bodyOf } from "./Body.ts"
 import * as Changing from "./Changing.ts"
 import { tokenEntry } from "./Entry.ts"
+import * as List from "./List.ts"
 import { assignableRole, expiryOf, newId } from "./Words.ts"
 
 const list = (request: HttpServerRequest) =>
   Effect.gen(function* () {
     yield* administrator(request)
-    const tokens = identitiesOf((yield* Authority).snapshot()).map(tokenEntry)
-    return json<{ readonly tokens: ReadonlyArray<TokenEntry> }>({ tokens })
+    return yield* List.list("tokens", identitiesOf((yield* Authority).snapshot()), tokenEntry)
   })
 
 /** A new token, and what the hub keeps of it. */
