@@ -4,10 +4,10 @@
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import type { RedeemAnswer } from "../protocol/AdminApi.ts"
-import * as PairCode from "../protocol/PairCode.ts"
+import * as PairCode from "../crypto/PairCode.ts"
 import type { Credentials } from "../store/Credentials.ts"
 import type { Given } from "./Command.ts"
-import { Failed, type Failure, WrongUsage } from "./Failure.ts"
+import { type Failure, WrongUsage } from "./Failure.ts"
 import * as Flags from "./Flags.ts"
 
 export const code = Flags.secret({ name: "code", placeholder: "CODE", description: "the code, such as ABCD-1234" })
@@ -36,11 +36,7 @@ export const redeem = (options: {
     const Self = yield* Effect.promise(() => import("../client/Self.ts"))
     const HttpClient = yield* Effect.promise(() => import("../transport/HttpClient.ts"))
     const answer = yield* Self.redeem({ hub, code: options.code, machine }).pipe(
-      Effect.provide(HttpClient.layer),
-      Effect.mapError(({ kind, reason }) => {
-        const next = kind === "unauthorized" ? "; codes work once and for a while: ask for a new one" : ""
-        return new Failed({ message: `${reason}${next}` })
-      })
+      Effect.provide(HttpClient.layer)
     )
     yield* store.put(hub, { token: answer.token, identity: answer.identity })
     return answer

@@ -181,25 +181,26 @@ export const make: Effect.Effect<typeof Authority.Service, never, IdentityStore 
         yield* publish(snapshot, "all")
       })
 
+    /** In the order of the requests: what came before a rename is recorded under the former name. */
     const record = (pending: ReadonlyArray<Pending>, { outcomes }: Batch, revision: number) =>
       Effect.gen(function* () {
+        let events: Array<AuditEvent> = []
         for (const [index, { request }] of pending.entries()) {
           const outcome = outcomes[index]
-          if (outcome === undefined || Either.isLeft(outcome)) continue
+          if (outcome === undefined) continue
+          const event = eventOf(request, outcome)
+          if (event !== undefined) events.push(event)
+          if (Either.isLeft(outcome)) continue
           const { id } = request.change
           const { identity } = outcome.right
-          if (request.change._tag === "Remove") yield* audit.rememberVersion(id, identity.version)
-          if (identity.id !== id) {
-            yield* audit.rememberVersion(id, identity.version)
-            yield* audit.renamed(id, identity.id)
-          }
+          const isRenamed = identity.id !== id
+          if (isRenamed || request.change._tag === "Remove") yield* audit.rememberVersion(id, identity.version)
+          if (!isRenamed) continue
+          yield* audit.record(events)
+          yield* audit.renamed(id, identity.id)
+          events = []
         }
-        const events = pending.flatMap(({ request }, index) => {
-          const outcome = outcomes[index]
-          const event = outcome === undefined ? undefined : eventOf(request, outcome)
-          return event === undefined ? [] : [event]
-        })
-        if (events.length > 0) yield* audit.record(events, revision)
+        if (events.length > 0 || outcomes.some(Either.isRight)) yield* audit.record(events, revision)
       })
 
     /** One round: in the file, in the record, in force, answered. */

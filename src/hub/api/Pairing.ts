@@ -10,7 +10,7 @@ import type { PairCodeAnswer, PairCodeEntry, RedeemAnswer } from "../../protocol
 import * as Duration from "../../protocol/Duration.ts"
 import { HubApi } from "../../protocol/HubApi.ts"
 import { PAIR_CODE_MACHINES, PAIR_CODES } from "../../protocol/Limits.ts"
-import { DEFAULT_LIFETIME, GREATEST_LIFETIME, LEAST_LIFETIME, show } from "../../protocol/PairCode.ts"
+import { DEFAULT_LIFETIME, GREATEST_LIFETIME, LEAST_LIFETIME, show } from "../../crypto/PairCode.ts"
 import type { PairCode } from "../../store/PairCodes.ts"
 import { Pairing } from "../Pairing.ts"
 import { answering, json } from "./Answer.ts"
