@@ -37,8 +37,9 @@ const snapshot = makeSnapshot(
   ]
 )
 
-// The hub is a layer: it listens when the layer is built and closes politely when its scope ends.
-const HubLive = Hub.layer({
+// The hub is a layer: it listens when the layer is built and closes politely when its scope ends. This one keeps
+// everything in memory; Hub.layer keeps it where its storage does.
+const HubLive = Hub.layerMemory({
   snapshot,
   version: VERSION,
   config: {
