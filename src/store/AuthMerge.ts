@@ -239,7 +239,10 @@ export const merge = (edit: Edit, isFirst: boolean): Merged => {
   return { snapshot, changes, ...rewritten }
 }
 
-const withoutDigest = ({ digest: _, ...identity }: WrittenIdentity): StoredIdentity => identity
+const withoutDigest = (written: WrittenIdentity): StoredIdentity => {
+  const { digest: _, ...identity } = written
+  return identity
+}
 
 const versionOf = ({ digest, version }: WrittenIdentity) => ({
   ...(digest !== undefined && { digest }),

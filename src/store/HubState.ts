@@ -5,7 +5,7 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as HashMap from "effect/HashMap"
-import { invalidity, isLastingOwner } from "../policy/Identity.ts"
+import { identityOf, invalidity, isLastingOwner } from "../policy/Identity.ts"
 import type { Identity, Snapshot } from "../policy/Identity.ts"
 import { HUB_FILE_BYTES, HUB_FILE_SETTLE, HUB_FILE_SETTLE_TRIES } from "../protocol/Limits.ts"
 import { merge } from "./AuthMerge.ts"
@@ -66,6 +66,16 @@ const longestOwner = (snapshot: Snapshot, now: number): Identity | undefined =>
         ? identity
         : best
   )
+
+/** Whether the file itself has a valid owner, whatever it is merged with. */
+const hasOwner = (reading: HubReader.Reading, known: Snapshot, now: number): boolean => {
+  for (const id of AuthText.keysOf(reading.text, "identities")) {
+    const identity = reading.identities.get(id)?.value ?? identityOf(known, id)
+    if (identity?.role !== "owner") continue
+    if (invalidity({ ...identity, version: identity.version ?? 1 }, now) === undefined) return true
+  }
+  return false
+}
 
 /** One owner always stands whom no expiry takes away: where all expire, the last one does not. */
 const withLastingOwner = (
@@ -134,9 +144,12 @@ const readFrom = (
         ? known.snapshot
         : before.snapshotAt(reading.text.revision)
     const now = yield* Clock.currentTimeMillis
+    if (options.ownerless === "refused" && !hasOwner(reading, known.snapshot, now)) {
+      return yield* ownerless(path, reading.empty)
+    }
     const { kept, merged } = withLastingOwner(merge({ path, reading, current: known.snapshot, base }, isFirst), now)
     if (longestOwner(merged.snapshot, now) === undefined && options.ownerless === "refused") {
-      return yield* ownerless(path, reading.empty)
+      return yield* ownerless(path, false)
     }
     const edited = merged.changes.some(({ how }) => how !== "tool")
     const isAhead = isFirst
