@@ -35,9 +35,7 @@ export const redeem = (options: {
     yield* store.writable
     const Self = yield* Effect.promise(() => import("../client/Self.ts"))
     const HttpClient = yield* Effect.promise(() => import("../transport/HttpClient.ts"))
-    const answer = yield* Self.redeem({ hub, code: options.code, machine }).pipe(
-      Effect.provide(HttpClient.layer)
-    )
+    const answer = yield* Self.redeem({ hub, code: options.code, machine }).pipe(Effect.provide(HttpClient.layer))
     yield* store.put(hub, { token: answer.token, identity: answer.identity })
     return answer
   })

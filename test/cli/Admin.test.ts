@@ -134,6 +134,7 @@ const answers: Readonly<Record<string, FakeHub.Answer>> = {
           machineId: "",
           event: "login\u001b[2J",
           timestamp: "2026-04-15T10:29:00Z",
+          detail: "denied",
           outcome: "denied",
           reason: "unknown token"
         }

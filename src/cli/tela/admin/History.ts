@@ -46,7 +46,7 @@ export const table = (events: ReadonlyArray<HistoryEvent>): string =>
       named(event.target, event.targetNow),
       event.address ?? "-",
       event.outcome ?? "-",
-      [event.detail, event.reason].filter((text) => text !== undefined && text !== "").join("; ") || "-"
+      [event.detail, event.reason].filter((text) => text && text !== event.outcome).join("; ") || "-"
     ])
   )
 
