@@ -24,7 +24,7 @@ import { json, ofProblem } from "./api/Answer.ts"
 import { addressOf } from "./api/Asker.ts"
 import { description } from "./api/Description.ts"
 import * as PairingGroup from "./api/Pairing.ts"
-import { notFound, Problem } from "./api/Problem.ts"
+import { bad, notFound, Problem } from "./api/Problem.ts"
 import * as Routes from "./api/Routes.ts"
 import * as Self from "./api/Self.ts"
 import * as Throttle from "./api/Throttle.ts"
@@ -132,12 +132,11 @@ const allowed = (methods: ReadonlyArray<string>, path: string) => ({
 })
 
 /** What is said where no route is. */
-const unrouted = (path: string, methods: ReadonlyArray<string>): HttpServerResponse.HttpServerResponse => {
-  if (methods.length === 0) return ofProblem(notFound("not found"))
+const unrouted = (method: string, path: string, methods: ReadonlyArray<string>): Problem => {
+  if (methods.length === 0) return notFound("not found")
+  if (methods.includes(method)) return bad("the path is not encoded as it should be: % and two hexadecimal digits")
   const headers = allowed(methods, path)
-  return ofProblem(
-    new Problem({ status: 405, error: `this method is not allowed here; use ${methods.join(", ")}`, headers })
-  )
+  return new Problem({ status: 405, error: `this method is not allowed here; use ${methods.join(", ")}`, headers })
 }
 
 /** What a browser is told that asks beforehand. */
@@ -189,7 +188,7 @@ export const make = (options: ApiOptions): Effect.Effect<HttpApp.Default, never,
           HttpServerRequest.HttpServerRequest,
           request.modify({ url: query === undefined ? path : `${path}?${query}` })
         ),
-        Effect.catchTag("RouteNotFound", () => Effect.succeed(unrouted(path, methods)))
+        Effect.catchTag("RouteNotFound", () => Effect.succeed(ofProblem(unrouted(request.method, path, methods))))
       )
     }).pipe(Effect.scoped)
   })

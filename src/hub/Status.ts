@@ -2,6 +2,7 @@
 import * as Os from "node:os"
 import type { Identity } from "../policy/Identity.ts"
 import { covers } from "../policy/Policy.ts"
+import { formatInstant } from "../protocol/Duration.ts"
 import type { HubStatus, MachineStatus, Status } from "../protocol/HubApi.ts"
 import { goarch, goos } from "../protocol/Platform.ts"
 import type { Authority } from "./Authority.ts"
@@ -16,9 +17,6 @@ export interface About {
   /** When it started, in milliseconds since the epoch. */
   readonly startedAt: number
 }
-
-/** RFC 3339 in UTC with whole seconds, as deployed readers expect. */
-const timestamp = (at: number): string => new Date(at).toISOString().replace(/\.\d+Z$/, "Z")
 
 const machineStatus = (
   { about, agent, lastSeen, name, registeredAt }: Machine,
@@ -39,8 +37,8 @@ const machineStatus = (
   owner: about.owner ?? null,
   agentConnected: agent !== undefined,
   sessionCount,
-  registeredAt: timestamp(registeredAt),
-  lastSeen: timestamp(agent === undefined ? lastSeen : now),
+  registeredAt: formatInstant(registeredAt),
+  lastSeen: formatInstant(agent === undefined ? lastSeen : now),
   services,
   ...(about.capabilities !== undefined && { capabilities: about.capabilities })
 })
@@ -76,6 +74,6 @@ export const make = (
     hubId: about.hubId,
     ...(about.name !== "" && { hubName: about.name }),
     machines,
-    timestamp: timestamp(now)
+    timestamp: formatInstant(now)
   }
 }

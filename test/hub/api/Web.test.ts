@@ -1,8 +1,12 @@
+import { execFileSync } from "node:child_process"
+import * as Https from "node:https"
+import * as Path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as TestClock from "effect/TestClock"
 import { tcp, startHub } from "../harness.ts"
 import { logLines } from "../../support/logLines.ts"
+import { temporaryFolder } from "../../support/temporaryFolder.ts"
 import { send, sendNow, start } from "./administered.ts"
 
 const paths = ["/api/admin/tokens", "/api/admin/access", "/api/admin/access/alice", "/api/admin/explain", "/api/whoami"]
@@ -80,6 +84,31 @@ describe("other sites' pages", () => {
   )
 })
 
+/** Headers of an answer over TLS that nobody vouches for. */
+const headersOverTls = (url: string) =>
+  Effect.async<Https.RequestOptions["headers"]>((resume) => {
+    Https.get(url, { rejectUnauthorized: false, agent: false }, (response) => {
+      response.resume()
+      resume(Effect.succeed(response.headers))
+    })
+  })
+
+describe("a hub that serves TLS", () => {
+  it.scoped("keeps browsers on it", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      const tls = { cert: Path.join(folder, "hub.crt"), key: Path.join(folder, "hub.key") }
+      const curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=h"]
+      execFileSync("openssl", ["req", "-x509", ...curve, "-keyout", tls.key, "-out", tls.cert], { stdio: "ignore" })
+      const hub = yield* start({ tls })
+      for (const path of ["/", "/api/whoami", "/nope"]) {
+        const headers = yield* headersOverTls(`${hub.url}${path}`)
+        assert.deepInclude(headers, { "strict-transport-security": "max-age=31536000", "x-frame-options": "DENY" })
+      }
+    })
+  )
+})
+
 describe("requests that no endpoint takes", () => {
   it.scoped("are answered 405 with what is allowed, or 404, in JSON", () =>
     Effect.gen(function* () {
@@ -111,6 +140,8 @@ describe("requests that no endpoint takes", () => {
         assert.strictEqual(answer.status, 404, path)
         assert.strictEqual(answer.text, '{"error":"not found"}\n')
       }
+      const garbled = yield* send(hub, "GET", "/api/admin/access/%zz", { as: "olga" })
+      assert.strictEqual(garbled.status, 400)
     })
   )
 
