@@ -247,7 +247,7 @@ export const open = (options: SessionOptions): Effect.Effect<Session, ConnectErr
     }
   }).pipe(
     Effect.catchTags({
-      DialError: (error) => failure("unreachable", error.message),
+      DialError: (error) => failure(error.untrusted === true ? "untrusted" : "unreachable", error.message),
       TunnelRefused: (refused) => tunnelRefused(options, refused),
       YamlFileError: (error) => failure("local", error.message)
     }),
