@@ -8,6 +8,7 @@ import type { MachineGrants } from "../policy/Identity.ts"
 import * as AuthLine from "./AuthLine.ts"
 import type { SectionName, WrittenIdentity } from "./AuthLine.ts"
 import * as AuthText from "./AuthText.ts"
+import { turn } from "./internal/turn.ts"
 
 /** Something that was read, and its line, counted from 1. */
 export interface Found<A> {
@@ -52,11 +53,6 @@ export interface Scanned {
 
 /** Lines that are read before others get a turn. */
 const TURN_LINES = 512
-
-/** Lets sockets and timers have their turn. */
-const turn = Effect.async<void>((resume) => {
-  setImmediate(() => resume(Effect.void))
-})
 
 const authHeader = /^auth:[ \t]*(?:#.*)?\r?$/
 const foreignAuth = /^(?:auth|"auth"|'auth')[ \t]*:/

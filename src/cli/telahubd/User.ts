@@ -1,16 +1,22 @@
 /**
- * `telahubd user`: identities in the hub's file, on the hub's own machine.
+ * `telahubd user`: identities in the hub's file, on the hub's own machine, whether the hub runs or not.
  */
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
+import { Change } from "../../policy/Change.ts"
+import { identitiesOf, identityOf, invalidity } from "../../policy/Identity.ts"
+import type { Identity } from "../../policy/Identity.ts"
+import { formatInstant } from "../../protocol/Duration.ts"
 import * as HubFile from "../../store/HubFile.ts"
 import * as Command from "../Command.ts"
-import * as Flags from "../Flags.ts"
-import { print } from "../Shell.ts"
+import { note, print, printJson } from "../Shell.ts"
+import * as Table from "../Table.ts"
 import * as HubFlags from "./HubFlags.ts"
 import * as OwnerToken from "./OwnerToken.ts"
-
-const quiet = Flags.toggle("quiet", "print the token alone")
+import * as UserAccess from "./UserAccess.ts"
+import * as UserFile from "./UserFile.ts"
+import { expires, identity, json, quiet, readExpiry, readName, role } from "./UserWords.ts"
 
 const bootstrap = Command.make(
   {
@@ -29,8 +35,126 @@ const bootstrap = Command.make(
     })
 )
 
+const instants = ({ expiresAt, issuedAt, revokedAt }: Identity) => ({
+  ...(issuedAt !== undefined && { issuedAt: formatInstant(issuedAt) }),
+  ...(expiresAt !== undefined && { expiresAt: formatInstant(expiresAt) }),
+  ...(revokedAt !== undefined && { revokedAt: formatInstant(revokedAt) })
+})
+
+const stateOf = (each: Identity, now: number): string => {
+  if (each.revokedAt !== undefined) return "revoked"
+  return invalidity(each, now) === undefined ? "active" : "expired"
+}
+
+const list = Command.make(
+  {
+    name: "list",
+    summary: "list identities",
+    flags: [HubFlags.config, json],
+    examples: ["telahubd user list", "telahubd user list -json"]
+  },
+  (given) =>
+    Effect.gen(function* () {
+      const asJson = yield* given.flag(json)
+      const identities = identitiesOf(yield* UserFile.look(given))
+      const now = yield* Clock.currentTimeMillis
+      if (asJson) {
+        return yield* printJson(
+          identities.map((each) => ({
+            id: each.id,
+            role: each.role,
+            tokenPreview: `${each.prefix}...`,
+            ...instants(each)
+          }))
+        )
+      }
+      const rows = identities.map((each) => [
+        each.id,
+        each.role,
+        stateOf(each, now),
+        each.expiresAt === undefined ? "-" : formatInstant(each.expiresAt),
+        `${each.prefix}...`
+      ])
+      yield* print(Table.render(["ID", "ROLE", "STATUS", "EXPIRES", "TOKEN"], rows))
+    })
+)
+
+const add = Command.make(
+  {
+    name: "add",
+    summary: "make an identity and print its token",
+    flags: [HubFlags.config, role, expires, quiet],
+    positionals: [identity],
+    examples: ["telahubd user add alice", "telahubd user add bob -role admin -expires 30d"],
+    notes: ["A user may do nothing until access is granted: telahubd user grant."]
+  },
+  (given) =>
+    Effect.gen(function* () {
+      const id = yield* readName(given, identity)
+      const as = yield* given.flag(role)
+      const expiresAt = yield* readExpiry(given)
+      const short = yield* given.flag(quiet)
+      const file = yield* UserFile.open(given)
+      const { kept, token } = UserFile.freshToken()
+      yield* file.change({ action: "token-add", detail: `role ${as}` }, () => [
+        Change.Add({ id, role: as, token: kept, grants: [], ...(expiresAt !== undefined && { expiresAt }) })
+      ])
+      const until = expiresAt === undefined ? "" : `, until ${formatInstant(expiresAt)}`
+      yield* UserFile.showToken(token, { quiet: short, before: `Added ${id}, role ${as}${until}.` })
+    }).pipe(Effect.scoped)
+)
+
+const remove = Command.make(
+  {
+    name: "remove",
+    summary: "remove an identity and everything it may do",
+    flags: [HubFlags.config],
+    positionals: [identity],
+    examples: ["telahubd user remove alice"]
+  },
+  (given) =>
+    Effect.gen(function* () {
+      const id = yield* readName(given, identity)
+      const file = yield* UserFile.open(given)
+      yield* file.change({ action: "access-remove" }, () => [Change.Remove({ id })])
+      yield* print(`Removed ${id} and all its permissions.`)
+    }).pipe(Effect.scoped)
+)
+
+const rotate = Command.make(
+  {
+    name: "rotate",
+    summary: "replace a token; role and permissions stay",
+    flags: [HubFlags.config, quiet],
+    positionals: [identity],
+    examples: ["telahubd user rotate owner", "TOKEN=$(telahubd user rotate alice -quiet)"],
+    notes: ["This is the way back for an owner whose token is lost, revoked or expired."]
+  },
+  (given) =>
+    Effect.gen(function* () {
+      const id = yield* readName(given, identity)
+      const short = yield* given.flag(quiet)
+      const file = yield* UserFile.open(given)
+      const { kept, token } = UserFile.freshToken()
+      const { identity: rotated } = yield* file.change({ action: "token-rotate" }, (snapshot, now) => {
+        const before = identityOf(snapshot, id)
+        // An owner whose time is over would stay out with a new token too.
+        const isOver = before?.role === "owner" && before.expiresAt !== undefined && before.expiresAt <= now
+        const change = Change.Rotate({ id, token: kept })
+        return isOver ? [change, Change.Update({ id, expiresAt: null })] : [change]
+      })
+      const before = `Rotated ${id}: the old token does not work any more.`
+      yield* UserFile.showToken(token, { quiet: short, before })
+      if (invalidity(rotated, yield* Clock.currentTimeMillis) !== undefined) {
+        yield* note(
+          `Note: ${id} has expired and stays so; to change that, run: tela admin tokens set ${id} -expires 30d`
+        )
+      }
+    }).pipe(Effect.scoped)
+)
+
 export const command = Command.group({
   name: "user",
   summary: "manage identities on the hub's own machine",
-  subcommands: [bootstrap]
+  subcommands: [bootstrap, list, add, remove, UserAccess.grant, UserAccess.revoke, rotate]
 })

@@ -5,8 +5,8 @@
 import * as Fs from "node:fs"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import * as Predicate from "effect/Predicate"
-import * as Scope from "effect/Scope"
+import * as Either from "effect/Either"
+import type * as Scope from "effect/Scope"
 import { HUB_LOCK_RETRY, HUB_LOCK_TIMEOUT } from "../../protocol/Limits.ts"
 import { attempt, FileProblem } from "./files.ts"
 import * as Sqlite from "./sqlite.ts"
@@ -25,31 +25,15 @@ const create = (lock: string, file: string) =>
     }
   })
 
-const codeOf = (error: unknown): string => {
-  let cause = error
-  while (Predicate.hasProperty(cause, "cause") && !Predicate.hasProperty(cause, "code")) cause = cause.cause
-  return Predicate.hasProperty(cause, "code") ? String(cause.code) : "SQLITE_ERROR"
-}
-
-const problem = (lock: string, error: unknown) => {
-  const code = codeOf(error)
-  return new FileProblem({ file: lock, code, problem: `${lock} cannot be locked (${code})` })
-}
-
-const addonProblem = (lock: string, { code, message }: Sqlite.DatabaseError) =>
-  new FileProblem({ file: lock, code, problem: message })
-
-const acquire = (lock: string, file: string): Effect.Effect<void, FileProblem, Scope.Scope> =>
+const acquire = (lock: string, file: string): Effect.Effect<void, FileProblem | Sqlite.DatabaseError, Scope.Scope> =>
   Effect.gen(function* () {
     yield* create(lock, file)
-    const sql = yield* Sqlite.connect({ filename: lock, disableWAL: true }).pipe(
-      Effect.mapError((error) => (error.code === "addon" ? addonProblem(lock, error) : problem(lock, error)))
-    )
+    const sql = yield* Sqlite.connect({ filename: lock, disableWAL: true })
     const deadline = (yield* Clock.currentTimeMillis) + HUB_LOCK_TIMEOUT
     while (true) {
-      const taken = yield* Effect.either(sql.unsafe("BEGIN IMMEDIATE"))
-      if (taken._tag === "Right") return
-      if (codeOf(taken.left) !== "SQLITE_BUSY") return yield* problem(lock, taken.left)
+      const taken = yield* Effect.either(Effect.mapError(sql.unsafe("BEGIN IMMEDIATE"), Sqlite.errorOf(lock)))
+      if (Either.isRight(taken)) return
+      if (!taken.left.code.startsWith("SQLITE_BUSY")) return yield* taken.left
       if ((yield* Clock.currentTimeMillis) >= deadline) {
         return yield* new FileProblem({
           file: lock,
@@ -61,11 +45,16 @@ const acquire = (lock: string, file: string): Effect.Effect<void, FileProblem, S
     }
   })
 
-/** Runs `use` while no other program runs one for the same file. The system frees the lock of a program that is killed. */
-export const exclusively = <A, E, R>(file: string, use: Effect.Effect<A, E, R>): Effect.Effect<A, E | FileProblem, R> =>
-  Effect.scopedWith((scope) =>
-    Effect.zipRight(Effect.provideService(acquire(lockOf(file), file), Scope.Scope, scope), use)
-  )
-
 /** The lock of a file: beside it, under its name. */
-export const lockOf = (file: string): string => `${file.replace(/\.ya?ml$/, "")}.lock`
+const lockOf = (file: string): string => `${file.replace(/\.ya?ml$/, "")}.lock`
+
+/** Runs `use` while no other program runs one for the same file. The system frees the lock of a program that is killed. */
+export const exclusively = <A, E>(file: string, use: Effect.Effect<A, E>): Effect.Effect<A, E | FileProblem> => {
+  const lock = lockOf(file)
+  const acquired = Effect.catchTag(
+    acquire(lock, file),
+    "DatabaseError",
+    ({ code, message }) => new FileProblem({ file: lock, code, problem: message })
+  )
+  return Effect.scoped(Effect.zipRight(acquired, use))
+}

@@ -1,0 +1,99 @@
+/**
+ * `telahubd user grant` and `revoke`: what one identity may do on one machine.
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import { Change } from "../../policy/Change.ts"
+import { identityOf } from "../../policy/Identity.ts"
+import type { GrantEntry } from "../../policy/Identity.ts"
+import { formatInstant } from "../../protocol/Duration.ts"
+import * as Command from "../Command.ts"
+import { WrongUsage } from "../Failure.ts"
+import { print } from "../Shell.ts"
+import * as HubFlags from "./HubFlags.ts"
+import * as UserFile from "./UserFile.ts"
+import {
+  expires,
+  identity,
+  machine,
+  permissions,
+  readExpiry,
+  readName,
+  readPermissions,
+  readServices,
+  services,
+  someMachine
+} from "./UserWords.ts"
+
+const shown = (grants: ReadonlyArray<Omit<GrantEntry, "id" | "machine">>): string =>
+  grants
+    .map(({ expiresAt, permission, services: names }) => {
+      const limits = names === undefined ? "" : ` (${names.join(", ")})`
+      return `${permission}${limits}${expiresAt === undefined ? "" : ` until ${formatInstant(expiresAt)}`}`
+    })
+    .join(", ")
+
+export const grant = Command.make(
+  {
+    name: "grant",
+    summary: "set what an identity may do on a machine",
+    flags: [HubFlags.config, services, expires],
+    positionals: [identity, machine, permissions],
+    examples: ["telahubd user grant alice barn", "telahubd user grant alice barn connect,manage -expires 2h"],
+    notes: ["connect unless said otherwise, in place of what it may do there. '*' is every machine."]
+  },
+  (given) =>
+    Effect.gen(function* () {
+      const id = yield* readName(given, identity)
+      const on = yield* readName(given, machine)
+      const granted = yield* readPermissions(given)
+      const names = yield* readServices(given, granted)
+      const expiresAt = yield* readExpiry(given)
+      const file = yield* UserFile.open(given)
+      const limits = {
+        ...(names !== undefined && { services: names }),
+        ...(expiresAt !== undefined && { expiresAt })
+      }
+      const entries = granted.map((permission) => ({
+        permission,
+        ...(expiresAt !== undefined && { expiresAt }),
+        ...(permission === "connect" && names !== undefined && { services: names })
+      }))
+      const { replaced } = yield* file.change({ action: "access-grant", machine: on, detail: shown(entries) }, () => [
+        Change.Grant({ id, machine: on, permissions: granted, ...limits })
+      ])
+      const before = replaced.length === 0 ? "" : `, in place of ${shown(replaced)}`
+      yield* print(`${id} now has ${shown(entries)} on ${on}${before}.`)
+    }).pipe(Effect.scoped)
+)
+
+/** Ends a token. One that is revoked already stays so, with the time at which it was. */
+const revokeToken = (file: UserFile.UserFile, id: string) =>
+  Effect.gen(function* () {
+    if (identityOf(file.snapshot(), id)?.revokedAt !== undefined) {
+      return yield* print(`The token of ${id} was revoked already.`)
+    }
+    yield* file.change({ action: "token-revoke" }, () => [Change.Revoke({ id })])
+    yield* print(`Revoked the token of ${id}; telahubd user rotate ${id} makes a new one.`)
+  })
+
+export const revoke = Command.make(
+  {
+    name: "revoke",
+    summary: "take an identity's permissions on a machine, or end its token",
+    flags: [HubFlags.config],
+    positionals: [identity, someMachine],
+    examples: ["telahubd user revoke alice barn", "telahubd user revoke alice"],
+    notes: ["What '*' gives is taken with: telahubd user revoke alice '*'"]
+  },
+  (given) =>
+    Effect.gen(function* () {
+      const id = yield* readName(given, identity)
+      const on = Option.getOrUndefined(yield* given.word(someMachine))
+      if (on === "") return yield* new WrongUsage({ message: '<machine>: "" is no name' })
+      const file = yield* UserFile.open(given)
+      if (on === undefined) return yield* revokeToken(file, id)
+      yield* file.change({ action: "access-revoke", machine: on }, () => [Change.RevokeMachine({ id, machine: on })])
+      yield* print(`${id} has no permission of its own on ${on} any more.`)
+    }).pipe(Effect.scoped)
+)
