@@ -14,7 +14,7 @@ import type * as Scope from "effect/Scope"
 import { hashOf } from "../crypto/Token.ts"
 import { apply, ChangeRefused } from "../policy/Change.ts"
 import type { Applied, Change } from "../policy/Change.ts"
-import { identify } from "../policy/Identity.ts"
+import { identify, identityOf } from "../policy/Identity.ts"
 import type { Identity, Snapshot } from "../policy/Identity.ts"
 import { decide } from "../policy/Policy.ts"
 import type { Decision, Question } from "../policy/Policy.ts"
@@ -164,19 +164,26 @@ export const make: Effect.Effect<typeof Authority.Service, never, IdentityStore 
     const takeIn = ({ changes, snapshot }: TakenIn): Effect.Effect<void> =>
       Effect.gen(function* () {
         if (snapshot.revision === current.revision && changes.length === 0) return
-        for (const { text } of changes) yield* Effect.logWarning(text)
+        for (const { how, text } of changes) yield* how === "tool" ? Effect.logInfo(text) : Effect.logWarning(text)
+        // A tool of ours has recorded what it did.
         const edits = changes.filter(({ how }) => how !== "tool")
+        const gone = edits.flatMap(({ id }) =>
+          identityOf(snapshot, id) === undefined ? [identityOf(current, id)] : []
+        )
         yield* whatever(
-          audit.record(
-            edits.map(({ how, id, text }): AuditEvent => ({
-              action: "file-edit",
-              target: id,
-              from: "local",
-              outcome: how === "lost" ? "failed" : "ok",
-              why: text
-            })),
-            snapshot.revision
-          )
+          Effect.gen(function* () {
+            yield* audit.record(
+              edits.map(({ how, id, text }): AuditEvent => ({
+                action: "file-edit",
+                target: id,
+                from: "local",
+                outcome: how === "lost" ? "failed" : "ok",
+                why: text
+              })),
+              snapshot.revision
+            )
+            for (const identity of gone) if (identity !== undefined) yield* audit.removed(identity.id, identity.version)
+          })
         )
         yield* publish(snapshot, "all")
       })
@@ -193,12 +200,11 @@ export const make: Effect.Effect<typeof Authority.Service, never, IdentityStore 
           if (Either.isLeft(outcome)) continue
           const { id } = request.change
           const { identity } = outcome.right
-          const isRenamed = identity.id !== id
-          if (isRenamed || request.change._tag === "Remove") yield* audit.rememberVersion(id, identity.version)
-          if (!isRenamed) continue
+          const isRemoved = request.change._tag === "Remove"
+          if (!isRemoved && identity.id === id) continue
           yield* audit.record(events)
-          yield* audit.renamed(id, identity.id)
           events = []
+          yield* isRemoved ? audit.removed(id, identity.version) : audit.renamed(id, identity.id, identity.version)
         }
         if (events.length > 0 || outcomes.some(Either.isRight)) yield* audit.record(events, revision)
       })

@@ -56,7 +56,7 @@ export interface AuditRecord extends AuditEvent {
   readonly sequence: number
   /** Milliseconds since the epoch. */
   readonly at: number
-  /** What the actor, and the target, are called now, where they were renamed since. */
+  /** What the actor, and the target, are called now, where they were renamed or removed since ({@link removedName}). */
   readonly actorNow?: string
   readonly targetNow?: string
 }
@@ -67,9 +67,12 @@ export interface AuditQuery {
   /** Only events before this sequence. */
   readonly before?: number
   readonly machine?: string
-  /** Only events of, or upon, this identity, under any name it had. */
+  /** Only events of, or upon, this identity, under any name it had; one that was removed is meant by its last name. */
   readonly identity?: string
 }
+
+/** What an identity that is gone is called: no identity can have a name with a space in it. */
+export const removedName = (id: string): string => `${id} (removed)`
 
 export class Audit extends Context.Tag("tela/store/Audit")<
   Audit,
@@ -81,15 +84,17 @@ export class Audit extends Context.Tag("tela/store/Audit")<
     readonly record: (events: ReadonlyArray<AuditEvent>, revision?: number) => Effect.Effect<void>
     /** Records an event soon, in order. Denied ones are sampled under flood; how many were left out is recorded. */
     readonly note: (event: AuditEvent) => void
-    /** Notes that an identity got another name. What is recorded before this knows it by the former one. */
-    readonly renamed: (from: string, to: string) => Effect.Effect<void>
+    /**
+     * Notes that an identity, at this version, got another name, or is gone. What is recorded before this knows it by the
+     * name it had; a later identity of that name is another one, whose versions go on from there.
+     */
+    readonly renamed: (from: string, to: string, version: number) => Effect.Effect<void>
+    readonly removed: (id: string, version: number) => Effect.Effect<void>
     /** Events, newest first, those noted included. */
     readonly list: (query: AuditQuery) => Effect.Effect<ReadonlyArray<AuditRecord>>
     /** The last revision that was recorded; 0 before the first. */
     readonly revision: Effect.Effect<number>
-    /** The version that a removed identity of this id had last; 0 when there was none. */
+    /** The version that an identity of this id had when it was removed or renamed; 0 when there was none. */
     readonly lastVersion: (id: string) => number
-    /** Remembers the version of an identity that is being removed, or renamed away. */
-    readonly rememberVersion: (id: string, version: number) => Effect.Effect<void>
   }
 >() {}

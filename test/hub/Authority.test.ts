@@ -63,7 +63,7 @@ const world = (begin: Snapshot = initial) =>
       list: () => Effect.succeed([]),
       revision: Effect.succeed(begin.revision),
       lastVersion: () => 0,
-      rememberVersion: () => Effect.void
+      removed: () => Effect.void
     })
     const services = Layer.merge(Layer.succeed(IdentityStore, store), Layer.succeed(Audit, audit))
     const authority = Context.get(yield* Layer.build(Layer.provide(Authority.layer, services)), Authority.Authority)

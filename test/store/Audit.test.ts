@@ -103,11 +103,11 @@ describe.each(storages)("Audit %s", (_, storage) => {
       const audit = yield* Audit
       yield* audit.record([granted("alice", "x1")])
       audit.note(connected("alice", "m1"))
-      yield* audit.renamed("alice", "alicia")
+      yield* audit.renamed("alice", "alicia", 1)
       yield* audit.record([granted("alicia", "x2"), granted("olga", "alicia")])
       yield* audit.record([{ action: "token-add", actor: "olga", target: "alice", outcome: "ok" }])
       yield* audit.record([granted("alice", "x3")])
-      yield* audit.renamed("alicia", "ali")
+      yield* audit.renamed("alicia", "ali", 2)
 
       const all = yield* audit.list({ limit: 20 })
       const said = all.map(({ actor, actorNow, target, targetNow }) => [actor, actorNow, target, targetNow])
@@ -126,6 +126,15 @@ describe.each(storages)("Audit %s", (_, storage) => {
       assert.deepStrictEqual(yield* of("ali"), ["alicia", "x2", "m1", "x1"])
       assert.deepStrictEqual(yield* of("alice"), ["x3", "alice"])
       assert.deepStrictEqual(yield* of("alicia"), [])
+
+      // One who is gone is found by the last name, and a later one of that name is somebody else.
+      yield* audit.removed("ali", 3)
+      assert.strictEqual((yield* audit.list({ limit: 20 })).at(-1)?.actorNow, "ali (removed)")
+      yield* audit.record([granted("ali", "x4")])
+      assert.deepStrictEqual(yield* of("ali"), ["x4", "alicia", "x2", "m1", "x1"])
+      const [latest] = yield* audit.list({ limit: 1 })
+      assert.isUndefined(latest?.actorNow)
+      assert.strictEqual(audit.lastVersion("ali"), 3)
     }).pipe(Effect.provide(storage))
   )
 
@@ -176,9 +185,9 @@ describe.each(storages)("Audit %s", (_, storage) => {
     Effect.gen(function* () {
       const audit = yield* Audit
       assert.strictEqual(audit.lastVersion("alice"), 0)
-      yield* audit.rememberVersion("alice", 12)
-      yield* audit.rememberVersion("alice", 3)
-      yield* audit.rememberVersion("bob", 1)
+      yield* audit.removed("alice", 12)
+      yield* audit.removed("alice", 3)
+      yield* audit.removed("bob", 1)
       assert.strictEqual(audit.lastVersion("alice"), 12)
       assert.strictEqual(audit.lastVersion("bob"), 1)
     }).pipe(Effect.provide(storage))
@@ -193,8 +202,8 @@ describe("Audit in SQLite", () => {
       yield* Effect.gen(function* () {
         const audit = yield* Audit
         yield* audit.record([granted("alice", "x")], 4)
-        yield* audit.renamed("alice", "alicia")
-        yield* audit.rememberVersion("bob", 8)
+        yield* audit.renamed("alice", "alicia", 1)
+        yield* audit.removed("bob", 8)
         for (let i = 0; i < AUDIT_DENIED_PER_SECOND + 3; i++) audit.note(denied)
         audit.note(connected("alicia", "barn"))
       }).pipe(Effect.provide(storage))
@@ -242,7 +251,7 @@ describe("Audit in SQLite", () => {
         yield* Effect.gen(function* () {
           const tool = yield* Audit
           yield* tool.record([granted("alice", "2")], 2)
-          yield* tool.rememberVersion("bob", 5)
+          yield* tool.removed("bob", 5)
         }).pipe(Effect.provide(inFolder(folder)))
         yield* hub.record([], 3)
         assert.strictEqual(hub.lastVersion("bob"), 5)

@@ -12,6 +12,7 @@ import {
   AUDIT_WRITE_EVENTS,
   REMEMBERED_VERSIONS
 } from "../../protocol/Limits.ts"
+import { removedName } from "../Audit.ts"
 import type { Audit, AuditEvent, AuditQuery, AuditRecord } from "../Audit.ts"
 import * as Names from "./names.ts"
 import * as Sampling from "./sampling.ts"
@@ -161,6 +162,13 @@ export const make = (log: AuditLog): Effect.Effect<typeof Audit.Service, Databas
     yield* after(AUDIT_BATCH_DELAY, waiting, inTurn(Effect.void))
     yield* after(AUDIT_SAMPLE_WINDOW, counting, keepCounted)
 
+    const renamed = (from: string, to: string, version: number) =>
+      Effect.suspend(() => {
+        remember(from, Math.max(version, versions.get(from) ?? 0))
+        const rename = Effect.map(log.rename(from, to), (made) => names.add(made))
+        return inTurn(write(0, Effect.zipRight(log.remove(from, version), rename)))
+      })
+
     return {
       record: (events, revision) =>
         Effect.suspend(() => {
@@ -175,17 +183,12 @@ export const make = (log: AuditLog): Effect.Effect<typeof Audit.Service, Databas
         if (event.outcome !== "denied" || sampling.admits(event.action, now)) keep(stamp(event, now))
         else counting.unsafeOpen()
       },
-      renamed: (from, to) =>
-        inTurn(
-          write(
-            0,
-            Effect.map(log.rename(from, to), (rename) => names.add(rename))
-          )
-        ),
+      renamed,
+      removed: (id, version) => renamed(id, removedName(id), version),
       list: ({ identity, ...query }) =>
         Effect.gen(function* () {
           yield* inTurn(Effect.void)
-          const spans = identity === undefined ? undefined : names.spans(identity)
+          const spans = identity === undefined ? undefined : [identity, removedName(identity)].flatMap(names.spans)
           const records = yield* log.search(query, spans)
           return records.map((record): AuditRecord => {
             const actorNow = record.actor === undefined ? undefined : names.now(record.actor, record.sequence)
@@ -199,11 +202,6 @@ export const make = (log: AuditLog): Effect.Effect<typeof Audit.Service, Databas
           // What asked fails as a whole, and says why; a record that reads as empty would be a lie.
         }).pipe(Effect.orDie),
       revision: Effect.orDie(log.revision),
-      lastVersion: (id) => versions.get(id) ?? 0,
-      rememberVersion: (id, version) =>
-        Effect.suspend(() => {
-          remember(id, Math.max(version, versions.get(id) ?? 0))
-          return inTurn(write(0, log.remove(id, version)))
-        })
+      lastVersion: (id) => versions.get(id) ?? 0
     }
   })
