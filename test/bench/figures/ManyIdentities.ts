@@ -5,7 +5,8 @@ export const IDENTITIES = 10_000
 export const MACHINES = 10_000
 export const GRANTS = 50_000
 
-export const userOf = (index: number): string => `user-${index % IDENTITIES}`
+/** The owner is one of them. */
+export const userOf = (index: number): string => `user-${index % (IDENTITIES - 1)}`
 export const machineOf = (index: number): string => `machine-${index % MACHINES}`
 
 const digest = (token: string) => createHash("sha256").update(token).digest("hex")
