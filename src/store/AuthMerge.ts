@@ -15,7 +15,6 @@ import type {
 } from "../policy/Identity.ts"
 import { digestOf } from "./AuthLine.ts"
 import type { WrittenIdentity } from "./AuthLine.ts"
-import * as AuthText from "./AuthText.ts"
 import type { Reading } from "./HubReader.ts"
 import type { OutsideChange } from "./IdentityStore.ts"
 import * as Snapshots from "./internal/snapshots.ts"
@@ -38,6 +37,8 @@ export interface Merged {
   /** Entries of the file that do not say what the snapshot does. */
   readonly identities: ReadonlySet<string>
   readonly machines: ReadonlySet<string>
+  /** Identities whose line says what it must, but has no version and no digest, as a person or an older program wrote it. */
+  readonly bare: ReadonlyArray<string>
 }
 
 type Held = ReadonlyArray<Grant> | undefined
@@ -52,10 +53,13 @@ const sameIdentity = (a: WrittenIdentity | undefined, b: WrittenIdentity | undef
       a.expiresAt === b.expiresAt &&
       a.revokedAt === b.revokedAt
 
-const textOf = (held: Held): string =>
-  JSON.stringify((held ?? []).map(({ expiresAt, services }) => [expiresAt, services]))
+const textOf = (held: Held): string => JSON.stringify(held?.map(({ expiresAt, services }) => [expiresAt, services]))
 
-const sameGrants = (a: Held, b: Held): boolean => a === b || textOf(a) === textOf(b)
+const sameGrants = (a: Held, b: Held): boolean => {
+  if (a === b) return true
+  if (a === undefined || b === undefined || a.length !== b.length) return false
+  return textOf(a) === textOf(b)
+}
 
 /** What an entry of an edit is: as it was when the edit began, newly meant, or changed on both sides. */
 type Verdict = "stale" | "meant" | "both"
@@ -119,13 +123,17 @@ const guessedBase = (edit: Edit): Base => {
   const { current, reading } = edit
   const gone = new Set(reading.goneIdentities)
   const inFile = grantsInFile(edit)
+  // An edit of a file that had no versions yet says of nothing that it is new.
+  const isBare = [...reading.identities].some(
+    ([id, { value }]) => value.version === undefined && identityOf(current, id) !== undefined
+  )
   const verdicts = new Map<string, Verdict>()
   const judge = (id: string): Verdict => {
     const is = identityOf(current, id)
     const file = reading.identities.get(id)?.value ?? (gone.has(id) ? undefined : is)
     if (file === undefined) return is === undefined ? "meant" : "both"
     if (is !== undefined && file.version === is.version) return "meant"
-    if (is === undefined && file.version === undefined) return "meant"
+    if (is === undefined && file.version === undefined) return isBare ? "both" : "meant"
     return isUntouched(file, inFile(id)) ? "stale" : "both"
   }
   const verdictOf = (id: string): Verdict => {
@@ -136,18 +144,15 @@ const guessedBase = (edit: Edit): Base => {
   return { identity: verdictOf, grants: (_machine, _permission, id) => verdictOf(id) }
 }
 
-/** Nothing is in force yet: all that the file has is meant. */
-const noBase: Base = { identity: () => "meant", grants: () => "meant" }
-
 const idsOf = (a: MachineGrants | undefined, b: MachineGrants | undefined, permission: MachinePermission) =>
   new Set([...(a?.[permission].keys() ?? []), ...(b?.[permission].keys() ?? [])])
 
-/** Merges an edit. `isFirst`: nothing is in force yet, and only what does not fit its digest is a change. */
-export const merge = (edit: Edit, isFirst: boolean): Merged => {
+/** Merges an edit. */
+export const merge = (edit: Edit): Merged => {
   const { current, path, reading } = edit
-  const base = isFirst ? noBase : edit.base === undefined ? guessedBase(edit) : knownBase(edit.base, current)
+  const base = edit.base === undefined ? guessedBase(edit) : knownBase(edit.base, current)
   const isNewer = reading.text.revision > current.revision
-  const rewritten = { identities: new Set<string>(), machines: new Set<string>() }
+  const rewritten = { identities: new Set(reading.oddIdentities), machines: new Set(reading.oddMachines) }
   const lost = new Map<string, string>()
   const taken = new Map<string, number | undefined>()
   const lineOf = (id: string): number | undefined => reading.identities.get(id)?.line
@@ -205,7 +210,6 @@ export const merge = (edit: Edit, isFirst: boolean): Merged => {
         machines.set(machine, made)
       }
     }
-    if (AuthText.entryOf(reading.text, "machines", machine)?.body === "") rewritten.machines.add(machine)
   }
 
   const revision = Math.max(current.revision, reading.text.revision)
@@ -227,16 +231,17 @@ export const merge = (edit: Edit, isFirst: boolean): Merged => {
     }
     const fits = file !== undefined && isUntouched({ ...now, ...versionOf(file) }, grantsOf(snapshot, id))
     if (taken.has(id)) {
-      const version = nextVersion(identityOf(current, id), file, { fits, isFirst })
+      const version = fits
+        ? (file.version ?? 1)
+        : Math.max(identityOf(current, id)?.version ?? 0, file?.version ?? 0) + 1
       if (version !== now.version) versions.set(id, { ...now, version })
       if (!fits) rewritten.identities.add(id)
-      if (!isFirst) note(id, fits && isNewer ? "tool" : "hand", taken.get(id))
-      else if (!fits && file?.version !== undefined) note(id, "hand", taken.get(id))
+      note(id, fits && isNewer ? "tool" : "hand", taken.get(id))
     } else if (!fits || file.version !== now.version) rewritten.identities.add(id)
   }
   if (versions.size > 0) snapshot = Snapshots.apply(snapshot, { revision, identities: versions, machines: new Map() })
   for (const [id, text] of lost) changes.push({ id, how: "lost", text })
-  return { snapshot, changes, ...rewritten }
+  return { snapshot, changes, ...rewritten, bare: [] }
 }
 
 const withoutDigest = (written: WrittenIdentity): StoredIdentity => {
@@ -248,15 +253,3 @@ const versionOf = ({ digest, version }: WrittenIdentity) => ({
   ...(digest !== undefined && { digest }),
   ...(version !== undefined && { version })
 })
-
-/** The version after an edit was taken: what our program wrote, or one more than there was. */
-const nextVersion = (
-  is: Identity | undefined,
-  file: WrittenIdentity | undefined,
-  { fits, isFirst }: { readonly fits: boolean; readonly isFirst: boolean }
-): number => {
-  const written = file?.version ?? 0
-  if (fits) return written
-  if (isFirst && written === 0) return 1
-  return Math.max(is?.version ?? 0, written) + 1
-}

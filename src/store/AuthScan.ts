@@ -1,7 +1,6 @@
 /**
  * Takes the text of telahubd.yaml apart, line by line: entries of the `auth:` block that are ours are read here, in
- * milliseconds for thousands of them; what a person wrote otherwise, and all other settings, is left to the yaml package,
- * in a text in which our lines are blank, so that line numbers stay right.
+ * milliseconds for thousands of them; what a person wrote otherwise, and all other settings, is left to the yaml package.
  */
 import * as Effect from "effect/Effect"
 import type { MachineGrants } from "../policy/Identity.ts"
@@ -31,8 +30,9 @@ export interface Comment {
 
 /** A text that was taken apart. */
 export interface Scanned {
-  /** What the yaml package is to read. */
+  /** What the yaml package is to read, and which lines of the file its lines are. */
   readonly rest: string
+  readonly restLines: ReadonlyArray<number>
   /** The whole file but entries; without a place for a list that the text does not have in our form. */
   readonly parts: ReadonlyArray<AuthText.Part>
   /** Entries in their order. */
@@ -47,6 +47,8 @@ export interface Scanned {
   readonly blockEnd: number | undefined
   /** Whether something in the block is not in our form. */
   readonly odd: boolean
+  /** Keys of entries in our form. */
+  readonly named: { readonly identities: ReadonlySet<string>; readonly machines: ReadonlySet<string> }
   /** A key that stands twice. */
   readonly duplicate: { readonly key: string; readonly line: number } | undefined
 }
@@ -76,6 +78,7 @@ const isNamed = (entry: AuthText.Entry | OddEntry): entry is AuthText.Entry => "
 /** What is being gathered of a text. */
 const makeScanner = (known: AuthText.AuthText) => {
   const rest: Array<string> = []
+  const restLines: Array<number> = []
   const parts: Array<AuthText.Part> = []
   const entries = {
     identities: new Array<AuthText.Entry | OddEntry>(),
@@ -93,6 +96,10 @@ const makeScanner = (known: AuthText.AuthText) => {
   let odd = false
   let duplicate: Scanned["duplicate"]
 
+  const leave = (line: string, number: number) => {
+    rest.push(line)
+    restLines.push(number)
+  }
   const flush = () => {
     if (verbatim.length > 0) parts.push(AuthText.text(verbatim.map((line) => `${line}\n`).join("")))
     verbatim = []
@@ -180,7 +187,7 @@ const makeScanner = (known: AuthText.AuthText) => {
   const read = (line: string, number: number) => {
     if (where === "above" || where === "below") {
       const foreign = where === "above" && foreignAuth.test(line)
-      rest.push(line)
+      leave(line, number)
       if (!foreign) return keep(line)
       if (authHeader.test(line)) {
         keep(line)
@@ -193,26 +200,25 @@ const makeScanner = (known: AuthText.AuthText) => {
       return drop(number)
     }
     if (nothing.test(line)) {
-      rest.push(line)
+      leave(line, number)
       waiting.push(line)
       return
     }
     const indent = indentOf(line)
     if (indent === 0 && !(closes(line, 0) && !line.startsWith("---"))) {
-      rest.push(line)
+      leave(line, number)
       endBlock()
       return keep(line)
     }
     if (indent === 2 && !closes(line, indent)) {
-      rest.push(line)
+      leave(line, number)
       return child(line, number)
     }
     if (where === "identities" || where === "machines") {
-      // A blank line keeps the numbers of those below it.
-      rest.push(inSection(where, line, number, indent) ? "" : line)
+      if (!inSection(where, line, number, indent)) leave(line, number)
       return
     }
-    rest.push(line)
+    leave(line, number)
     drop(number)
     where = "foreign"
   }
@@ -228,6 +234,7 @@ const makeScanner = (known: AuthText.AuthText) => {
     if (last !== undefined) parts.push(AuthText.text(endsWithNewline ? `${last}\n` : last))
     return {
       rest: rest.join("\n"),
+      restLines,
       parts,
       ...entries,
       changedIdentities,
@@ -235,6 +242,7 @@ const makeScanner = (known: AuthText.AuthText) => {
       comments,
       blockEnd,
       odd,
+      named: seen,
       duplicate
     }
   }

@@ -3,13 +3,13 @@
  * kept as bytes, and everything else as it stands. Never changed; a change makes a new one that shares all but the blocks
  * it touches, so that it costs a fraction of a millisecond whatever the size of the file.
  */
-import * as HashMap from "effect/HashMap"
-import * as Option from "effect/Option"
+import * as Effect from "effect/Effect"
 import { grantsOf, grantsOn, identityOf } from "../policy/Identity.ts"
 import type { Snapshot } from "../policy/Identity.ts"
 import { HUB_FILE_BLOCK_LINES } from "../protocol/Limits.ts"
 import * as AuthLine from "./AuthLine.ts"
 import type { SectionName } from "./AuthLine.ts"
+import { turn } from "./internal/turn.ts"
 
 /** An entry, and the lines of comment above it. */
 export interface Entry extends AuthLine.Line {
@@ -19,13 +19,18 @@ export interface Entry extends AuthLine.Line {
 /** Entries that are encoded and written as one piece. */
 interface Block {
   readonly entries: ReadonlyArray<Entry>
-  readonly bytes: Uint8Array
+  /** Made when it is first written. */
+  bytes?: Uint8Array
 }
 
-/** One of the two lists. Blocks keep their place, even when they become empty, so that an entry is found by the place of its block. */
+/** One of the two lists. Blocks keep their place, even when they become empty. */
 interface Section {
   readonly blocks: ReadonlyArray<Block>
-  readonly places: HashMap.HashMap<string, number>
+  /**
+   * In which block an entry is, if it is there at all. Texts that were made of one another share it: it only gains
+   * keys, and one that is in two of them is in the same block of both.
+   */
+  readonly places: Map<string, number>
 }
 
 /** What the file is made of, in its order. */
@@ -42,6 +47,9 @@ export interface AuthText {
   readonly machines: Section
 }
 
+/** Blocks that are encoded before others get a turn. */
+const TURN_BLOCKS = 2
+
 /** New bodies of entries by key; undefined for one that goes. */
 export type Changes = ReadonlyMap<string, string | undefined>
 
@@ -50,24 +58,20 @@ const encode = (text: string): Uint8Array => Buffer.from(text)
 /** A piece of the file that stays as it is. */
 export const text = (content: string): Part => ({ _tag: "Text", bytes: encode(content) })
 
-const block = (entries: ReadonlyArray<Entry>): Block => ({
-  entries,
-  bytes: encode(entries.map((entry) => entry.lead + AuthLine.format(entry)).join(""))
-})
+const bytesOf = (block: Block): Uint8Array =>
+  (block.bytes ??= encode(block.entries.map((entry) => entry.lead + AuthLine.format(entry)).join("")))
 
 const blocksOf = (entries: ReadonlyArray<Entry>): ReadonlyArray<Block> => {
   const blocks: Array<Block> = []
   for (let at = 0; at < entries.length; at += HUB_FILE_BLOCK_LINES) {
-    blocks.push(block(entries.slice(at, at + HUB_FILE_BLOCK_LINES)))
+    blocks.push({ entries: entries.slice(at, at + HUB_FILE_BLOCK_LINES) })
   }
   return blocks
 }
 
 const sectionOf = (entries: ReadonlyArray<Entry>): Section => ({
   blocks: blocksOf(entries),
-  places: HashMap.fromIterable(
-    entries.map(({ key }, index) => [key, Math.floor(index / HUB_FILE_BLOCK_LINES)] as const)
-  )
+  places: new Map(entries.map(({ key }, index) => [key, Math.floor(index / HUB_FILE_BLOCK_LINES)] as const))
 })
 
 /** A file of its parts and entries. */
@@ -88,71 +92,65 @@ export const empty: AuthText = make({ parts: [], revision: 0, identities: [], ma
 
 /** The entry of a key. */
 export const entryOf = (file: AuthText, section: SectionName, key: string): Entry | undefined => {
-  const place = Option.getOrUndefined(HashMap.get(file[section].places, key))
+  const place = file[section].places.get(key)
   return place === undefined ? undefined : file[section].blocks[place]?.entries.find((entry) => entry.key === key)
 }
 
-/** The keys of a list. */
-export const keysOf = (file: AuthText, section: SectionName): ReadonlySet<string> =>
-  new Set(HashMap.keys(file[section].places))
-
 /** The keys of a list that others lack. */
 export const keysNotIn = (file: AuthText, section: SectionName, others: ReadonlySet<string>): ReadonlyArray<string> =>
-  [...HashMap.keys(file[section].places)].filter((key) => !others.has(key))
+  [...file[section].places.keys()].filter((key) => !others.has(key) && entryOf(file, section, key) !== undefined)
+
+/** The places anew, when more keys have gone from the section than are in it. */
+const tidied = (section: Section): Section => {
+  const live = section.blocks.reduce((count, { entries }) => count + entries.length, 0)
+  if (section.places.size <= 2 * live + HUB_FILE_BLOCK_LINES) return section
+  const places = section.blocks.flatMap(({ entries }, place) => entries.map(({ key }) => [key, place] as const))
+  return { ...section, places: new Map(places) }
+}
 
 const changeSection = (section: Section, changes: Changes, renamed: ReadonlyMap<string, string>): Section => {
   if (changes.size === 0) return section
+  const { places } = section
+  const blocks = [...section.blocks]
   const touched = new Map<number, Array<Entry>>()
-  const entriesAt = (place: number): Array<Entry> => {
-    const entries = touched.get(place) ?? [...(section.blocks[place]?.entries ?? [])]
+  /** The entries of a block, to be changed. */
+  const open = (place: number): Array<Entry> => {
+    const entries = touched.get(place) ?? [...(blocks[place]?.entries ?? [])]
     touched.set(place, entries)
     return entries
   }
-  let places = section.places
-  const placeOf = (key: string) => Option.getOrUndefined(HashMap.get(places, key))
-  const take = (key: string): { readonly entries: Array<Entry>; readonly index: number } | undefined => {
-    const place = placeOf(key)
+  const find = (key: string) => {
+    const place = places.get(key)
     if (place === undefined) return undefined
-    const entries = entriesAt(place)
-    return { entries, index: entries.findIndex((entry) => entry.key === key) }
+    const entries = touched.get(place) ?? blocks[place]?.entries ?? []
+    const index = entries.findIndex((entry) => entry.key === key)
+    const entry = entries[index]
+    return entry && { place, index, entry }
   }
   // Renamed ones first: they take the place of the former name, which is then gone.
   for (const [key, former] of renamed) {
     const body = changes.get(key)
-    const place = placeOf(former)
-    const found = take(former)
-    if (body === undefined || place === undefined || found === undefined || placeOf(key) !== undefined) continue
-    const entry = found.entries[found.index]
-    if (entry === undefined) continue
-    found.entries[found.index] = { ...entry, key, body }
-    places = HashMap.set(HashMap.remove(places, former), key, place)
+    const found = find(former)
+    if (body === undefined || found === undefined || find(key) !== undefined) continue
+    open(found.place)[found.index] = { ...found.entry, key, body }
+    places.set(key, found.place)
   }
-  const added: Array<Entry> = []
   for (const [key, body] of changes) {
-    const found = take(key)
-    const entry = found?.entries[found.index]
-    if (found === undefined || entry === undefined) {
-      if (body !== undefined) added.push({ key, body, lead: "", trail: "" })
-    } else if (body === undefined) {
-      found.entries.splice(found.index, 1)
-      places = HashMap.remove(places, key)
-    } else if (body !== entry.body) found.entries[found.index] = { ...entry, body }
-  }
-  const blocks = [...section.blocks]
-  for (const entry of added) {
-    const last = Math.max(0, blocks.length - 1)
-    const entries = entriesAt(last)
-    if (entries.length < HUB_FILE_BLOCK_LINES) {
-      entries.push(entry)
-      places = HashMap.set(places, entry.key, last)
-    } else {
-      blocks.push({ entries: [], bytes: new Uint8Array() })
-      touched.set(blocks.length - 1, [entry])
-      places = HashMap.set(places, entry.key, blocks.length - 1)
+    const found = find(key)
+    if (found !== undefined) {
+      if (body === undefined) open(found.place).splice(found.index, 1)
+      else if (body !== found.entry.body) open(found.place)[found.index] = { ...found.entry, body }
+    } else if (body !== undefined) {
+      let last = Math.max(0, blocks.length - 1)
+      if ((touched.get(last) ?? blocks[last]?.entries ?? []).length >= HUB_FILE_BLOCK_LINES) {
+        last = blocks.push({ entries: [] }) - 1
+      }
+      open(last).push({ key, body, lead: "", trail: "" })
+      places.set(key, last)
     }
   }
-  for (const [place, entries] of touched) blocks[place] = block(entries)
-  return { blocks, places }
+  for (const [place, entries] of touched) blocks[place] = { entries }
+  return tidied({ blocks, places })
 }
 
 /** Bodies of entries as a snapshot has them. */
@@ -192,6 +190,16 @@ export const change = (
   machines: changeSection(file.machines, changes.machines, new Map())
 })
 
+/** Encodes what was never written, in turns with others: the first time this is the whole file. */
+export const encoded = (file: AuthText): Effect.Effect<void> =>
+  Effect.gen(function* () {
+    for (const [index, block] of [...file.identities.blocks, ...file.machines.blocks].entries()) {
+      if (block.bytes !== undefined) continue
+      bytesOf(block)
+      if (index % TURN_BLOCKS === 0) yield* turn
+    }
+  })
+
 /** The pieces of the whole file. */
 export const pieces = (file: AuthText): ReadonlyArray<Uint8Array> =>
   file.parts.flatMap((part) => {
@@ -201,6 +209,6 @@ export const pieces = (file: AuthText): ReadonlyArray<Uint8Array> =>
       case "Revision":
         return [encode(`  revision: ${file.revision}${part.trail}\n`)]
       case "Section":
-        return file[part.name].blocks.map(({ bytes }) => bytes)
+        return file[part.name].blocks.map(bytesOf)
     }
   })

@@ -49,6 +49,8 @@ export interface HubFile {
   readonly snapshot: Snapshot
   /** For the log, one line each. */
   readonly warnings: ReadonlyArray<string>
+  /** What {@link HubIdentities} goes on from. */
+  readonly loaded: HubState.Taken
 }
 
 /** Where the file is, or will be created. */
@@ -104,7 +106,10 @@ export const locate = (options: {
 /** Reads a file that exists. Writes nothing. */
 export const load = (path: string): Effect.Effect<HubFile, HubFileError> =>
   HubState.load(path, { ownerless: "refused" }).pipe(
-    Effect.map(({ state: { settings, snapshot, warnings } }) => ({ path, settings, snapshot, warnings })),
+    Effect.map((loaded) => {
+      const { settings, snapshot, warnings } = loaded.state
+      return { path, settings, snapshot, warnings, loaded }
+    }),
     Effect.mapError(({ message }) => new HubFileError({ path, reason: message }))
   )
 

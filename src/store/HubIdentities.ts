@@ -7,11 +7,13 @@ import * as Layer from "effect/Layer"
 import type { Snapshot } from "../policy/Identity.ts"
 import { KEPT_REVISIONS } from "../protocol/Limits.ts"
 import * as AuthText from "./AuthText.ts"
+import type { HubFile } from "./HubFile.ts"
 import * as HubState from "./HubState.ts"
 import { IdentityStore, StoreFailure } from "./IdentityStore.ts"
 import type { OutsideChange, TakenIn } from "./IdentityStore.ts"
 import { exclusively } from "./internal/exclusive.ts"
 import * as Files from "./internal/files.ts"
+import { turn } from "./internal/turn.ts"
 
 const isFull = (code: string) => code === "ENOSPC" || code === "EDQUOT" || code === "SQLITE_FULL"
 
@@ -33,13 +35,28 @@ const writeFailure = (path: string, { code, problem }: Files.FileProblem): Store
 /** Tries to write while others keep writing too; people are slower than that. */
 const REPLACE_TRIES = 5
 
-/** The store of a file that exists. */
-export const make = (
-  path: string,
-  options: HubState.Options = { ownerless: "refused" }
-): Effect.Effect<typeof IdentityStore.Service, StoreFailure> =>
+/** Lines that are given a version before others get a turn. */
+const TURN_LINES = 128
+
+/** The text with a version in every line, in turns with others: once in the life of a file, it is all of them. */
+const withVersions = ({ bare, snapshot, text }: HubState.HubState): Effect.Effect<AuthText.AuthText> =>
   Effect.gen(function* () {
-    const first = yield* HubState.load(path, options)
+    let made = text
+    for (let at = 0; at < bare.length; at += TURN_LINES) {
+      const bodies = AuthText.bodiesOf(snapshot, { identities: bare.slice(at, at + TURN_LINES), machines: [] })
+      made = AuthText.change(made, { revision: text.revision, ...bodies })
+      yield* turn
+    }
+    return made
+  })
+
+/** The store of a file that was loaded. */
+export const makeFrom = (
+  path: string,
+  first: HubState.Taken,
+  options: HubState.Options
+): Effect.Effect<typeof IdentityStore.Service> =>
+  Effect.gen(function* () {
     const turns = yield* Effect.makeSemaphore(1)
     const kept = new Map<number, Snapshot>()
     let state = first.state
@@ -73,8 +90,9 @@ export const make = (
         return taken?.state
       })
 
-    const write = (next: HubState.HubState, triesLeft = REPLACE_TRIES): Effect.Effect<void, StoreFailure> =>
+    const write = (made: HubState.HubState, triesLeft = REPLACE_TRIES): Effect.Effect<void, StoreFailure> =>
       Effect.gen(function* () {
+        const next = { ...made, text: yield* withVersions(made), bare: [] }
         if (next.converted && !(yield* HubState.isFaithful(path, next))) {
           return yield* new StoreFailure({
             kind: "unreadable",
@@ -90,6 +108,7 @@ export const make = (
             Effect.mapError((problem) => writeFailure(path, problem))
           )
         }
+        yield* AuthText.encoded(next.text)
         const seen = yield* Effect.either(Files.replaceSeen(next.seen, AuthText.pieces(next.text)))
         if (seen._tag === "Right") {
           put({ ...next, seen: seen.right, isAhead: false, deployed: undefined, converted: false })
@@ -179,5 +198,16 @@ export const make = (
     }
   })
 
+/** The store of a file that exists. */
+export const make = (
+  path: string,
+  options: HubState.Options = { ownerless: "refused" }
+): Effect.Effect<typeof IdentityStore.Service, StoreFailure> =>
+  Effect.flatMap(HubState.load(path, options), (loaded) => makeFrom(path, loaded, options))
+
 /** The store of a hub's file, which must be there and have an owner. */
 export const layer = (path: string): Layer.Layer<IdentityStore, StoreFailure> => Layer.effect(IdentityStore, make(path))
+
+/** The same of a file that was loaded a moment ago: what happened to it since is taken in. */
+export const layerFrom = (file: HubFile): Layer.Layer<IdentityStore> =>
+  Layer.effect(IdentityStore, makeFrom(file.path, file.loaded, { ownerless: "refused" }))

@@ -32,9 +32,14 @@ export interface Reading {
   readonly warnings: ReadonlyArray<string>
   /** The file in our form. An entry that stands in another form has an empty body, or none yet. */
   readonly text: AuthText.AuthText
+  /** Everybody in the file. */
+  readonly ids: ReadonlySet<string>
   /** What differs from what is known. */
   readonly identities: ReadonlyMap<string, Found<WrittenIdentity>>
   readonly machines: ReadonlyMap<string, Found<MachineGrants>>
+  /** Entries whose lines do not say what they mean yet, because they stand in another form. */
+  readonly oddIdentities: ReadonlyArray<string>
+  readonly oddMachines: ReadonlyArray<string>
   /** What is known and not in the file. */
   readonly goneIdentities: ReadonlyArray<string>
   readonly goneMachines: ReadonlyArray<string>
@@ -50,13 +55,9 @@ type Decoded = YamlFile.Loaded<typeof FileShape.Type>
 
 const noAuth = { revision: 0, tokens: [], identities: {}, machines: {} }
 
-/** Keys of a list that stand in our form. */
-const namedIn = (entries: Scanned["identities"]): ReadonlySet<string> =>
-  new Set(entries.flatMap((entry) => ("key" in entry ? [entry.key] : [])))
-
 /** What the entries in other forms mean, among those in ours. */
 const meaning = (decoded: Decoded, scanned: Scanned, known: Known): Interpreted => {
-  const inText = namedIn(scanned.identities)
+  const inText = scanned.named.identities
   const changedHolders = new Map(
     [...scanned.changedIdentities].map(([id, { value }]) => [value.tokenHash, id] as const)
   )
@@ -107,7 +108,11 @@ const oddOf = <A>(placed: ReadonlyMap<string, Placed<A>>, problemAt: Decoded["pr
 export const read = (path: string, content: string, known: Known): Effect.Effect<Reading, YamlFile.YamlFileError> =>
   Effect.gen(function* () {
     const scanned = yield* AuthScan.scan(content, known.text)
-    const decoded = yield* YamlFile.decode(path, scanned.rest, { schema: FileShape, notServed })
+    const decoded = yield* YamlFile.decode(path, scanned.rest, {
+      schema: FileShape,
+      notServed,
+      lines: scanned.restLines
+    })
     const { problemAt, value } = decoded
     for (const [index, range] of value.trustedProxies.entries()) {
       if (isRange(range)) continue
@@ -117,7 +122,7 @@ export const read = (path: string, content: string, known: Known): Effect.Effect
     const meant = meaning(decoded, scanned, known)
     const identities = oddOf(meant.identities, problemAt)
     const machines = oddOf(meant.machines, problemAt)
-    const named = { identities: namedIn(scanned.identities), machines: namedIn(scanned.machines) }
+    const { named } = scanned
     // A viewer's grant on every machine stands nowhere; the line that will have it may be there already.
     const ownLines = machines.filter(({ key, line }) => line < Number.MAX_SAFE_INTEGER || !named.machines.has(key))
     const twice =
@@ -138,7 +143,8 @@ export const read = (path: string, content: string, known: Known): Effect.Effect
       identities: new Map([...scanned.changedIdentities, ...identities.map((odd) => [odd.key, odd] as const)]),
       machines: new Map([...scanned.changedMachines, ...machines.map((odd) => [odd.key, odd] as const)])
     }
-    const ids = AuthText.keysOf(text, "identities")
+    const ids = new Set([...named.identities, ...identities.map(({ key }) => key)])
+    const onMachines = new Set([...named.machines, ...ownLines.map(({ key }) => key)])
     const settings = settingsOf(path, value)
     const noId = `no hubId, so each start makes one up; to keep one, add the line: hubId: ${Crypto.randomUUID()}`
     const own = [
@@ -150,9 +156,12 @@ export const read = (path: string, content: string, known: Known): Effect.Effect
       settings,
       warnings: [...decoded.warnings, ...own.map((sentence) => `${path}: ${sentence}`)],
       text,
+      ids,
       ...found,
+      oddIdentities: identities.map(({ key }) => key),
+      oddMachines: machines.map(({ key }) => key),
       goneIdentities: AuthText.keysNotIn(known.text, "identities", ids),
-      goneMachines: AuthText.keysNotIn(known.text, "machines", AuthText.keysOf(text, "machines")),
+      goneMachines: AuthText.keysNotIn(known.text, "machines", onMachines),
       deployed: meant.deployed,
       converted: scanned.odd || (scanned.blockEnd === undefined && value.auth !== undefined),
       empty: ids.size === 0 && Object.values(value).every((each) => each === undefined || isEmptyList(each))

@@ -8,6 +8,7 @@ import * as HashMap from "effect/HashMap"
 import { identityOf, invalidity, isLastingOwner } from "../policy/Identity.ts"
 import type { Identity, Snapshot } from "../policy/Identity.ts"
 import { HUB_FILE_BYTES, HUB_FILE_SETTLE, HUB_FILE_SETTLE_TRIES } from "../protocol/Limits.ts"
+import { begin } from "./AuthBegin.ts"
 import { merge } from "./AuthMerge.ts"
 import type { Merged } from "./AuthMerge.ts"
 import * as AuthText from "./AuthText.ts"
@@ -31,6 +32,8 @@ export interface HubState {
   readonly deployed: string | undefined
   /** Whether the text must be tried before it is written, because the file is in another form. */
   readonly converted: boolean
+  /** Identities whose lines have no version yet; the first write gives them one. */
+  readonly bare: ReadonlyArray<string>
   readonly settings: FileSettings
   /** For the log, one line each. */
   readonly warnings: ReadonlyArray<string>
@@ -69,7 +72,7 @@ const longestOwner = (snapshot: Snapshot, now: number): Identity | undefined =>
 
 /** Whether the file itself has a valid owner, whatever it is merged with. */
 const hasOwner = (reading: HubReader.Reading, known: Snapshot, now: number): boolean => {
-  for (const id of AuthText.keysOf(reading.text, "identities")) {
+  for (const id of reading.ids) {
     const identity = reading.identities.get(id)?.value ?? identityOf(known, id)
     if (identity?.role !== "owner") continue
     if (invalidity({ ...identity, version: identity.version ?? 1 }, now) === undefined) return true
@@ -77,25 +80,25 @@ const hasOwner = (reading: HubReader.Reading, known: Snapshot, now: number): boo
   return false
 }
 
-/** One owner always stands whom no expiry takes away: where all expire, the last one does not. */
+/** One owner always stands whom no expiry takes away: where all expire, the last one does not. Undefined without any. */
 const withLastingOwner = (
   merged: Merged,
   now: number
-): { readonly merged: Merged; readonly kept: Identity | undefined } => {
+): { readonly merged: Merged; readonly kept: Identity | undefined } | undefined => {
   const { snapshot } = merged
   if (HashMap.some(snapshot.identities, isLastingOwner)) return { merged, kept: undefined }
-  const owner = longestOwner(snapshot, now)
-  if (owner === undefined) return { merged, kept: undefined }
-  const { expiresAt: _, ...lasting } = owner
-  const identities = new Map([[owner.id, lasting]])
+  const kept = longestOwner(snapshot, now)
+  if (kept === undefined) return undefined
+  const { expiresAt: _, ...lasting } = kept
   const { revision } = snapshot
+  const exchange = { revision, identities: new Map([[kept.id, lasting]]), machines: new Map() }
   return {
     merged: {
       ...merged,
-      snapshot: Snapshots.apply(snapshot, { revision, identities, machines: new Map() }),
-      identities: new Set([...merged.identities, owner.id])
+      snapshot: Snapshots.apply(snapshot, exchange),
+      identities: new Set([...merged.identities, kept.id])
     },
-    kept: owner
+    kept
   }
 }
 
@@ -114,10 +117,10 @@ const settled = (path: string): Effect.Effect<Files.Signature, StoreFailure> =>
 
 const nothing: HubReader.Known = { text: AuthText.empty, snapshot: Snapshots.empty }
 
-/** Entries whose line says something else than the snapshot, beyond its form. */
-const saysOther = (text: AuthText.AuthText, merged: Merged): boolean =>
-  [...merged.identities].some((id) => AuthText.entryOf(text, "identities", id)?.body !== "") ||
-  [...merged.machines].some((machine) => AuthText.entryOf(text, "machines", machine)?.body !== "")
+/** Whether entries in our form say something else than what is in force. */
+const saysOther = (reading: HubReader.Reading, merged: Merged): boolean =>
+  merged.identities.size > new Set(reading.oddIdentities).size ||
+  merged.machines.size > new Set(reading.oddMachines).size
 
 interface Before {
   readonly state: HubState
@@ -147,14 +150,14 @@ const readFrom = (
     if (options.ownerless === "refused" && !hasOwner(reading, known.snapshot, now)) {
       return yield* ownerless(path, reading.empty)
     }
-    const { kept, merged } = withLastingOwner(merge({ path, reading, current: known.snapshot, base }, isFirst), now)
-    if (longestOwner(merged.snapshot, now) === undefined && options.ownerless === "refused") {
-      return yield* ownerless(path, false)
-    }
+    const found = isFirst ? begin(path, reading) : merge({ path, reading, current: known.snapshot, base })
+    const owned = withLastingOwner(found, now)
+    if (owned === undefined && options.ownerless === "refused") return yield* ownerless(path, false)
+    const { kept, merged } = owned ?? { kept: undefined, merged: found }
     const edited = merged.changes.some(({ how }) => how !== "tool")
     const isAhead = isFirst
       ? edited
-      : edited || reading.text.revision < known.snapshot.revision || saysOther(reading.text, merged)
+      : edited || reading.text.revision < known.snapshot.revision || saysOther(reading, merged)
     const revision = merged.snapshot.revision + (isAhead ? 1 : 0)
     const snapshot = { ...merged.snapshot, revision }
     const text = AuthText.change(reading.text, { revision, ...AuthText.bodiesOf(snapshot, merged) })
@@ -171,6 +174,7 @@ const readFrom = (
         isAhead,
         deployed: reading.deployed ? content : undefined,
         converted: reading.converted,
+        bare: before?.state.bare.filter((id) => reading.ids.has(id)) ?? merged.bare,
         settings: reading.settings,
         warnings: [...(exposed ? [readable] : []), ...reading.warnings, ...(kept === undefined ? [] : [expiring])]
       }

@@ -62,6 +62,8 @@ export interface Options<A, I> {
   readonly secrets?: boolean
   /** CONFIG_FILE_BYTES unless given. */
   readonly maxBytes?: number
+  /** Lines of the file that the lines of the text are, counted from 1, when it is only a part of it. */
+  readonly lines?: ReadonlyArray<number>
 }
 
 /** An optional key; one with nothing behind its colon counts as absent. */
@@ -112,7 +114,7 @@ export const decode = <A, I>(
   const document = Yaml.parseDocument(text, { lineCounter: lines, prettyErrors: false })
   const positionOf = (offset: number): Position => {
     const { line, col } = lines.linePos(offset)
-    return { line: Math.max(1, line), column: Math.max(1, col) }
+    return { line: options.lines?.[line - 1] ?? Math.max(1, line), column: Math.max(1, col) }
   }
   const error = (position: Position | undefined, problem: string) => new YamlFileError({ file, ...position, problem })
 
