@@ -5,7 +5,16 @@
 import * as Data from "effect/Data"
 import * as Either from "effect/Either"
 import * as HashMap from "effect/HashMap"
-import { grantsOf, grantsOn, identityOf, isLastingOwner, machinePermissions, machinesOf } from "./Identity.ts"
+import {
+  grantsOf,
+  grantsOn,
+  identityOf,
+  isLastingOwner,
+  machinePermissions,
+  machinesOf,
+  noGrants,
+  nobody
+} from "./Identity.ts"
 import type {
   AssignableRole,
   Grant,
@@ -109,8 +118,6 @@ const refuse = (kind: ChangeProblem, message: string) => Either.left(new ChangeR
 /** What the policy of identities says to a person who may not touch owners. */
 const ownerOnly = "only an owner may create, rotate, rename, demote, revoke or remove an owner, or give that role"
 
-const noGrants: MachineGrants = { register: new Map(), connect: new Map(), manage: new Map() }
-
 /** One machine's grants with those of one identity replaced. */
 const withGrants = (
   on: MachineGrants,
@@ -124,7 +131,7 @@ const withGrants = (
     const of = new Map(on[permission])
     if (grants === undefined) of.delete(id)
     else of.set(id, grants)
-    made[permission] = of
+    made[permission] = of.size === 0 ? nobody : of
   }
   return made
 }

@@ -67,7 +67,13 @@ export const roleOf = (stored: string | undefined): Role =>
 /** An identity as a file has it; one that was never changed has no version yet. */
 export type StoredIdentity = Omit<Identity, "version"> & { readonly version?: number }
 
-type Building = Record<MachinePermission, Map<string, Array<Grant>>>
+type Building = Record<MachinePermission, Map<string, Array<Grant>> | undefined>
+
+/** Nobody has a permission. One for all machines: most have two of these, and a hub may know 20,000. */
+export const nobody: ReadonlyMap<string, ReadonlyArray<Grant>> = new Map()
+
+/** A machine on which nobody has any. */
+export const noGrants: MachineGrants = { register: nobody, connect: nobody, manage: nobody }
 
 /** Builds a snapshot. Of two identities with one id or one token, the later one counts. */
 export const makeSnapshot = (
@@ -82,11 +88,12 @@ export const makeSnapshot = (
   for (const { machine, permission, ...grant } of grants) {
     let entry = machines.get(machine)
     if (entry === undefined) {
-      entry = { register: new Map(), connect: new Map(), manage: new Map() }
+      entry = { register: undefined, connect: undefined, manage: undefined }
       machines.set(machine, entry)
     }
-    const held = entry[permission].get(grant.id)
-    if (held === undefined) entry[permission].set(grant.id, [grant])
+    const holders = (entry[permission] ??= new Map())
+    const held = holders.get(grant.id)
+    if (held === undefined) holders.set(grant.id, [grant])
     else held.push(grant)
     const of = machinesOf.get(grant.id)
     if (of === undefined) machinesOf.set(grant.id, new Set([machine]))
@@ -96,7 +103,12 @@ export const makeSnapshot = (
     revision,
     identities: HashMap.fromIterable(byId),
     byTokenHash: HashMap.fromIterable([...byId.values()].map(({ id, tokenHash }) => [tokenHash, id] as const)),
-    machines: HashMap.fromIterable<string, MachineGrants>(machines),
+    machines: HashMap.fromIterable(
+      Array.from(machines, ([machine, { connect = nobody, manage = nobody, register = nobody }]) => {
+        const grants: MachineGrants = { register, connect, manage }
+        return [machine, grants] as const
+      })
+    ),
     machinesOf: HashMap.fromIterable<string, ReadonlySet<string>>(machinesOf)
   }
 }
