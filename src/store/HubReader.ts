@@ -73,6 +73,9 @@ const meaning = (decoded: Decoded, scanned: Scanned, known: Known): Interpreted 
   })
 }
 
+/** Names that are said to be nobody's, each with the nearest one; looking for that takes its time. */
+const SHOWN_DOUBTS = 10
+
 /** Grants of nobody, and tokens of two. */
 const doubtsOf = (
   ids: ReadonlySet<string>,
@@ -80,13 +83,17 @@ const doubtsOf = (
   machines: Scanned["changedMachines"]
 ): ReadonlyArray<string> => {
   const doubts: Array<string> = []
+  const nobodies = new Map<string, string>()
   for (const [machine, { value }] of machines) {
     for (const permission of machinePermissions) {
-      for (const id of value[permission].keys()) {
-        if (!ids.has(id)) doubts.push(`auth.machines.${machine}: nobody is called ${id}${didYouMean(id, ids)}`)
-      }
+      for (const id of value[permission].keys()) if (!ids.has(id) && !nobodies.has(id)) nobodies.set(id, machine)
     }
   }
+  for (const [id, machine] of [...nobodies].slice(0, SHOWN_DOUBTS)) {
+    doubts.push(`auth.machines.${machine}: nobody is called ${id}${didYouMean(id, ids)}`)
+  }
+  if (nobodies.size > SHOWN_DOUBTS)
+    doubts.push(`auth.machines: ${nobodies.size - SHOWN_DOUBTS} more names are nobody's`)
   const holders = new Map<string, string>()
   for (const [id, { value }] of identities) {
     const other = holders.get(value.tokenHash)
