@@ -94,7 +94,6 @@ describe("HubIdentities with 10,000 identities and 50,000 grants", () => {
           refresh: refreshed.took,
           refreshHeld: refreshed.longest
         }
-        if (process.env["TELA_FIGURES"] === "1") console.log(figures)
         assert.isBelow(figures.load, 60 * figures.plain, JSON.stringify(figures))
         assert.isBelow(figures.changeHeld, figures.plain, JSON.stringify(figures))
         assert.isBelow(figures.refreshHeld, 3 * figures.plain, JSON.stringify(figures))
