@@ -171,8 +171,11 @@ const putIdentity = (snapshot: Snapshot, identity: Identity, before: Identity | 
   }
 }
 
+const dropGrants = (snapshot: Snapshot, id: string): Snapshot =>
+  machinesOf(snapshot, id).reduce((kept, machine) => setGrants(kept, id, machine, {}), snapshot)
+
 const dropIdentity = (snapshot: Snapshot, { id, tokenHash }: Identity): Snapshot => ({
-  ...machinesOf(snapshot, id).reduce((kept, machine) => setGrants(kept, id, machine, {}), snapshot),
+  ...dropGrants(snapshot, id),
   identities: HashMap.remove(snapshot.identities, id),
   byTokenHash: HashMap.remove(snapshot.byTokenHash, tokenHash)
 })
@@ -194,7 +197,7 @@ const byPermission = (grants: ReadonlyArray<GrantEntry>, id: string) => {
 const rename = (snapshot: Snapshot, from: Identity, to: Identity): Snapshot => {
   const held = grantsOf(snapshot, from.id)
   const machines = machinesOf(snapshot, from.id)
-  const without = dropIdentity(snapshot, from)
+  const without = dropGrants(dropIdentity(snapshot, from), to.id)
   const renamed = machines.reduce(
     (made, machine) =>
       setGrants(
@@ -230,7 +233,8 @@ const addIdentity = (snapshot: Snapshot, change: Extract<Change, { _tag: "Add" }
     ...(expiresAt !== undefined && { expiresAt }),
     version
   }
-  const machines = [...new Set(grants.map((grant) => grant.machine))]
+  // What a person left of an earlier one of this name in the file is not the new one's.
+  const machines = [...new Set([...machinesOf(snapshot, id), ...grants.map((grant) => grant.machine)])]
   const entries = grants.map((grant): GrantEntry => ({ ...grant, id }))
   const granted = machines.reduce((made, machine) => {
     const held = entries.filter((grant) => grant.machine === machine)
@@ -282,7 +286,7 @@ const changeIdentity = (
         snapshot: rename(snapshot, current, updated),
         identity: updated,
         identities: [id, updated.id],
-        machines: machinesOf(snapshot, id),
+        machines: [...machinesOf(snapshot, id), ...machinesOf(snapshot, updated.id)],
         tokens
       }
     }

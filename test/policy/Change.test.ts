@@ -236,6 +236,25 @@ describe("Change", () => {
     assert.isTrue(grantsOn(snapshot, "barn")?.register.has("cy"))
   })
 
+  it("grants that a person left in the file without their identity are nobody's later", () => {
+    const left = makeSnapshot(
+      7,
+      [
+        { id: "owner", role: "owner", tokenHash: "owner-1", prefix: "o" },
+        { id: "cy", role: "user", tokenHash: "cy-1", prefix: "c" }
+      ],
+      [{ id: "dee", machine: "barn", permission: "connect" }]
+    )
+    for (const change of [
+      Change.Add({ id: "dee", role: "user", token, grants: [] }),
+      Change.Update({ id: "cy", rename: "dee" })
+    ]) {
+      const { machines, snapshot } = Either.getOrThrow(apply(left, change, { by: "owner", now: NOW }))
+      assert.deepStrictEqual(grantsOf(snapshot, "dee"), [])
+      assert.deepStrictEqual(machines, ["barn"])
+    }
+  })
+
   it("a new identity goes on from the version that its name had", () => {
     const add = Change.Add({ id: "dee", role: "user", token, grants: [] })
     assert.strictEqual(made(add).identity.version, 1)

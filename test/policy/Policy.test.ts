@@ -1,6 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Schema from "effect/Schema"
-import { ANY_MACHINE, holderOf, identify, identitiesOf, machinePermissions, makeSnapshot } from "../../src/policy/Identity.ts"
+import {
+  ANY_MACHINE,
+  holderOf,
+  identify,
+  identitiesOf,
+  machinePermissions,
+  makeSnapshot
+} from "../../src/policy/Identity.ts"
 import type { GrantEntry, Identity, Role, Snapshot } from "../../src/policy/Identity.ts"
 import { covers, decide } from "../../src/policy/Policy.ts"
 import type { Permission } from "../../src/policy/Policy.ts"
