@@ -47,14 +47,14 @@ export const explain = (error: Error): string => {
 }
 
 /** A TLS connection as ws itself makes it, but for the check. */
-const secure = (url: string, checkServerIdentity: typeof Tls.checkServerIdentity): Tls.TLSSocket => {
+const secure = (url: string, tls: NonNullable<TlsPin.PinCheck["tls"]>): Tls.TLSSocket => {
   const { hostname, port } = new URL(url)
   const host = hostname.replace(/^\[|\]$/g, "")
   return Tls.connect({
     host,
     port: port === "" ? 443 : Number(port),
     servername: isIP(host) === 0 ? host : "",
-    checkServerIdentity
+    ...tls
   })
 }
 
@@ -62,7 +62,7 @@ const secure = (url: string, checkServerIdentity: typeof Tls.checkServerIdentity
 export const make: Effect.Effect<typeof Dialer.Service, never, Heartbeat.Heartbeat> = Effect.map(
   Heartbeat.Heartbeat,
   (heartbeat) => {
-    const connect = (url: string, { checkServerIdentity }: TlsPin.PinCheck) =>
+    const connect = (url: string, { tls }: TlsPin.PinCheck) =>
       Effect.async<Carrier, DialError>((resume) => {
         const fail = (reason: string, untrusted = false) =>
           resume(Effect.fail(new DialError({ url, reason, untrusted })))
@@ -74,7 +74,7 @@ export const make: Effect.Effect<typeof Dialer.Service, never, Heartbeat.Heartbe
             maxPayload: MESSAGE_BYTES,
             maxFragments: MESSAGE_FRAGMENTS,
             maxBufferedChunks: MESSAGE_CHUNKS,
-            ...(checkServerIdentity !== undefined && { createConnection: () => secure(url, checkServerIdentity) })
+            ...(tls !== undefined && { createConnection: () => secure(url, tls) })
           })
         } catch {
           return fail(notAnAddress)

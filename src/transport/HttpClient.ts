@@ -98,7 +98,7 @@ const exchange = (
   request: HttpClientRequest.HttpClientRequest,
   url: URL,
   body: Uint8Array | undefined,
-  { checkServerIdentity }: TlsPin.PinCheck
+  { tls }: TlsPin.PinCheck
 ) =>
   Effect.async<HttpClientResponse.HttpClientResponse, HttpClientError.HttpClientError>((resume) => {
     const fail = (description: string) =>
@@ -108,7 +108,7 @@ const exchange = (
       headers: body === undefined ? request.headers : { ...request.headers, "content-length": body.length },
       // One request a program: nothing is to be kept open, and nothing to be waited for at its end.
       agent: false,
-      ...(checkServerIdentity !== undefined && { checkServerIdentity })
+      ...tls
     })
     sent.on("error", (error) => fail(explain(error)))
     sent.on("response", (source) => {

@@ -34,9 +34,14 @@ export class PinMismatch extends Error {
   }
 }
 
-/** The check of one connection, as Node's TLS takes it. */
+/** The check of one connection. */
 export interface PinCheck {
-  readonly checkServerIdentity?: typeof Tls.checkServerIdentity
+  /** As Node's TLS takes it; absent where there is no TLS. */
+  readonly tls?: {
+    readonly checkServerIdentity: typeof Tls.checkServerIdentity
+    /** A pin holds even where NODE_TLS_REJECT_UNAUTHORIZED says that nothing does. */
+    readonly rejectUnauthorized?: true
+  }
   /** For the log, when the connection stands: the key of a hub that nothing is pinned of. */
   readonly suggest: Effect.Effect<void>
 }
@@ -52,11 +57,14 @@ export const checkOf = (url: string): Effect.Effect<PinCheck, { readonly message
     const hub = `wss://${host}`
     let shown: string | undefined
     return {
-      checkServerIdentity: (name, certificate) => {
-        const problem = Tls.checkServerIdentity(name, certificate)
-        if (problem !== undefined) return problem
-        shown = fingerprintOf(certificate.raw)
-        return pinned === undefined || pinned === shown ? undefined : new PinMismatch(hub, pinned, shown)
+      tls: {
+        checkServerIdentity: (name, certificate) => {
+          const problem = Tls.checkServerIdentity(name, certificate)
+          if (problem !== undefined) return problem
+          shown = fingerprintOf(certificate.raw)
+          return pinned === undefined || pinned === shown ? undefined : new PinMismatch(hub, pinned, shown)
+        },
+        ...(pinned !== undefined && { rejectUnauthorized: true })
       },
       suggest: Effect.suspend(() =>
         pinned !== undefined || shown === undefined

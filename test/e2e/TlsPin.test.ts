@@ -130,6 +130,32 @@ describe.skipIf(skip)(`TLS pins${notice}`, () => {
     })
   )
 
+  it.scopedLive("hold whatever NODE_TLS_REJECT_UNAUTHORIZED says", () =>
+    Effect.gen(function* () {
+      const { env, hub, port, run, tokens, url } = yield* setting
+      yield* run("tela", ["pin", url, `sha256:${"0".repeat(64)}`])
+      const mark = hub.mark()
+      const lax = { NODE_TLS_REJECT_UNAUTHORIZED: "0", TELA_TOKEN: tokens.alice }
+      for (const more of [lax, { ...lax, NODE_EXTRA_CA_CERTS: "" }]) {
+        for (const args of [
+          ["status", "-hub", url],
+          ["connect", "-hub", url, "-machine", "barn"]
+        ]) {
+          const { code, stderr, stdout } = yield* run("tela", args, { env: more })
+          assert.deepStrictEqual([code, stdout], [1, ""], args.join(" "))
+          assert.match(stderr, /is not the pinned sha256:0+|its certificate's CA is not known here/)
+        }
+      }
+      const agent = yield* Program.start({
+        command: bin("telad"),
+        args: ["-hub", url, "-machine", "barn", "-ports", `${port}:hub`],
+        env: { ...env, ...lax, TELA_TOKEN: tokens.agent }
+      })
+      yield* agent.expect(/is not the pinned sha256:0+/)
+      assert.notMatch(hub.output().slice(mark), /barn/)
+    })
+  )
+
   it.scopedLive("login takes a pin along, and holds the first connection to it", () =>
     Effect.gen(function* () {
       const { home, pin, run, tokens, url } = yield* setting
