@@ -15,7 +15,7 @@ export interface Login {
   /** As it is dialled. */
   readonly hub: string
   readonly store: Credentials
-  /** To be kept too; what is pinned already stays otherwise. */
+  /** The pin to hold the connection to, in place of what is kept; the caller keeps it. */
   readonly pin?: string | undefined
 }
 
@@ -40,7 +40,7 @@ export const run = ({ hub, pin, store }: Login): Effect.Effect<void, Failure, Sh
     const who = yield* withPin(hub, pin, Effect.provide(Self.whoami({ hub, token }), HttpClient.layer)).pipe(
       Effect.mapError(({ reason }) => new Failed({ message: `${reason}; nothing was stored` }))
     )
-    yield* store.put(hub, { token, ...(who !== undefined && { identity: who.id }), ...(pin !== undefined && { pin }) })
+    yield* store.put(hub, { token, ...(who !== undefined && { identity: who.id }) })
     const as = who === undefined ? "" : ` as ${who.id}, role ${who.role}`
     yield* print(`Logged in to ${hub}${as}; the token is kept in ${store.file}.`)
   })

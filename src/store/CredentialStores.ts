@@ -22,6 +22,11 @@ export interface CredentialStores {
   readonly token: (hub: string) => Effect.Effect<StoredToken | undefined, Credentials.CredentialsError>
   /** The pin for whatever is reached at the origin of an address, since TLS knows nothing of paths. */
   readonly pinOf: (url: string) => Effect.Effect<string | undefined, Credentials.CredentialsError>
+  /**
+   * Changes the pin for a hub's origin, in the store and under the address that has one, else in the user's store; `null`
+   * takes away all that there are. Succeeds with the one that held before.
+   */
+  readonly setPin: (hub: string, pin: string | null) => Effect.Effect<string | undefined, Credentials.CredentialsError>
 }
 
 /** People may have written something else than an address into the file. */
@@ -31,6 +36,16 @@ const originOf = (hub: string): string | undefined => (URL.canParse(hub) ? httpO
 export const make = (env: Readonly<Record<string, string | undefined>>): CredentialStores => {
   const user = Credentials.make(Paths.credentialsFile(Paths.stateFolder(env)))
   const system = Credentials.make(Paths.credentialsFile(Paths.systemFolder(env)), { shared: true })
+  /** Every pin for an origin and where it is kept; the first is the one that holds. */
+  const pinsOf = (url: string) =>
+    Effect.gen(function* () {
+      const origin = originOf(canonical(url))
+      const listed = yield* Effect.forEach([user, system], (store) =>
+        Effect.map(store.list, (all) => all.map((stored) => ({ ...stored, store })))
+      )
+      return listed.flat().filter(({ hub, pin }) => pin !== undefined && originOf(hub) === origin)
+    })
+
   return {
     user,
     system,
@@ -42,14 +57,14 @@ export const make = (env: Readonly<Record<string, string | undefined>>): Credent
         }
         return undefined
       }),
-    pinOf: (url) =>
+    pinOf: (url) => Effect.map(pinsOf(url), ([first]) => first?.pin),
+    setPin: (hub, pin) =>
       Effect.gen(function* () {
-        const origin = originOf(canonical(url))
-        for (const { list } of [user, system]) {
-          const pinned = (yield* list).find(({ hub, pin }) => pin !== undefined && originOf(hub) === origin)
-          if (pinned !== undefined) return pinned.pin
-        }
-        return undefined
+        const held = yield* pinsOf(hub)
+        const [first = { hub, store: user, pin: undefined }] = held
+        if (pin !== null) yield* first.store.put(first.hub, { pin })
+        else yield* Effect.forEach(held, (each) => each.store.put(each.hub, { pin }), { discard: true })
+        return first.pin
       })
   }
 }

@@ -163,14 +163,18 @@ export const make = (file: string, options: { readonly shared: boolean } = { sha
     find,
     put: (hub, { identity, pin, token }) =>
       update((document) => {
-        const path = ["hubs", keysOf(document, hub)[0] ?? canonical(hub)]
+        const keys = keysOf(document, hub)
+        const path = ["hubs", keys[0] ?? canonical(hub)]
         // An empty key holds null, inside which nothing can be set.
         if (!Yaml.isMap(document.getIn(["hubs"]))) document.setIn(["hubs"], document.createNode({}))
         if (!Yaml.isMap(document.getIn(path))) document.setIn(path, document.createNode({}))
         if (token !== undefined) document.setIn([...path, "token"], Redacted.value(token))
         if (identity !== undefined) document.setIn([...path, "identity"], identity)
-        if (pin === null) document.deleteIn([...path, "pin"])
-        else if (pin !== undefined) document.setIn([...path, "pin"], pin)
+        if (pin === null) {
+          for (const entry of keys.map((key) => document.getIn(["hubs", key]))) {
+            if (Yaml.isMap(entry)) entry.delete("pin")
+          }
+        } else if (pin !== undefined) document.setIn([...path, "pin"], pin)
       }),
     remove: (hub) =>
       Effect.gen(function* () {

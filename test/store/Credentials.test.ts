@@ -181,4 +181,22 @@ describe("CredentialStores", () => {
       assert.isUndefined(yield* pinOf("ws://hub.example.com"))
     })
   )
+
+  it.scopedLive("a pin is changed where it holds, and cleared wherever there is one", () =>
+    Effect.gen(function* () {
+      const { pinOf, setPin, system, user } = yield* stores
+      yield* system.put(`${hub}/ws`, { pin })
+      assert.strictEqual(yield* setPin(`${hub}/other`, otherPin), pin)
+      assert.strictEqual((yield* system.find(`${hub}/ws`))?.pin, otherPin)
+      assert.deepStrictEqual(yield* user.list, [])
+      yield* user.put(`${hub}/mine`, { token, pin })
+      Fs.appendFileSync(user.file, `  ${hub}/mine/: { pin: "${otherPin}" }\n`)
+      assert.strictEqual(yield* setPin(hub, null), pin)
+      assert.isUndefined(yield* pinOf(hub))
+      assert.isDefined((yield* user.find(`${hub}/mine`))?.token)
+      assert.isUndefined(yield* setPin(hub, null))
+      assert.isUndefined(yield* setPin(hub, pin))
+      assert.strictEqual((yield* user.find(hub))?.pin, pin)
+    })
+  )
 })

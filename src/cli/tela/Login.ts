@@ -32,8 +32,9 @@ export const login = Command.make(
       const pinned = yield* Effect.transposeOption(
         Option.map(yield* given.flag(pin), (text) => Pin.read(text, hub, "-pin"))
       )
-      const { user } = yield* Stores.stores
+      const { setPin, user } = yield* Stores.stores
       yield* Login.run({ hub, store: user, pin: Option.getOrUndefined(pinned) })
+      if (Option.isSome(pinned)) yield* setPin(hub, pinned.value)
     })
 )
 

@@ -47,16 +47,14 @@ export const command = Command.make(
         return yield* new WrongUsage({ message: "-clear and a fingerprint exclude each other" })
       }
       const pin = yield* Effect.transposeOption(Option.map(text, (given) => read(given, hub, "<fingerprint>")))
-      const { pinOf, user } = yield* Stores.stores
+      const { pinOf, setPin } = yield* Stores.stores
       if (Option.isSome(pin)) {
-        const before = (yield* user.find(hub))?.pin
-        yield* user.put(hub, { pin: pin.value })
+        const before = yield* setPin(hub, pin.value)
         const replaced = before === undefined || before === pin.value ? "" : `, in place of ${before}`
         return yield* print(`Pinned ${hub} to ${pin.value}${replaced}.`)
       }
-      if (!cleared) return yield* print((yield* pinOf(hub)) ?? `No key is pinned for ${hub}.`)
-      const had = (yield* user.find(hub))?.pin !== undefined
-      if (had) yield* user.put(hub, { pin: null })
-      yield* print(had ? `The key of ${hub} is not pinned any more.` : `No key is pinned for ${hub}.`)
+      const held = cleared ? yield* setPin(hub, null) : yield* pinOf(hub)
+      if (held === undefined) return yield* print(`No key is pinned for ${hub}.`)
+      yield* print(cleared ? `The key of ${hub} is not pinned any more.` : held)
     })
 )
