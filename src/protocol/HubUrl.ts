@@ -8,7 +8,8 @@ import * as Either from "effect/Either"
  */
 export const parse = (text: string): Either.Either<string, string> => {
   const trimmed = text.trim()
-  const shown = JSON.stringify(trimmed)
+  // Where people put what is secret is not repeated.
+  const shown = JSON.stringify(trimmed.replace(/[?#].*/s, "").replace(/[^/]*@/g, ""))
   const dialled = trimmed.includes("://") ? trimmed.replace(/^http(s?):\/\//i, "ws$1://") : `wss://${trimmed}`
   let url: URL
   try {
@@ -20,6 +21,9 @@ export const parse = (text: string): Either.Either<string, string> => {
   if (protocol !== "ws:" && protocol !== "wss:") {
     return Either.left(`${shown} is no hub address; write it as wss://hub.example.com`)
   }
+  // An empty one too, of which URL says nothing.
+  if (trimmed.includes("?"))
+    return Either.left(`${shown} goes without what follows the ?; a token is given with -token`)
   if (username !== "" || password !== "") return Either.left("a hub address holds no user or password; give a token")
   if (url.hash !== "") return Either.left(`${shown} is no hub address: leave out what follows the #`)
   return Either.right(dialled)
@@ -30,8 +34,8 @@ export const canonical = (hub: string): string =>
   Either.match(parse(hub), {
     onLeft: () => hub,
     onRight: (dialled) => {
-      const { protocol, host, pathname, search } = new URL(dialled)
-      return `${protocol}//${host}${pathname.replace(/\/+$/, "")}${search}`
+      const { protocol, host, pathname } = new URL(dialled)
+      return `${protocol}//${host}${pathname.replace(/\/+$/, "")}`
     }
   })
 

@@ -26,9 +26,14 @@ describe("HubUrl", () => {
     ["user:pass@h", /holds no user or password/],
     ["ftp://h", /no hub address/],
     ["wss://user:pass@h", /holds no user or password/],
-    ["wss://h#x", /what follows the #/]
+    ["wss://h#x", /what follows the #/],
+    ["wss://h/?token=pass", /^"wss:\/\/h\/" goes without what follows the \?/],
+    ["h?", /goes without what follows the \?/],
+    ["ftp://user:pass@h?pass", /^"ftp:\/\/h" is no hub address/],
+    ["my hub?pass#pass", /^"my hub" is no hub address/]
   ])("refuses %j", (text, expected) => {
     assert.match(Either.merge(HubUrl.parse(text)), expected)
+    assert.notInclude(Either.merge(HubUrl.parse(text)).replace("or password", ""), "pass")
     assert.isTrue(Either.isLeft(HubUrl.parse(text)))
   })
 
