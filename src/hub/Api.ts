@@ -31,7 +31,7 @@ import * as Throttle from "./api/Throttle.ts"
 import * as Tokens from "./api/Tokens.ts"
 import { openToAll } from "./api/Web.ts"
 import { Authority } from "./Authority.ts"
-import { credentialOf, tokenOf } from "./Credentials.ts"
+import { credentialOf, queryOf, tokenOf } from "./Credentials.ts"
 import { Directory } from "./Directory.ts"
 import * as Pairing from "./Pairing.ts"
 import { Sessions } from "./Sessions.ts"
@@ -146,6 +146,12 @@ const preflight = (path: string, methods: ReadonlyArray<string>): HttpServerResp
     headers: { ...allowed(methods, path), ...(Routes.isOpenToAll(path) && openToAll) }
   })
 
+/** A parameter of a query that is there twice: nobody can tell which one is meant. */
+const repeatedOf = (query: string | undefined): string | undefined => {
+  const seen = new Set<string>()
+  return [...new URLSearchParams(query).keys()].find((name) => seen.size === seen.add(name).size)
+}
+
 /** Tokens in addresses get into the logs of proxies; said now and then, and never with the token. */
 const tokensInAddresses = Effect.gen(function* () {
   let said = Number.NEGATIVE_INFINITY
@@ -172,7 +178,8 @@ export const make = (options: ApiOptions): Effect.Effect<HttpApp.Default, never,
     )
     return Effect.gen(function* () {
       const request = yield* HttpServerRequest.HttpServerRequest
-      const [asked = "", query] = request.url.split("?", 2)
+      const [asked = ""] = request.url.split("?", 1)
+      const query = queryOf(request.url)
       const path = Routes.canonical(asked)
       const now = yield* Clock.currentTimeMillis
       if (!Routes.isUnlimited(path)) {
@@ -180,6 +187,9 @@ export const make = (options: ApiOptions): Effect.Effect<HttpApp.Default, never,
         if (tooMany !== undefined) return ofProblem(tooMany)
       }
       yield* warn(request, now)
+      const repeated = repeatedOf(query)
+      if (repeated !== undefined)
+        return ofProblem(bad(`the address has ${JSON.stringify(repeated)} twice; say it once`))
       const methods = Routes.methodsOf(path)
       if (request.method === "OPTIONS" && methods.length > 0 && Routes.hasPreflight(path))
         return preflight(path, methods)

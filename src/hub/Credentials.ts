@@ -26,14 +26,19 @@ export const headerToken = ({ headers }: HttpServerRequest): Redacted.Redacted |
     : undefined
 }
 
+/** The query of an address: everything behind its first question mark. */
+export const queryOf = (url: string): string | undefined => {
+  const mark = url.indexOf("?")
+  return mark === -1 ? undefined : url.slice(mark + 1)
+}
+
 /** The token and its source, or undefined when the request has none. */
 export const credentialOf = (request: HttpServerRequest): Credential | undefined => {
   const header = headerToken(request)
   if (header !== undefined) return { token: header, source: "header" }
   const cookie = request.cookies[COOKIE]
   if (cookie !== undefined) return { token: Redacted.make(cookie), source: "cookie" }
-  const [, query] = request.url.split("?", 2)
-  const parameter = new URLSearchParams(query).get(PARAMETER)
+  const parameter = new URLSearchParams(queryOf(request.url)).get(PARAMETER)
   return parameter === null ? undefined : { token: Redacted.make(parameter), source: "query" }
 }
 

@@ -24,7 +24,8 @@ import { Sessions } from "./Sessions.ts"
 
 /** None of what follows may say "access denied" or "invalid token": agents would stop for good. */
 const unknownToken = "register: the hub does not know this token, or it has expired or been revoked"
-const notAName = "register: machineName must be 1 to 128 printable characters, and neither * nor a word like __proto__"
+const notAName =
+  "register: machineName must be 1 to 128 printable characters, and none of *, ., .. and words like __proto__"
 const heldByAnother =
   "this machine is already registered by another agent; stop that one first, or give this machine another name"
 

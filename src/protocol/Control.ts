@@ -24,9 +24,12 @@ export const HexKey = Schema.String.pipe(Schema.pattern(/^[0-9a-f]{64}$/), Schem
 /** Whether every JavaScript object has a member of this name, `__proto__` for one: no key of a file or of JSON may be it. */
 export const isInherited = (name: string): boolean => name in Object.prototype
 
+/** Whether an address cannot name it: in a path `.` and `..` mean another place, however they are encoded. */
+export const isDots = (name: string): boolean => name === "." || name === ".."
+
 /** The name that addresses a machine, in grants and on the command line alike. */
 export const MachineName = Schema.String.pipe(
-  Schema.filter((name) => /^[^\s/\p{Cc}]{1,128}$/u.test(name) && !isInherited(name)),
+  Schema.filter((name) => /^[^\s/\p{Cc}]{1,128}$/u.test(name) && !isInherited(name) && !isDots(name)),
   Schema.annotations({ identifier: "MachineName" })
 )
 

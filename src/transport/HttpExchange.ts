@@ -75,6 +75,12 @@ const toWeb = (request: IncomingMessage, body: Buffer | undefined): Request => {
   return new Request(`http://hub${request.url}`, init)
 }
 
+/**
+ * Whether the path is read as it was sent. The web's rules for addresses resolve `.` and `..`, however they are encoded,
+ * take `\` for `/` and cut at `#`: a request would then be about something else than what it names.
+ */
+const isAsSent = ({ url }: Request, sent: string): boolean => new URL(url).pathname === sent.split("?", 1)[0]
+
 const write = (request: IncomingMessage, response: ServerResponse, answer: HttpServerResponse): void => {
   const body = answer.body
   if (body._tag !== "Empty" && body._tag !== "Uint8Array") return refuse(response, 500, "unsupported body")
@@ -97,6 +103,9 @@ export const answer = (
     if (body === undefined) return refuse(response, 413, `a request may hold at most ${HTTP_BODY_BYTES} bytes`)
     const web = yield* Effect.option(Effect.try(() => toWeb(request, body.length > 0 ? body : undefined)))
     if (Option.isNone(web)) return refuse(response, 400, "not a request that can be answered")
+    if (!isAsSent(web.value, request.url)) {
+      return refuse(response, 400, "the path has . or .. as a part, or a character that must be encoded")
+    }
     const serverRequest = HttpServerRequest.fromWeb(web.value).modify({ remoteAddress: address })
     const answered = yield* Effect.scoped(app).pipe(
       Effect.provideService(HttpServerRequest.HttpServerRequest, serverRequest)

@@ -62,7 +62,9 @@ describe("telahubd user", () => {
         [2, /"conect" is none.*did you mean "connect"/, ["grant", "alice", "barn", "conect"]],
         [2, /-role is one of user, admin, owner/, ["add", "eve", "-role", "viewer"]],
         [2, /-expires: .*not in the future/, ["add", "eve", "-expires", "2020-01-01T00:00:00Z"]],
-        [2, /is no name/, ["add", ""]]
+        [2, /is no name/, ["add", ""]],
+        [2, /"\.\." is no name/, ["add", ".."]],
+        [2, /"\." is no name/, ["grant", "alice", "."]]
       ]
       for (const [code, says, args] of wrong) {
         const ended = yield* user(...args)
@@ -72,6 +74,22 @@ describe("telahubd user", () => {
       }
       assert.strictEqual(text(), before)
       assert.strictEqual(Fs.statSync(file).mode & 0o777, 0o600)
+    })
+  )
+
+  it.scopedLive("removes names that no address can hold, which a file of before may have", () =>
+    Effect.gen(function* () {
+      const { file, text, user } = yield* folderWithHub
+      yield* user("bootstrap", "-quiet")
+      for (const id of ["one", "two"]) yield* user("add", id)
+      yield* user("grant", "two", "barn")
+      Fs.writeFileSync(file, text().replaceAll("one:", ".:").replaceAll("two", "..").replaceAll("barn", ".."))
+      assert.match((yield* user("rotate", ".", "-quiet")).stdout, /^[0-9a-f]{64}\n$/)
+      assert.match((yield* user("revoke", "..", "..")).stdout, /no permission/)
+      for (const id of [".", ".."]) assert.match((yield* user("remove", id)).stdout, /Removed/)
+      const listed = (yield* user("list")).stdout
+      assert.match(listed, /^owner /m)
+      assert.notMatch(listed, /^\./m)
     })
   )
 

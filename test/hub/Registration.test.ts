@@ -74,7 +74,7 @@ describe("what a machine tells of itself", () => {
   it.scoped("is for no machine whose name every object has", () =>
     Effect.gen(function* () {
       const hub = yield* startHub()
-      for (const machineName of ["__proto__", "constructor", "toString"]) {
+      for (const machineName of ["__proto__", "constructor", "toString", ".", ".."]) {
         yield* refusedWith(yield* say(hub, register({ machineName, token: "owner-token" })), /machineName/)
         const client = yield* say(hub, connect({ machineId: machineName, token: "owner-token" }))
         assert.strictEqual((yield* client.text)["message"], "Machine not found")

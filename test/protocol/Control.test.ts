@@ -45,9 +45,10 @@ describe("decode", () => {
 })
 
 describe("MachineName", () => {
-  it("is no name that every object has", () => {
+  it("is no name that every object has, and none that no address can hold", () => {
     const isName = Schema.is(Control.MachineName)
     for (const name of ["__proto__", "constructor", "toString", "hasOwnProperty"]) assert.isFalse(isName(name), name)
-    for (const name of ["barn", "prototype", "Constructor", "__proto"]) assert.isTrue(isName(name), name)
+    for (const name of [".", ".."]) assert.isFalse(isName(name), name)
+    for (const name of ["barn", "...", "a.b", "prototype", "Constructor", "__proto"]) assert.isTrue(isName(name), name)
   })
 })

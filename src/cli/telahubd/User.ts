@@ -16,7 +16,7 @@ import * as HubFlags from "./HubFlags.ts"
 import * as OwnerToken from "./OwnerToken.ts"
 import * as UserAccess from "./UserAccess.ts"
 import * as UserFile from "./UserFile.ts"
-import { expires, identity, json, quiet, readExpiry, readName, role } from "./UserWords.ts"
+import { expires, identity, json, quiet, readExpiry, readName, readNewName, role } from "./UserWords.ts"
 
 const bootstrap = Command.make(
   {
@@ -90,7 +90,7 @@ const add = Command.make(
   },
   (given) =>
     Effect.gen(function* () {
-      const id = yield* readName(given, identity)
+      const id = yield* readNewName(given, identity)
       const as = yield* given.flag(role)
       const expiresAt = yield* readExpiry(given)
       const short = yield* given.flag(quiet)

@@ -19,6 +19,7 @@ import {
   permissions,
   readExpiry,
   readName,
+  readNewName,
   readPermissions,
   readServices,
   services,
@@ -45,7 +46,7 @@ export const grant = Command.make(
   (given) =>
     Effect.gen(function* () {
       const id = yield* readName(given, identity)
-      const on = yield* readName(given, machine)
+      const on = yield* readNewName(given, machine)
       const granted = yield* readPermissions(given)
       const names = yield* readServices(given, granted)
       const expiresAt = yield* readExpiry(given)

@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import { type MachinePermission, machinePermissions } from "../../policy/Identity.ts"
+import { isDots } from "../../protocol/Control.ts"
 import * as Duration from "../../protocol/Duration.ts"
 import { GRANT_SERVICES } from "../../protocol/Limits.ts"
 import { didYouMean } from "../../protocol/Nearest.ts"
@@ -38,12 +39,20 @@ export const machine = Flags.argument("machine")
 export const someMachine = Flags.optionalArgument("machine")
 export const permissions = Flags.optionalArgument("permissions")
 
-/** A name of an identity or machine. Two that no address can hold are none. */
+/** A name of an identity or machine. */
 export const readName = (given: Given, positional: Flags.Positional<string>): Effect.Effect<string, WrongUsage> =>
-  Effect.flatMap(given.word(positional), (text) =>
-    ["", ".", ".."].includes(text)
-      ? new WrongUsage({ message: `<${positional.placeholder}>: ${JSON.stringify(text)} is no name` })
-      : Effect.succeed(text)
+  Effect.filterOrFail(
+    given.word(positional),
+    (text) => text !== "",
+    () => new WrongUsage({ message: `<${positional.placeholder}>: "" is no name` })
+  )
+
+/** The same where it may be a new one. Two that no address can hold are refused; whoever has one already keeps it. */
+export const readNewName = (given: Given, positional: Flags.Positional<string>): Effect.Effect<string, WrongUsage> =>
+  Effect.filterOrFail(
+    readName(given, positional),
+    (text) => !isDots(text),
+    (text) => new WrongUsage({ message: `<${positional.placeholder}>: "${text}" is no name` })
   )
 
 const readList = (text: string, what: string): Effect.Effect<ReadonlyArray<string>, WrongUsage> => {

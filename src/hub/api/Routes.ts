@@ -2,9 +2,12 @@
 import { healthPath, HubApi, readyPath, statusPaths, wellKnownPath } from "../../protocol/HubApi.ts"
 import { historyPaths, openApiPath } from "../../protocol/AdminApi.ts"
 
-/** A path as the router sees it: one slash at the end is nothing, and other names for a path are that path. */
+/**
+ * A path as the router is to see it: one slash at the end is nothing, other names for a path are that path, and `;`, where
+ * the router would cut, is a character like any other.
+ */
 export const canonical = (path: string): string => {
-  const bare = path.length > 1 && path.endsWith("/") ? path.slice(0, -1) : path
+  const bare = (path.length > 1 && path.endsWith("/") ? path.slice(0, -1) : path).replaceAll(";", "%3B")
   for (const names of [statusPaths, historyPaths]) if (names.some((name) => name === bare)) return names[0]
   return bare
 }

@@ -21,7 +21,7 @@ const isName = Schema.is(MachineName)
 const isNewName = (text: string): boolean => isName(text) && printable(text) === text
 
 const nameRule =
-  "must be 1 to 128 printable characters without spaces and slashes, and no word that JavaScript reserves"
+  "must be 1 to 128 printable characters without spaces and slashes, and none of ., .. and words like __proto__"
 
 /** The id of an identity that is to be made. */
 export const newId = (text: string): Effect.Effect<string, Problem> =>

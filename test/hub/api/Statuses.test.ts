@@ -38,7 +38,7 @@ const refused: ReadonlyArray<readonly [status: number, sentence: RegExp, asked: 
   [400, /"id" is missing/, ["POST", "/api/admin/tokens", { body: {} }]],
   [400, /"id" is of the wrong kind/, ["POST", "/api/admin/tokens", { body: { id: 5 } }]],
   [400, /id ""/, ["POST", "/api/admin/tokens", { body: { id: "" } }]],
-  ...["a b", "a/b", "*", "__proto__", "constructor", "a\nb", "a\u202eb", "x".repeat(129)].map(
+  ...["a b", "a/b", "*", "__proto__", "constructor", ".", "..", "a\nb", "a\u202eb", "x".repeat(129)].map(
     (id) => [400, /the id .* must be/, ["POST", "/api/admin/tokens", { body: { id } }]] as const
   ),
   [400, /"boss" is no role/, ["POST", "/api/admin/tokens", { body: { id: "carol", role: "boss" } }]],
@@ -107,6 +107,8 @@ const refused: ReadonlyArray<readonly [status: number, sentence: RegExp, asked: 
     ["POST", "/api/admin/pair-code", { body: { machines: Array.from({ length: 257 }, (_, n) => `m${n}`) } }]
   ],
   [400, /machine name/, ["POST", "/api/admin/pair-code", { body: { machines: ["barn", "a/b"] } }]],
+  [400, /machine name/, ["POST", "/api/admin/pair-code", { body: { machines: ["barn", ".."] } }]],
+  [400, /the id "\.\."/, ["PATCH", `${access}/alice`, { body: { id: ".." } }]],
   [400, /needs the name/, ["POST", "/api/admin/pair-code", { body: { type: "register" } }]],
   [400, /needs the name/, ["POST", "/api/admin/pair-code", { body: { type: "register", machineId: "*" } }]],
   [

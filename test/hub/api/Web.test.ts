@@ -109,6 +109,16 @@ describe("a hub that serves TLS", () => {
   )
 })
 
+/** A request of the owner's whose path goes out as it stands here: fetch would resolve it first. */
+const sendRaw = (hub: { readonly url: string }, method: string, path: string) =>
+  Effect.gen(function* () {
+    yield* TestClock.adjust("1 second")
+    const { ended, socket } = yield* tcp({ port: Number(new URL(hub.url).port) })
+    const headers = "Host: h\r\nAuthorization: Bearer olga-token\r\nContent-Length: 0\r\nConnection: close"
+    socket.write(`${method} ${path} HTTP/1.1\r\n${headers}\r\n\r\n`)
+    return yield* ended
+  })
+
 describe("requests that no endpoint takes", () => {
   it.scoped("are answered 405 with what is allowed, or 404, in JSON", () =>
     Effect.gen(function* () {
@@ -142,6 +152,55 @@ describe("requests that no endpoint takes", () => {
       }
       const garbled = yield* send(hub, "GET", "/api/admin/access/%zz", { as: "olga" })
       assert.strictEqual(garbled.status, 400)
+    })
+  )
+
+  it.scoped("are answered 400 when their path would be read as another one, and nothing is done", () =>
+    Effect.gen(function* () {
+      const hub = yield* start()
+      const before = hub.snapshot()
+      for (const [method, path] of [
+        ["DELETE", "/api/admin/access/alice/machines/.."],
+        ["DELETE", "/api/admin/access/alice/machines/%2e%2e"],
+        ["DELETE", "/api/admin/access/alice/machines/.%2E"],
+        ["DELETE", "/api/admin/access/alice/machines/%2e."],
+        ["DELETE", "/api/admin/access/alice/machines/barn/."],
+        ["DELETE", "/api/admin/access/./alice"],
+        ["DELETE", "/api/admin/access/bob/%2E%2E/alice"],
+        ["DELETE", "/api/admin/access\\alice"],
+        ["DELETE", "/api/admin/access/alice#bob"],
+        ["POST", "/api/admin/rotate/bob/../alice"],
+        ["POST", "/api/pair/../admin/tokens/alice/revoke"]
+      ] as const) {
+        const answer = yield* sendRaw(hub, method, path)
+        assert.match(answer, /^HTTP\/1\.1 400 /, `${method} ${path}`)
+        assert.match(answer, /"error":"the path has/, `${method} ${path}`)
+      }
+      assert.strictEqual(hub.snapshot(), before)
+    })
+  )
+
+  it.scoped("are read to the end: a semicolon is no end of the path, nor a second question mark one of the query", () =>
+    Effect.gen(function* () {
+      const hub = yield* start()
+      for (const id of ["alice;v2", "a?b"]) yield* send(hub, "POST", "/api/admin/tokens", { as: "olga", body: { id } })
+      assert.match(yield* sendRaw(hub, "DELETE", "/api/admin/access/alice;v2"), /"id":"alice;v2"/)
+      const { access } = (yield* send(hub, "GET", "/api/admin/access", { as: "olga" })).json
+      assert.notInclude(JSON.stringify(access), "alice;v2")
+      assert.include(JSON.stringify(access), '"alice"')
+      const explained = yield* send(hub, "GET", "/api/admin/explain?id=a?b&permission=admin", { as: "olga" })
+      assert.match(String(explained.json["rule"]), /user/)
+      const late = yield* send(hub, "GET", "/api/status?machine=a?b&token=olga-token")
+      assert.strictEqual(late.status, 200)
+    })
+  )
+
+  it.scoped("are answered 400 when they say something twice", () =>
+    Effect.gen(function* () {
+      const hub = yield* start()
+      const twice = yield* send(hub, "GET", "/api/history?limit=1&limit=2", { as: "alice" })
+      assert.strictEqual(twice.status, 400)
+      assert.strictEqual(twice.text, '{"error":"the address has \\"limit\\" twice; say it once"}\n')
     })
   )
 
