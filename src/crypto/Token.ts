@@ -8,6 +8,9 @@ import * as Redacted from "effect/Redacted"
 /** Characters of a token that are kept and shown, so that people can tell tokens apart. */
 export const PREFIX_CHARS = 8
 
+/** What a text must be to be sent as a token: HTTP headers carry no control characters, and nothing beyond Latin-1. */
+export const format = /^[\x20-\x7e\xa0-\xff]*$/
+
 /** A fresh token. */
 export const generate = (): Redacted.Redacted => Redacted.make(Crypto.randomBytes(32).toString("hex"))
 

@@ -12,9 +12,11 @@
  * ```
  */
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Yaml from "yaml"
+import * as Token from "../crypto/Token.ts"
 import { canonical } from "../protocol/HubUrl.ts"
 import { CONFIG_FILE_BYTES } from "../protocol/Limits.ts"
 import * as Files from "./internal/files.ts"
@@ -57,10 +59,7 @@ export interface Credentials {
 /** Keys of others, which are kept. */
 const others = { key: Schema.String, value: Schema.Unknown }
 
-const Pin = Schema.String.pipe(
-  Schema.pattern(/^sha256:[0-9a-f]{64}$/i),
-  Schema.annotations({ identifier: "Pin", description: "a pin (sha256: and 64 hex digits)" })
-)
+const Pin = Schema.String.pipe(Schema.pattern(/^sha256:[0-9a-f]{64}$/i))
 
 const File = Schema.Struct(
   {
@@ -70,7 +69,7 @@ const File = Schema.Struct(
         value: Schema.NullOr(
           Schema.Struct(
             {
-              token: YamlFile.optional(Schema.String),
+              token: YamlFile.optional(Schema.String.pipe(Schema.pattern(Token.format))),
               identity: YamlFile.optional(Schema.String),
               pin: YamlFile.optional(Pin)
             },
@@ -87,6 +86,9 @@ const File = Schema.Struct(
 const heading = `# Tokens and TLS pins of hubs, for tela and telad. Keep it to yourself.
 # See: tela login, tela logout, tela pin
 `
+
+const malformed =
+  'not as it should be: under "hubs" stand addresses, and under each its token, identity and pin (sha256: and 64 hex digits)'
 
 const storedIn = (file: typeof File.Type): ReadonlyArray<Stored> =>
   Object.entries(file.hubs).map(([hub, entry]) => ({
@@ -110,8 +112,12 @@ const keysOf = (document: Yaml.Document, hub: string): ReadonlyArray<string> => 
 export const make = (file: string, options: { readonly shared: boolean } = { shared: false }): Credentials => {
   const unusable = ({ problem }: Files.FileProblem) => new YamlFile.YamlFileError({ file, problem })
 
+  /** What is wrong is shown by its place alone: any value could be a token, or a part of one. */
   const decode = (text: string) =>
-    Effect.map(YamlFile.decode(file, text, { schema: File }), (loaded) => storedIn(loaded.value))
+    Either.mapBoth(YamlFile.decode(file, text, { schema: File }), {
+      onLeft: (error) => new YamlFile.YamlFileError({ ...error, problem: malformed }),
+      onRight: ({ value }) => storedIn(value)
+    })
 
   /** The text, of which it is sure that nobody else can read it; undefined when there is none. */
   const read = Files.readText(file, CONFIG_FILE_BYTES).pipe(
