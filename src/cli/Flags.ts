@@ -17,6 +17,7 @@ import * as Layer from "effect/Layer"
 import * as Mailbox from "effect/Mailbox"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
+import * as Token from "../crypto/Token.ts"
 import { WrongUsage } from "./Failure.ts"
 
 /** What help and the reading of the command line need to know of a flag. */
@@ -79,26 +80,54 @@ const sourced = (declaration: Declaration): Options.Options<Option.Option<Source
   return Options.optional(Options.withFallbackConfig(flag, variable))
 }
 
-/** A text. An empty one counts as absent, in a flag as in a variable. */
+const invalid = (sentence: string) => ValidationError.invalidValue(HelpDoc.p(sentence))
+
+/** An empty variable counts as absent. An empty flag is a mistake: what it was to limit must not be without limit. */
+const filled = (declaration: Declaration): Options.Options<Option.Option<Sourced<string>>> =>
+  Options.mapEffect(sourced(declaration), (given) => {
+    const { name, placeholder } = declaration
+    if (!Option.exists(given, ({ value }) => value === "")) return Effect.succeed(given)
+    return Option.exists(given, ({ source }) => source === `-${name}`)
+      ? Effect.fail(invalid(`-${name} is empty: give -${name} ${placeholder}, or leave it out`))
+      : Effect.succeedNone
+  })
+
+/** A text. */
 export const text = (declaration: Declaration): OptionalFlag<string> => ({
   info: info(declaration),
-  options: Options.map(sourced(declaration), (given) =>
-    Option.filterMap(given, ({ value }) => Option.liftPredicate(value, (words) => words !== ""))
+  options: Options.map(
+    filled(declaration),
+    Option.map(({ value }) => value)
   )
 })
 
 /** A secret, with where it came from. Flags of this kind are wiped from the process listing (bin/launch.mjs). */
 export const secret = (declaration: Declaration): OptionalFlag<Sourced<Redacted.Redacted>> => ({
   info: info(declaration, true),
-  options: Options.map(sourced(declaration), (given) =>
-    Option.map(
-      Option.filter(given, ({ value }) => value !== ""),
-      ({ value, source }) => ({ value: Redacted.make(value), source })
-    )
+  options: Options.map(
+    filled(declaration),
+    Option.map(({ value, source }) => ({ value: Redacted.make(value), source }))
   )
 })
 
-const invalid = (sentence: string) => ValidationError.invalidValue(HelpDoc.p(sentence))
+/** What is wrong with a text that cannot be sent as a token; `source` names it. The text itself is not repeated. */
+export const notAToken = (source: string): string =>
+  `${source} holds a line break or another character that no token can have; copy it again`
+
+/** A token: a secret that can be sent as one. */
+export const token = (declaration: Declaration): OptionalFlag<Sourced<Redacted.Redacted>> => {
+  const { info, options } = secret(declaration)
+  return {
+    info,
+    options: Options.mapEffect(options, (given) =>
+      Option.match(given, {
+        onNone: () => Effect.succeed(given),
+        onSome: ({ source, value }) =>
+          Token.format.test(Redacted.value(value)) ? Effect.succeed(given) : Effect.fail(invalid(notAToken(source)))
+      })
+    )
+  }
+}
 
 /** A whole number from `least` to `most`. */
 export const integer = (

@@ -3,10 +3,12 @@
  */
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
+import * as Token from "../crypto/Token.ts"
 import type { Credentials } from "../store/Credentials.ts"
 import { httpOrigin } from "../protocol/HubUrl.ts"
 import { HubPins } from "../transport/TlsPin.ts"
 import { Failed, type Failure } from "./Failure.ts"
+import * as Flags from "./Flags.ts"
 import * as Prompt from "./Prompt.ts"
 import { print, type Shell } from "./Shell.ts"
 
@@ -35,6 +37,9 @@ export const run = ({ hub, pin, store }: Login): Effect.Effect<void, Failure, Sh
     yield* store.writable
     const token = yield* Prompt.secret("Token: ")
     if (Redacted.value(token) === "") return yield* new Failed({ message: "no token was given; nothing was stored" })
+    if (!Token.format.test(Redacted.value(token))) {
+      return yield* new Failed({ message: `${Flags.notAToken("what was given")}; nothing was stored` })
+    }
     const Self = yield* Effect.promise(() => import("../client/Self.ts"))
     const HttpClient = yield* Effect.promise(() => import("../transport/HttpClient.ts"))
     const who = yield* withPin(hub, pin, Effect.provide(Self.whoami({ hub, token }), HttpClient.layer)).pipe(

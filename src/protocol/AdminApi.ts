@@ -7,8 +7,12 @@ import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
 import * as HttpApiSchema from "@effect/platform/HttpApiSchema"
 import * as OpenApi from "@effect/platform/OpenApi"
 import * as Schema from "effect/Schema"
+import * as Token from "../crypto/Token.ts"
 
 const optional = <A, I>(schema: Schema.Schema<A, I>) => Schema.optionalWith(schema, { nullable: true, exact: true })
+
+/** A secret as an answer has it: one that a person can be shown, and a header can carry. */
+const Secret = Schema.Redacted(Schema.NonEmptyString.pipe(Schema.pattern(Token.format)))
 
 /** A refusal: a sentence in `error`, and the status it comes with. */
 const problem = <Status extends number>(status: Status) =>
@@ -107,7 +111,7 @@ export const NewTokenRequest = Schema.Struct({
 export const NewTokenAnswer = Schema.Struct({
   id: Schema.String,
   role: Schema.String,
-  token: Schema.Redacted(Schema.String),
+  token: Secret,
   version: Schema.Int,
   expiresAt: optional(Schema.String)
 })
@@ -122,7 +126,7 @@ export const RevokeAnswer = Schema.Struct({
 export const RotateAnswer = Schema.Struct({
   status: Schema.Literal("rotated"),
   id: Schema.String,
-  token: Schema.Redacted(Schema.String),
+  token: Secret,
   version: Schema.Int
 })
 
@@ -283,7 +287,7 @@ export const PairCodeRequest = Schema.Struct({
 })
 
 export const PairCodeAnswer = Schema.Struct({
-  code: Schema.Redacted(Schema.String),
+  code: Secret,
   type: Schema.String,
   expiresAt: Schema.String,
   /** Ours: what the code is called in lists. */
@@ -308,7 +312,7 @@ export type PairCodeEntry = typeof PairCodeEntry.Type
 export const RedeemRequest = Schema.Struct({ code: Schema.String, machineId: optional(Schema.String) })
 
 export const RedeemAnswer = Schema.Struct({
-  token: Schema.Redacted(Schema.String),
+  token: Secret,
   identity: Schema.String,
   type: Schema.String,
   /** Ours: the machine of a register code. Text, since deployed agents read every member as one. */

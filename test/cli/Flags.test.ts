@@ -7,7 +7,7 @@ import * as Redacted from "effect/Redacted"
 import * as Flags from "../../src/cli/Flags.ts"
 
 const hub = Flags.text({ name: "hub", placeholder: "URL", description: "the hub", env: "TELA_HUB" })
-const token = Flags.secret({ name: "token", placeholder: "TOKEN", description: "the token", env: "TELA_TOKEN" })
+const token = Flags.token({ name: "token", placeholder: "TOKEN", description: "the token", env: "TELA_TOKEN" })
 const port = Flags.integer({
   name: "port",
   placeholder: "PORT",
@@ -69,6 +69,27 @@ describe("Flags", () => {
       const fromEnv = Option.getOrThrow(yield* Flags.decodeFlag(token, undefined))
       assert.strictEqual(fromEnv.source, "TELA_TOKEN")
     }).pipe(withEnv({ TELA_TOKEN: "s" }))
+  )
+
+  it.effect("an empty flag is a mistake, an empty variable is none", () =>
+    Effect.gen(function* () {
+      for (const [flag, says] of [
+        [hub, "-hub is empty: give -hub URL, or leave it out"],
+        [token, "-token is empty: give -token TOKEN, or leave it out"]
+      ] as const) {
+        assert.strictEqual((yield* Effect.flip(Flags.decodeFlag<unknown>(flag, ""))).message, says)
+        assert.deepStrictEqual(yield* Flags.decodeFlag<unknown>(flag, undefined), Option.none())
+      }
+    }).pipe(withEnv({ TELA_HUB: "", TELA_TOKEN: "" }))
+  )
+
+  it.effect.each(["hunter2\n", "\u001b[Ahunter2", "\u200bhunter2", "hunter2\u0000"])("%j is no token", (text) =>
+    Effect.gen(function* () {
+      const says = "holds a line break or another character that no token can have; copy it again"
+      assert.strictEqual((yield* Effect.flip(Flags.decodeFlag(token, text))).message, `-token ${says}`)
+      const variable = Flags.decodeFlag(token, undefined).pipe(withEnv({ TELA_TOKEN: text }))
+      assert.strictEqual((yield* Effect.flip(variable)).message, `TELA_TOKEN ${says}`)
+    })
   )
 
   it.effect.each(["70000", "-1", "22abc", "", "1e3", "0x10", " 22"])("refuses port %s", (text) =>

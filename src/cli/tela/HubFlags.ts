@@ -28,7 +28,7 @@ export const machine = Flags.text({
   env: "TELA_MACHINE"
 })
 
-export const token = Flags.secret({
+export const token = Flags.token({
   name: "token",
   placeholder: "TOKEN",
   description: "your token at the hub",

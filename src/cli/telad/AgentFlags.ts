@@ -38,7 +38,7 @@ export const ports = Flags.text({
   description: 'ports to expose, "22:SSH,5432"',
   env: "TELAD_PORTS"
 })
-export const token = Flags.secret({
+export const token = Flags.token({
   name: "token",
   placeholder: "TOKEN",
   description: "the agent's token",

@@ -4,10 +4,11 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
+import * as Token from "../../crypto/Token.ts"
 import * as HubFile from "../../store/HubFile.ts"
 import * as Paths from "../../store/Paths.ts"
 import type { Given } from "../Command.ts"
-import type { WrongUsage } from "../Failure.ts"
+import { WrongUsage } from "../Failure.ts"
 import * as Flags from "../Flags.ts"
 import { Shell } from "../Shell.ts"
 
@@ -45,6 +46,12 @@ export const locate = (given: Given): Effect.Effect<HubFile.Located, WrongUsage,
   })
 
 /** The owner's token that TELA_OWNER_TOKEN gives to a first start. */
-export const ownerToken: Effect.Effect<Option.Option<Redacted.Redacted>, never, Shell> = Effect.map(Shell, (shell) =>
-  Option.map(Option.fromNullable(shell.env["TELA_OWNER_TOKEN"] || undefined), (text) => Redacted.make(text))
+export const ownerToken: Effect.Effect<Option.Option<Redacted.Redacted>, WrongUsage, Shell> = Effect.flatMap(
+  Shell,
+  ({ env: { TELA_OWNER_TOKEN: given = "" } }) => {
+    if (given === "") return Effect.succeedNone
+    return Token.format.test(given)
+      ? Effect.succeedSome(Redacted.make(given))
+      : new WrongUsage({ message: Flags.notAToken("TELA_OWNER_TOKEN") })
+  }
 )

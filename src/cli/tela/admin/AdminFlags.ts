@@ -17,7 +17,7 @@ import * as Prompt from "../../Prompt.ts"
 import type { Shell } from "../../Shell.ts"
 import { hub, origin, readHub, readToken } from "../HubFlags.ts"
 
-export const token = Flags.secret({
+export const token = Flags.token({
   name: "token",
   placeholder: "TOKEN",
   description: "an owner's or admin's token",
