@@ -6,6 +6,7 @@ import * as Redacted from "effect/Redacted"
 import * as Token from "../crypto/Token.ts"
 import type { Credentials } from "../store/Credentials.ts"
 import { httpOrigin } from "../protocol/HubUrl.ts"
+import { oneLine } from "../protocol/Printable.ts"
 import { HubPins } from "../transport/TlsPin.ts"
 import { Failed, type Failure } from "./Failure.ts"
 import * as Flags from "./Flags.ts"
@@ -47,5 +48,5 @@ export const run = ({ hub, pin, store }: Login): Effect.Effect<void, Failure, Sh
     )
     yield* store.put(hub, { token, ...(who !== undefined && { identity: who.id }) })
     const as = who === undefined ? "" : ` as ${who.id}, role ${who.role}`
-    yield* print(`Logged in to ${hub}${as}; the token is kept in ${store.file}.`)
+    yield* print(oneLine(`Logged in to ${hub}${as}; the token is kept in ${store.file}.`))
   })

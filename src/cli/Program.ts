@@ -51,10 +51,13 @@ const usageError = (root: Command, path: ReadonlyArray<string>, problem: string)
   return new WrongUsage({ message: `${problem} (see ${name} -h)` })
 }
 
+/** What is printed, with a newline: whoever wrote a part of it, nothing moves the cursor or changes the terminal. */
+const lines = (text: string): string => `${text.split("\n").map(oneLine).join("\n")}\n`
+
 /** Runs what the command line says; `up` is called when an interruption has become the ordinary end. */
 export const run = (root: Command, host: Host, up: () => void): Effect.Effect<void, Failure> => {
   const parsed = Argv.parse(root, host.argv)
-  const print = (text: string) => Effect.sync(() => host.out(`${text}\n`))
+  const print = (text: string) => Effect.sync(() => host.out(lines(text)))
   switch (parsed._tag) {
     case "Version":
       return print(VersionCommand.line(root.name))
@@ -72,7 +75,7 @@ export const run = (root: Command, host: Host, up: () => void): Effect.Effect<vo
         env: host.env,
         cwd: host.cwd,
         print,
-        note: (text) => Effect.sync(() => host.err(`${text}\n`)),
+        note: (text) => Effect.sync(() => host.err(lines(text))),
         up: Effect.sync(up)
       })
       const action = command.run(parsed.flags, parsed.positionals)
@@ -113,8 +116,12 @@ export const outcome = (
 /** Runs a program as this process. */
 export const main = (root: Command): void => {
   let wasUp = false
-  // A reader that has gone (`tela machines | head -1`) is no error of ours.
-  process.stdout.on("error", () => process.exit(ExitCode.ok))
+  process.stdout.on("error", (error) => {
+    // A reader that has gone (`tela machines | head -1`) is no error of ours. On a full disk a secret may have been lost.
+    if ("code" in error && error.code === "EPIPE") process.exit(ExitCode.ok)
+    process.stderr.write(`${root.name}: the output cannot be written: ${oneLine(error.message)}\n`)
+    process.exit(ExitCode.failed)
+  })
   process.stderr.on("error", () => {})
   const host: Host = {
     argv: process.argv.slice(2),

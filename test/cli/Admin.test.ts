@@ -469,6 +469,62 @@ describe("tela admin", () => {
     })
   )
 
+  it.scopedLive("nothing that a hub says reaches the terminal but as text of one line", () =>
+    Effect.gen(function* () {
+      const evil = "x\u001b]0;pwn\u0007\u009b2J\u202e\nFORGED"
+      const held = { machineId: evil, permissions: [evil], services: [evil], expiresAt: evil }
+      const who = { id: evil, role: evil, expiresAt: evil, machines: [held] }
+      const { typed } = yield* setting({
+        "GET /api/whoami": { body: who },
+        "GET /api/status": { body: { machines: [], timestamp: evil } },
+        "POST /api/admin/tokens": { status: 201, body: { ...who, token: made, version: 1 } },
+        "POST /api/admin/tokens/alice/revoke": { body: { status: "revoked", id: evil, revokedAt: evil } },
+        "GET /api/admin/tokens": { body: { tokens: [{ ...who, tokenPreview: evil }] } },
+        "GET /api/admin/access": { body: { access: [{ ...who, tokenPreview: evil, version: 1 }] } },
+        "PUT /api/admin/access/alice/machines/barn": { body: { ...updated, ...held, replaced: held } },
+        "GET /api/admin/explain": { body: { permit: true, rule: evil, until: evil, at: evil } },
+        "POST /api/admin/pair-code": { body: { code: "$(id) `id`", type: "connect", expiresAt: evil } },
+        "POST /api/pair": { body: { token: made, identity: evil, type: "connect" } }
+      })
+      for (const line of [
+        "admin tokens add alice",
+        "admin tokens list",
+        "admin tokens revoke alice",
+        "admin access",
+        "admin access -json",
+        "admin access grant alice barn connect",
+        "admin access explain alice barn connect",
+        "admin pair-code barn",
+        "whoami -token x",
+        "whoami -token x -json",
+        "status",
+        "pair -code ABCD-1234"
+      ]) {
+        const { code, stderr, stdout } = yield* typed(`tela ${line} ${H}`)
+        assert.deepStrictEqual([code, stderr], [0, ""], line)
+        assert.match(stdout, /FORGED/, line)
+        assert.notMatch(stdout, /[^\n\P{Cc}]|\u202e|^FORGED/mu, line)
+      }
+    })
+  )
+
+  it.scopedLive("a secret that nobody could use is no answer of a hub", () =>
+    Effect.gen(function* () {
+      for (const secret of ["", "tok\nsecond", "tok\u001b[2J", "\u200btok"]) {
+        const { typed } = yield* setting({
+          "POST /api/admin/rotate/alice": { body: { status: "rotated", id: "alice", token: secret, version: 3 } },
+          "POST /api/admin/pair-code": { body: { code: secret, type: "connect", expiresAt: "2026-04-15T12:30:00Z" } },
+          "POST /api/pair": { body: { token: secret, identity: "alice", type: "connect" } }
+        })
+        for (const line of ["admin rotate alice -quiet", "admin pair-code barn -quiet", "pair -code ABCD-1234"]) {
+          const { code, stderr, stdout } = yield* typed(`tela ${line} ${H}`)
+          assert.deepStrictEqual([code, stdout], [1, ""])
+          assert.match(stderr, /^tela: .* does not answer as a Tela hub; check the address\n$/)
+        }
+      }
+    })
+  )
+
   it.scopedLive("a hub that is not there", () =>
     Effect.gen(function* () {
       const { env } = yield* setting()

@@ -31,6 +31,18 @@ layer(world, { excludeTestServices: true, timeout: "60 seconds" })("Programs", (
       })
     )
 
+    it.scoped("a reader that has gone is no error, output that cannot be written is one", () =>
+      Effect.gen(function* () {
+        const outcome = (line: string) => Program.outcome({ command: "/bin/sh", args: ["-c", line] })
+        const gone = yield* outcome(`( ${bin("tela")} help; echo code=$? >&2 ) | true`)
+        assert.strictEqual(gone.stderr, "code=0\n")
+        if (!Fs.existsSync("/dev/full")) return
+        const full = yield* outcome(`${bin("tela")} help > /dev/full`)
+        assert.strictEqual(full.code, 1)
+        assert.match(full.stderr, /^tela: the output cannot be written: ENOSPC.*\n$/)
+      })
+    )
+
     it.scoped("the version is the package's", () =>
       Effect.sync(() => {
         const file = Fs.readFileSync(Path.join(repository, "package.json"), "utf8")

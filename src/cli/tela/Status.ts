@@ -2,6 +2,7 @@
  * `tela status`: the hub in five lines.
  */
 import * as Effect from "effect/Effect"
+import { printable } from "../../protocol/Printable.ts"
 import * as Command from "../Command.ts"
 import { print, printJson } from "../Shell.ts"
 import { hub, json, token } from "./HubFlags.ts"
@@ -29,7 +30,7 @@ export const command = Command.make(
           `Machines:  ${machines.length} registered, ${online} online`,
           `Services:  ${services} total`,
           `Sessions:  ${sessions} active`,
-          `Timestamp: ${status.timestamp ?? "-"}`
+          `Timestamp: ${printable(status.timestamp ?? "-")}`
         ].join("\n")
       )
     })

@@ -2,7 +2,7 @@
  * The flags of `telahubd`, and the one rule by which every subcommand finds the hub's file.
  */
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
+import type * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Token from "../../crypto/Token.ts"
 import * as HubFile from "../../store/HubFile.ts"

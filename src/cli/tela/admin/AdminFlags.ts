@@ -10,6 +10,7 @@ import * as Option from "effect/Option"
 import type { AdminHeaders, Api } from "../../../client/AdminClient.ts"
 import type { ApiFailure, HubError } from "../../../client/HubError.ts"
 import * as Duration from "../../../protocol/Duration.ts"
+import { printable } from "../../../protocol/Printable.ts"
 import type { Given } from "../../Command.ts"
 import { Failed, type Failure, WrongUsage } from "../../Failure.ts"
 import * as Flags from "../../Flags.ts"
@@ -126,8 +127,8 @@ export const confirm = (given: Given, question: string): Effect.Effect<void, Fai
     if (!(yield* Prompt.confirm(question))) return yield* new Failed({ message: "nothing was changed" })
   })
 
-/** A time of the hub's in the one form that we print; `-` for none, and what is no time as it is. */
+/** A time of the hub's in the one form that we print; `-` for none, and what is no time made printable. */
 export const shownTime = (text: string | undefined): string => {
   if (text === undefined) return "-"
-  return Either.match(Duration.parseInstant(text), { onLeft: () => text, onRight: Duration.formatInstant })
+  return Either.match(Duration.parseInstant(text), { onLeft: () => printable(text), onRight: Duration.formatInstant })
 }

@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { type MachinePermission, machinePermissions } from "../../../policy/Identity.ts"
 import { didYouMean } from "../../../protocol/Nearest.ts"
+import { oneLine } from "../../../protocol/Printable.ts"
 import * as Command from "../../Command.ts"
 import { Failed, WrongUsage } from "../../Failure.ts"
 import * as Flags from "../../Flags.ts"
@@ -98,7 +99,7 @@ export const grant = Command.make(
       )
       const before = made.replaced === undefined ? "" : `, in place of ${AccessTable.permissions(made.replaced)}`
       const now = AccessTable.permissions({ machineId: on, permissions, ...limits })
-      yield* print(`${id} now has ${now} on ${on}${before}.`)
+      yield* print(oneLine(`${id} now has ${now} on ${on}${before}.`))
       if (made.machineKnown === false) {
         yield* note(`Note: ${admin.hub} has not seen a machine "${on}" yet; the permission holds from when it comes.`)
       }

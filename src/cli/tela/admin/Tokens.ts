@@ -5,6 +5,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { TokenEntry } from "../../../protocol/AdminApi.ts"
+import { printable } from "../../../protocol/Printable.ts"
 import * as Command from "../../Command.ts"
 import { WrongUsage } from "../../Failure.ts"
 import * as Flags from "../../Flags.ts"
@@ -122,7 +123,7 @@ const add = Command.make(
       const until = made.expiresAt ?? expiresAt
       yield* Secret.show(made.token, {
         quiet: alone,
-        before: `Added ${id}, role ${made.role || "user"}${until === undefined ? "" : `, until ${shownTime(until)}`}.`,
+        before: `Added ${id}, role ${printable(made.role) || "user"}${until === undefined ? "" : `, until ${shownTime(until)}`}.`,
         after: "It works from now on."
       })
     })
