@@ -1,7 +1,7 @@
 import { defineConfig } from "vitest/config"
 
 /** Tests that run the real programs, and those that measure: they need the processor for themselves. */
-const serial = ["test/e2e/**/*.test.ts", "test/cli/{BadInput,Programs}.test.ts"]
+const serial = ["test/e2e/**/*.test.ts", "test/cli/{BadInput,Programs}.test.ts", "test/**/*.many.test.ts"]
 
 /** Waits in tests are rendezvous; a timeout here only ends a test that would hang. */
 export default defineConfig({
