@@ -83,10 +83,10 @@ export const secret = (question: string): Effect.Effect<Redacted.Redacted, Faile
     )
   }).pipe(Effect.map((text) => Redacted.make(text.trim())))
 
-/** Whether something is meant; yes without a question where nobody can answer. */
-export const confirm = (question: string): Effect.Effect<boolean, Failed> =>
+/** Whether something is meant; without a question, `unasked` where nobody can answer. */
+export const confirm = (question: string, unasked = true): Effect.Effect<boolean, Failed> =>
   Effect.suspend(() => {
-    if (!process.stdin.isTTY) return Effect.succeed(true)
+    if (!process.stdin.isTTY) return Effect.succeed(unasked)
     process.stderr.write(`${question} [y/N] `)
     return Effect.map(line, (answer) => /^y(es)?$/i.test(answer.trim()))
   })

@@ -129,13 +129,19 @@ describe("tela login, logout and whoami", () => {
 })
 
 describe("tela pair", () => {
-  it.scopedLive("keeps the token and the pin that was there, and says what is next", () =>
+  it.scopedLive("keeps the token in place of another, and the pin that was there, and says what is next", () =>
     Effect.gen(function* () {
       const { file, hub, kept, run } = yield* setting()
       const pin = `sha256:${"ab".repeat(32)}`
       Fs.mkdirSync(Path.dirname(file))
       Fs.writeFileSync(file, `hubs:\n  ${hub.url}:\n    token: old\n    pin: ${pin}\n`, { mode: 0o600 })
-      const { code, stderr, stdout } = yield* run("tela", ["pair", "-code", "abcd1234", "-hub", hub.url])
+      const refused = yield* run("tela", ["pair", "-code", "abcd1234", "-hub", hub.url])
+      assert.deepStrictEqual([refused.code, refused.stdout, hub.asked], [1, "", []])
+      assert.strictEqual(
+        refused.stderr,
+        `tela: the code was not redeemed: ${file} keeps a token for ${hub.url}; to put the new one in its place, add -replace\n`
+      )
+      const { code, stderr, stdout } = yield* run("tela", ["pair", "-code", "abcd1234", "-hub", hub.url, "-replace"])
       assert.deepStrictEqual(
         [code, stderr, stdout],
         [
@@ -268,13 +274,27 @@ describe("telad login, logout and pair", () => {
     })
   )
 
-  it.scopedLive("says so when the code was a person's", () =>
+  it.scopedLive("a code of the other type is spent, and takes the place of no token", () =>
     Effect.gen(function* () {
-      const { hub, run } = yield* setting()
-      const { code, stdout } = yield* run("telad", ["pair", "-hub", hub.url, "-code", "ABCD-1234", "-machine", "barn"])
-      assert.strictEqual(code, 0)
-      assert.include(stdout, "This was a connect code, with which no machine is registered")
-      assert.deepStrictEqual(hub.asked[0]?.body, { code: "ABCD-1234", machineId: "barn" })
+      const { home, hub, kept, run } = yield* setting()
+      const system = Path.join(home, "system", "credentials.yaml")
+      const args = ["pair", "-hub", hub.url, "-code", "ABCD-1234"]
+      yield* run("telad", ["login", "-hub", hub.url], { input: "agents-token" })
+      const agent = yield* run("telad", [...args, "-machine", "barn", "-replace"])
+      assert.deepStrictEqual([agent.code, agent.stdout], [1, ""])
+      assert.match(
+        agent.stderr,
+        /^telad: this was a connect code, .* is spent now, .*tela admin pair-code MACHINE -type register\n$/
+      )
+      assert.deepStrictEqual(hub.asked.at(-1)?.body, { code: "ABCD-1234", machineId: "barn" })
+      assert.include(kept(system) ?? "", "token: agents-token\n")
+      const registering = yield* setting({
+        "POST /api/pair": { body: { token, identity: "barn-agent", type: "register", machine: "barn" } }
+      })
+      const person = yield* registering.run("tela", ["pair", "-hub", registering.hub.url, "-code", "ABCD-1234"])
+      assert.deepStrictEqual([person.code, person.stdout], [1, ""])
+      assert.match(person.stderr, /^tela: this was a register code, .* is spent now, .*tela admin pair-code MACHINE\n$/)
+      assert.isUndefined(registering.kept())
     })
   )
 })
@@ -332,6 +352,26 @@ describe.skipIf(skip)(`At a terminal${notice}`, () => {
         hub.asked.map(({ path }) => path),
         [...asked]
       )
+    })
+  )
+
+  it.scopedLive.each([
+    ["n\r", /the code was not redeemed.*\r?\ncode=1/, "old"],
+    ["y\r", /Paired with .* as alice;[^]*code=0/, token]
+  ] as const)("a person is asked before pairing replaces a token: %j", ([keys, says, remains]) =>
+    Effect.gen(function* () {
+      const { env, file, hub, kept } = yield* setting()
+      Fs.mkdirSync(Path.dirname(file))
+      Fs.writeFileSync(file, `hubs:\n  ${hub.url}:\n    token: old\n    identity: owner\n`, { mode: 0o600 })
+      const line = `${bin("tela")} pair -hub ${hub.url} -code ABCD-1234; echo code=$?`
+      const terminal = yield* Terminal.run(line, env)
+      yield* terminal.expect(/keeps the token of owner for ws:\S+\. Replace it\? \[y\/N\] /)
+      assert.deepStrictEqual(hub.asked, [])
+      yield* terminal.type(keys)
+      yield* terminal.expect(/code=\d/)
+      yield* terminal.ended
+      assert.match(terminal.seen(), says)
+      assert.include(kept() ?? "", `token: ${remains}\n`)
     })
   )
 

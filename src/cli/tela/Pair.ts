@@ -27,7 +27,7 @@ export const command = Command.make(
   {
     name: "pair",
     summary: "redeem a pairing code",
-    flags: [hub, Pairing.code],
+    flags: [hub, Pairing.code, Pairing.replace],
     examples: ["tela pair -hub wss://hub.example.com -code ABCD-1234"],
     notes: ["The token that the code is worth is kept as `tela login` would keep it."]
   },
@@ -37,7 +37,7 @@ export const command = Command.make(
       const code = yield* Pairing.readCode(given)
       const hubAsGiven = yield* given.required(hub)
       const { user } = yield* Stores.stores
-      const { identity, token } = yield* Pairing.redeem({ hub: where, code, store: user })
+      const { identity, token } = yield* Pairing.redeem(given, { hub: where, code, type: "connect", store: user })
       const Self = yield* Effect.promise(() => import("../../client/Self.ts"))
       const HttpClient = yield* Effect.promise(() => import("../../transport/HttpClient.ts"))
       // The pairing stands, whatever becomes of the question what it is good for.

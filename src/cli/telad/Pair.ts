@@ -15,7 +15,7 @@ export const command = Command.make(
   {
     name: "pair",
     summary: "redeem a register code for the agent's token",
-    flags: [hub, Pairing.code, machine],
+    flags: [hub, Pairing.code, machine, Pairing.replace],
     examples: ["telad pair -hub wss://hub.example.com -code ABCD-1234 -machine barn"],
     notes: ["The token that the code is worth is kept as `telad login` would keep it."]
   },
@@ -26,15 +26,16 @@ export const command = Command.make(
       const hubAsGiven = yield* given.required(hub)
       const named = Option.getOrUndefined(yield* given.flag(machine))
       const store = yield* AgentStore.choose
-      const answer = yield* Pairing.redeem({ hub: where, code, machine: named, store })
+      const answer = yield* Pairing.redeem(given, { hub: where, code, type: "register", machine: named, store })
       const name = answer.machine ?? named ?? "NAME"
       const next = `telad ${Quote.flag("hub", hubAsGiven)} ${Quote.flag("machine", name)} -ports "22:SSH"`
-      const use =
-        answer.type === "register"
-          ? [`It may register ${name}.`, `Next: ${next}`]
-          : ["This was a connect code, with which no machine is registered; ask for one made with: -type register"]
       yield* print(
-        [`Paired with ${where} as ${answer.identity}.`, `The token is kept in ${store.file}.`, ...use]
+        [
+          `Paired with ${where} as ${answer.identity}.`,
+          `The token is kept in ${store.file}.`,
+          `It may register ${name}.`,
+          `Next: ${next}`
+        ]
           .map(oneLine)
           .join("\n")
       )
