@@ -63,6 +63,13 @@ const hiddenLine = Effect.suspend(() => {
   })
 })
 
+/** Gives up when the terminal goes away, which would otherwise end the program where it stands. */
+const hungUp = Effect.async<never>((resume) => {
+  const giveUp = () => resume(Effect.interrupt)
+  process.once("SIGHUP", giveUp)
+  return Effect.sync(() => process.off("SIGHUP", giveUp))
+})
+
 /** Asks for a secret. From a pipe it is the first line, and nothing is asked. */
 export const secret = (question: string): Effect.Effect<Redacted.Redacted, Failed> =>
   Effect.suspend(() => {
@@ -74,7 +81,7 @@ export const secret = (question: string): Effect.Effect<Redacted.Redacted, Faile
         stdin.setRawMode(true)
         stderr.write(question)
       }),
-      () => hiddenLine,
+      () => Effect.raceFirst(hiddenLine, hungUp),
       () =>
         Effect.sync(() => {
           stdin.setRawMode(false)

@@ -334,6 +334,21 @@ describe.skipIf(skip)(`At a terminal${notice}`, () => {
     })
   )
 
+  it.scopedLive("SIGHUP gives up too, and leaves the terminal as it was", () =>
+    Effect.gen(function* () {
+      const { env, hub, kept } = yield* setting()
+      const line = `${bin("tela")} login ${hub.url} & echo pid=$!; fg >/dev/null; echo code=$?; stty -a`
+      const terminal = yield* Terminal.run(`set -m; ${line}`, env)
+      const [, pid] = yield* terminal.expect(/pid=(\d+)/)
+      yield* terminal.expect(/Token: /)
+      process.kill(Number(pid), "SIGHUP")
+      yield* terminal.expect(/code=130/)
+      yield* terminal.ended
+      assert.match(terminal.seen(), / icanon .* echo /s)
+      assert.deepStrictEqual([hub.asked, kept()], [[], undefined])
+    })
+  )
+
   it.scopedLive.each([
     ["n\r", [], /nothing was changed\r?\ncode=1/],
     ["\r", [], /nothing was changed\r?\ncode=1/],
