@@ -22,10 +22,11 @@ import { Audit } from "../store/Audit.ts"
 import type { StoreFailure } from "../store/IdentityStore.ts"
 import { PairCodes } from "../store/PairCodes.ts"
 import type { PairCode } from "../store/PairCodes.ts"
-import { network } from "../transport/ClientAddress.ts"
 import { Authority } from "./Authority.ts"
 import type { Caller } from "./Authority.ts"
-import * as RateLimit from "./RateLimit.ts"
+import * as Deadlines from "./internal/deadlines.ts"
+import * as Tries from "./internal/pairingTries.ts"
+import type { TooManyTries } from "./internal/pairingTries.ts"
 
 /** What a code is to give; machines and role were checked. */
 export type NewCode = Pick<PairCode, "type" | "machines" | "role"> & { readonly lifetime: number }
@@ -36,17 +37,12 @@ export class TooManyCodes extends Data.TaggedError("TooManyCodes")<{}> {}
 /** The code is unknown, expired, spent, cancelled, for another machine, or its maker may not make it any more. */
 export class WrongCode extends Data.TaggedError("WrongCode")<{}> {}
 
-/** Too many tries; `wait` is milliseconds. */
-export class TooManyTries extends Data.TaggedError("TooManyTries")<{ readonly wait: number }> {}
-
 /** A try to redeem a code. */
 export interface Try {
   /** As a person typed it. */
   readonly code: Redacted.Redacted
   /** The machine that an agent is to be. */
   readonly machine: string | undefined
-  /** Network address. */
-  readonly from: string
 }
 
 export interface Redeemed {
@@ -61,13 +57,19 @@ export class Pairing extends Context.Tag("tela/hub/Pairing")<
     readonly create: (
       by: Caller,
       asked: NewCode
-    ) => Effect.Effect<{ readonly code: Redacted.Redacted; readonly about: PairCode }, TooManyCodes>
+    ) => Effect.Effect<{ readonly code: Redacted.Redacted; readonly about: PairCode }, TooManyCodes | StoreFailure>
     /** Codes that can be redeemed, oldest first. */
     readonly list: Effect.Effect<ReadonlyArray<PairCode>>
     /** Takes a code back; false when there was none to redeem. */
-    readonly cancel: (by: Caller, id: string) => Effect.Effect<boolean>
-    /** Makes the identity that a code is for. */
-    readonly redeem: (tried: Try) => Effect.Effect<Redeemed, WrongCode | TooManyTries | StoreFailure>
+    readonly cancel: (by: Caller, id: string) => Effect.Effect<boolean, StoreFailure>
+    /**
+     * Makes the identity that a code is for. `said` reads what somebody at a network address tries, and does so only when
+     * that address may still try.
+     */
+    readonly redeem: <E, R>(
+      from: string,
+      said: Effect.Effect<Try, E, R>
+    ) => Effect.Effect<Redeemed, E | WrongCode | TooManyTries | StoreFailure, R>
   }
 >() {}
 
@@ -84,50 +86,22 @@ const describe = ({ id, machines, role, type }: PairCode): string =>
 const suffix = (): string =>
   Array.from({ length: 4 }, () => "abcdefghjkmnpqrstvwxyz23456789".charAt(Crypto.randomInt(30))).join("")
 
-/** A name that nobody has: the machine's for an agent, one of the day for a person. */
-const newIdentity = (snapshot: Snapshot, code: PairCode, now: number): string => {
+/** A name that is free: the machine's for an agent, one of the day for a person. */
+const newIdentity = (code: PairCode, now: number, isFree: (id: string) => boolean): string => {
   const day = new Date(now).toISOString().slice(0, 10).replaceAll("-", "")
   const [machine = ""] = code.machines
   for (let nth = 1; ; nth++) {
     const agent = nth === 1 ? `${machine.slice(0, 110)}-agent` : `${machine.slice(0, 110)}-agent-${nth}`
     const id = code.type === "register" ? agent : `paired-${code.role}-${day}-${suffix()}`
-    if (identityOf(snapshot, id) === undefined) return id
+    if (isFree(id)) return id
   }
 }
 
-/** Tries that were refused, told in one line a minute and not one each: whoever guesses must not fill the log. */
-const refusals = Effect.gen(function* () {
-  let wrong = 0
-  let throttled = 0
-  let last = ""
-  yield* Effect.suspend(() => {
-    if (wrong + throttled === 0) return Effect.void
-    const line = `${wrong} wrong pairing codes in the last minute, ${throttled} tries more were too many; the last from ${last}`
-    wrong = throttled = 0
-    return Effect.logWarning(line)
-  }).pipe(Effect.delay(Limits.PAIR_LOG_INTERVAL), Effect.forever, Effect.forkScoped)
-  return {
-    wrong: (from: string) => {
-      wrong += 1
-      last = from
-    },
-    throttled: (from: string) => {
-      throttled += 1
-      last = from
-    }
-  }
-})
-
-/** Tries by address, by code and in all. One that an address may not make takes nothing from the others. */
-const tries = () => {
-  const ofAddress = RateLimit.make(Limits.PAIR_RATE)
-  const ofCode = RateLimit.make(Limits.PAIR_CODE_RATE)
-  const all = RateLimit.make(Limits.PAIR_TOTAL_RATE, 1)
-  return (from: string, code: Redacted.Redacted | undefined, now: number): number =>
-    ofAddress.take(network(from), now) ||
-    (code === undefined ? 0 : ofCode.take(Token.hashOf(code), now)) ||
-    all.take("", now)
-}
+/** A code whose identity was made is good for nothing any more, even while that cannot be written. */
+const settle = (codes: typeof PairCodes.Service, id: string) =>
+  Effect.catchAll(codes.settle(id), ({ message }) =>
+    Effect.logWarning(`a redeemed pairing code is not forgotten yet: ${message}`)
+  )
 
 /** A code that a hub was redeeming when it stopped is spent, whether or not its identity was made; nobody got its token. */
 const recover = (snapshot: Snapshot, codes: typeof PairCodes.Service, audit: typeof Audit.Service) =>
@@ -146,7 +120,7 @@ const recover = (snapshot: Snapshot, codes: typeof PairCodes.Service, audit: typ
           }
         ])
       }
-      yield* codes.settle(code.id)
+      yield* settle(codes, code.id)
     }
   })
 
@@ -155,8 +129,9 @@ export const make: Effect.Effect<typeof Pairing.Service, never, Authority | Audi
     const authority = yield* Authority
     const audit = yield* Audit
     const codes = yield* PairCodes
-    const refused = yield* refusals
-    const take = tries()
+    const tries = yield* Tries.make
+    /** Names that identities get at this moment: several codes for one machine may be redeemed at once. */
+    const making = new Set<string>()
     /** Digests of the tokens that codes were made with, so that a change of anybody else costs nothing here. */
     let makers = new Set<string>()
 
@@ -168,10 +143,11 @@ export const make: Effect.Effect<typeof Pairing.Service, never, Authority | Audi
 
     /** Takes back the codes whose maker may not make them any more, for good: the right may come back, they do not. */
     const sweep = Effect.gen(function* () {
-      const kept = new Set<string>()
-      for (const { code, maker } of yield* standing(yield* Clock.currentTimeMillis)) {
-        if (maker !== undefined) kept.add(code.createdWith)
-        else if (yield* codes.cancel(code.id)) {
+      const made = yield* standing(yield* Clock.currentTimeMillis)
+      makers = new Set()
+      for (const { maker } of made) if (maker !== undefined) watch(maker)
+      for (const { code, maker } of made) {
+        if (maker === undefined && (yield* codes.cancel(code.id))) {
           audit.note({
             action: "access-ended",
             target: code.createdBy,
@@ -181,11 +157,17 @@ export const make: Effect.Effect<typeof Pairing.Service, never, Authority | Audi
           })
         }
       }
-      makers = kept
-    })
+    }).pipe(
+      Effect.catchAll(({ message }) => Effect.logError(`pairing codes that ended could not be taken back: ${message}`))
+    )
 
     yield* recover(authority.snapshot(), codes, audit)
     const ended = yield* Queue.sliding<void>(1)
+    const expiries = yield* Deadlines.make(() => void ended.unsafeOffer(undefined))
+    const watch = ({ expiresAt, tokenHash }: Identity) => {
+      makers.add(tokenHash)
+      if (expiresAt !== undefined) expiries.add(tokenHash, expiresAt)
+    }
     authority.onChange((_snapshot, tokens) => {
       if (tokens === "all" || [...tokens].some((token) => makers.has(token))) ended.unsafeOffer(undefined)
     })
@@ -198,20 +180,19 @@ export const make: Effect.Effect<typeof Pairing.Service, never, Authority | Audi
     )
 
     /** What a try is for, if it is worth something; spends nothing. */
-    const find = (tried: Try, code: Redacted.Redacted | undefined, now: number) =>
+    const find = ({ machine }: Try, code: Redacted.Redacted | undefined, now: number) =>
       Effect.gen(function* () {
         const about = code && (yield* codes.find(code, now))
         const maker = about && makerOf(authority.snapshot(), about, now)
         if (about === undefined || maker === undefined) return yield* new WrongCode()
-        const other = tried.machine !== undefined && !about.machines.includes(tried.machine)
+        const other = machine !== undefined && !about.machines.includes(machine)
         if (about.type === "register" && other) return yield* new WrongCode()
         return { about, maker }
       })
 
-    /** Spends a code and makes its identity, or gives it back. */
-    const spend = (about: PairCode, maker: Identity, from: string, now: number) =>
+    /** Spends a code and makes its identity of this name, or gives it back. */
+    const spend = (id: string, about: PairCode, by: Caller, now: number) =>
       Effect.gen(function* () {
-        const id = newIdentity(authority.snapshot(), about, now)
         if (!(yield* codes.spend(about.id, id, now))) return yield* new WrongCode()
         const token = Token.generate()
         const { machines, role, type } = about
@@ -222,18 +203,29 @@ export const make: Effect.Effect<typeof Pairing.Service, never, Authority | Audi
           grants: machines.map((machine) => ({ machine, permission: type }))
         })
         const event = { action: "pair", detail: describe(about) } as const
-        yield* Effect.tapError(authority.change({ change, by: { identity: maker, from }, event }), () =>
-          codes.giveBack(about.id)
-        )
-        yield* codes.settle(about.id)
+        yield* Effect.tapError(authority.change({ change, by, event }), () => codes.giveBack(about.id))
+        yield* settle(codes, about.id)
         return { token, identity: id, code: about }
       })
 
-    const redeem = (tried: Try, code: Redacted.Redacted | undefined, now: number) =>
+    /** The same under a name that nobody has or is about to get. */
+    const spendOn = (about: PairCode, by: Caller, now: number) =>
+      Effect.acquireUseRelease(
+        Effect.sync(() => {
+          const isFree = (id: string) => !making.has(id) && identityOf(authority.snapshot(), id) === undefined
+          const id = newIdentity(about, now, isFree)
+          making.add(id)
+          return id
+        }),
+        (id) => spend(id, about, by, now),
+        (id) => Effect.sync(() => making.delete(id))
+      )
+
+    const redeem = (tried: Try, code: Redacted.Redacted | undefined, from: string, now: number) =>
       Effect.flatMap(find(tried, code, now), ({ about, maker }) =>
-        spend(about, maker, tried.from, now).pipe(
-          // Two codes for one machine at the same moment want one name.
-          Effect.retry({ times: 3, while: (error) => error._tag === "ChangeRefused" && error.kind === "exists" }),
+        spendOn(about, { identity: maker, from }, now).pipe(
+          // Somebody was added by that name meanwhile: it is no fault of the code's, and the next name is another one.
+          Effect.retry({ while: (error) => error._tag === "ChangeRefused" && error.kind === "exists" }),
           Effect.catchTag("ChangeRefused", () => new WrongCode())
         )
       )
@@ -245,7 +237,7 @@ export const make: Effect.Effect<typeof Pairing.Service, never, Authority | Audi
           if ((yield* codes.count(now)) >= Limits.PAIR_CODES) return yield* new TooManyCodes()
           const code = Codes.generate()
           const { id: createdBy, tokenHash: createdWith } = by.identity
-          makers.add(createdWith)
+          watch(by.identity)
           const about = yield* codes.add(code, {
             ...asked,
             createdBy,
@@ -275,19 +267,16 @@ export const make: Effect.Effect<typeof Pairing.Service, never, Authority | Audi
               ])
             : Effect.void
         ),
-      redeem: (tried) =>
+      redeem: (from, said) =>
         Effect.gen(function* () {
-          const { from } = tried
-          const now = yield* Clock.currentTimeMillis
+          yield* tries.begin(from)
+          const tried = yield* said
           const code = Codes.canonical(Redacted.value(tried.code))
-          const wait = take(from, code, now)
-          if (wait > 0) {
-            refused.throttled(from)
-            return yield* new TooManyTries({ wait })
-          }
-          return yield* Effect.tapErrorTag(redeem(tried, code, now), "WrongCode", () =>
+          yield* tries.of(from, code)
+          const now = yield* Clock.currentTimeMillis
+          return yield* Effect.tapErrorTag(redeem(tried, code, from, now), "WrongCode", () =>
             Effect.sync(() => {
-              refused.wrong(from)
+              tries.wrong(from)
               audit.note({ action: "pair", from, outcome: "denied", why: "no such pairing code" })
             })
           )

@@ -64,6 +64,9 @@ export const TLS_RELOAD_INTERVAL = 5_000
 export const HTTP_BODY_BYTES = 64 * KiB
 export const HTTP_HEADER_BYTES = 16 * KiB
 
+/** How deep a body may nest: those of our programs are an object with lists, the rest is room for additions. */
+export const HTTP_BODY_DEPTH = 8
+
 /** Quiet on a TCP connection after which the system itself asks whether the other host is still there. */
 export const TCP_KEEP_ALIVE_DELAY = 60_000
 
@@ -190,11 +193,14 @@ export const PAIR_CODE_MACHINES = 256
 
 /**
  * Requests in a second, and how many at once, that the API answers: an identity's, an address's that has shown none, and
- * redemptions of pairing codes by address, by code, and in all. 40 random bits at 20 tries a second last 870 years.
+ * redemptions of pairing codes by address, by site, by code, and in all. 40 random bits at 20 tries a second last 870 years.
+ * A site is an IPv6 network of 48 bits, which one customer may have, with 65,536 addresses in our sense: its tries are to
+ * leave some to others.
  */
 export const API_RATE = { perSecond: 50, burst: 200 } as const
 export const STRANGER_RATE = { perSecond: 5, burst: 30 } as const
 export const PAIR_RATE = { perSecond: 0.2, burst: 10 } as const
+export const PAIR_SITE_RATE = { perSecond: 1, burst: 50 } as const
 export const PAIR_CODE_RATE = { perSecond: 0.2, burst: 10 } as const
 export const PAIR_TOTAL_RATE = { perSecond: 20, burst: 100 } as const
 

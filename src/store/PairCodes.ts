@@ -6,6 +6,7 @@ import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import type * as Redacted from "effect/Redacted"
 import type { AssignableRole } from "../policy/Identity.ts"
+import type { StoreFailure } from "./IdentityStore.ts"
 
 /** What a code is for: a person who is to connect, or an agent that is to register. */
 export const pairTypes = ["connect", "register"] as const
@@ -36,11 +37,12 @@ export interface SpentCode extends PairCode {
   readonly identity: string
 }
 
+/** What cannot be written fails with the reason, and has changed nothing. */
 export class PairCodes extends Context.Tag("tela/store/PairCodes")<
   PairCodes,
   {
     /** Keeps a code. The text is as PairCode.canonical makes it. */
-    readonly add: (code: Redacted.Redacted, about: Omit<PairCode, "id">) => Effect.Effect<PairCode>
+    readonly add: (code: Redacted.Redacted, about: Omit<PairCode, "id">) => Effect.Effect<PairCode, StoreFailure>
     /** Codes that can still be redeemed, oldest first. */
     readonly list: (now: number) => Effect.Effect<ReadonlyArray<PairCode>>
     /** What a code is for, if it can be redeemed now; spends nothing. */
@@ -49,15 +51,15 @@ export class PairCodes extends Context.Tag("tela/store/PairCodes")<
      * Spends a code: of any number of calls at a time, exactly one gets it. `identity` is the id it is to make. Once
      * this succeeds the code stays spent, whatever becomes of the machine.
      */
-    readonly spend: (id: string, identity: string, now: number) => Effect.Effect<boolean>
+    readonly spend: (id: string, identity: string, now: number) => Effect.Effect<boolean, StoreFailure>
     /** Makes a spent code good again, because its identity could not be made. */
-    readonly giveBack: (id: string) => Effect.Effect<void>
+    readonly giveBack: (id: string) => Effect.Effect<void, StoreFailure>
     /** Forgets a spent code, because its identity was made. */
-    readonly settle: (id: string) => Effect.Effect<void>
+    readonly settle: (id: string) => Effect.Effect<void, StoreFailure>
     /** Codes that are spent and not settled: at a start, those that a hub was redeeming when it stopped. */
     readonly unsettled: Effect.Effect<ReadonlyArray<SpentCode>>
     /** Takes a code back; false when there was none to redeem. */
-    readonly cancel: (id: string) => Effect.Effect<boolean>
+    readonly cancel: (id: string) => Effect.Effect<boolean, StoreFailure>
     /** How many can be redeemed. */
     readonly count: (now: number) => Effect.Effect<number>
   }

@@ -6,6 +6,8 @@ import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { PAIR_CODE_KEPT } from "../protocol/Limits.ts"
 import { Database } from "./Database.ts"
+import type { DatabaseError } from "./Database.ts"
+import { StoreFailure } from "./IdentityStore.ts"
 import { codeDigest } from "./internal/codeDigest.ts"
 import { PairCodes, pairRoles, pairTypes } from "./PairCodes.ts"
 
@@ -22,6 +24,14 @@ const code = {
 const decodeCodes = Schema.decodeUnknown(Schema.Array(Schema.Struct(code)))
 const decodeSpent = Schema.decodeUnknown(Schema.Array(Schema.Struct({ ...code, identity: Schema.String })))
 
+/** Why nothing was written: the disk, or a person's sqlite3. */
+const failure = ({ code, message }: DatabaseError): StoreFailure => {
+  if (code === "SQLITE_FULL" || code === "ENOSPC" || code === "EDQUOT") {
+    return new StoreFailure({ kind: "full", message: `${message}; make room there` })
+  }
+  return new StoreFailure({ kind: code.startsWith("SQLITE_BUSY") ? "busy" : "unwritable", message })
+}
+
 const make = (key: Redacted.Redacted<Uint8Array>): Effect.Effect<typeof PairCodes.Service, never, Database> =>
   Effect.map(Database, ({ read, sql, synced, write }) => {
     const digest = codeDigest(key)
@@ -31,7 +41,7 @@ const make = (key: Redacted.Redacted<Uint8Array>): Effect.Effect<typeof PairCode
     )
     const redeemable = (now: number) => sql`spent_at IS NULL AND expires_at > ${now}`
 
-    // A failure here is one of the disk or of a person's sqlite3: the request ends, and nothing has changed.
+    // What cannot be read is a defect: the request ends.
     return {
       add: (secret, about) =>
         write(
@@ -46,7 +56,7 @@ const make = (key: Redacted.Redacted<Uint8Array>): Effect.Effect<typeof PairCode
           )
         ).pipe(
           Effect.map(([row]) => ({ ...about, id: String(row?.id) })),
-          Effect.orDie
+          Effect.mapError(failure)
         ),
       list: (now) =>
         read(sql`SELECT ${columns} FROM pair_codes WHERE ${redeemable(now)} ORDER BY id`).pipe(
@@ -66,15 +76,18 @@ const make = (key: Redacted.Redacted<Uint8Array>): Effect.Effect<typeof PairCode
         ).pipe(
           Effect.map((spent) => spent.length === 1),
           Effect.tap((spent) => (spent ? synced : Effect.void)),
-          Effect.orDie
+          Effect.mapError(failure)
         ),
       giveBack: (id) =>
         write(sql`UPDATE pair_codes SET spent_at = NULL, spent_for = NULL WHERE id = ${id}`).pipe(
-          Effect.orDie,
+          Effect.mapError(failure),
           Effect.asVoid
         ),
       settle: (id) =>
-        write(sql`DELETE FROM pair_codes WHERE id = ${id} AND spent_at IS NOT NULL`).pipe(Effect.orDie, Effect.asVoid),
+        write(sql`DELETE FROM pair_codes WHERE id = ${id} AND spent_at IS NOT NULL`).pipe(
+          Effect.mapError(failure),
+          Effect.asVoid
+        ),
       unsettled: read(
         sql`SELECT ${columns}, spent_for AS identity FROM pair_codes WHERE spent_at IS NOT NULL ORDER BY id`
       ).pipe(Effect.flatMap(decodeSpent), Effect.orDie),
@@ -83,7 +96,7 @@ const make = (key: Redacted.Redacted<Uint8Array>): Effect.Effect<typeof PairCode
           write(sql`DELETE FROM pair_codes WHERE id = ${id} AND ${redeemable(now)} RETURNING id`)
         ).pipe(
           Effect.map((cancelled) => cancelled.length === 1),
-          Effect.orDie
+          Effect.mapError(failure)
         ),
       count: (now) =>
         read(sql<{ readonly count: number }>`SELECT count(*) AS count FROM pair_codes WHERE ${redeemable(now)}`).pipe(

@@ -19,9 +19,9 @@ export const plain = (address: string): string =>
 
 /**
  * Whom an address stands for when sockets are counted: an IPv4 address itself, an IPv6 address its /64, which is the least
- * that one customer has (RFC 6177).
+ * that one customer has (RFC 6177); or its /48, which is the most.
  */
-export const network = (address: string): string => {
+export const network = (address: string, bits: 48 | 64 = 64): string => {
   if (isIP(address) !== 6) return address
   const [bare = ""] = address.split("%")
   const [before = "", after] = bare.split("::")
@@ -30,8 +30,8 @@ export const network = (address: string): string => {
   // An IPv4 address at the end takes the place of two groups.
   const tailGroups = tail.length + (tail.at(-1)?.includes(".") === true ? 1 : 0)
   const zeros = Array.from({ length: Math.max(0, 8 - head.length - tailGroups) }, () => "0")
-  const groups = [...head, ...zeros, ...tail].slice(0, 4)
-  return `${groups.map((group) => Number.parseInt(group, 16).toString(16)).join(":")}::/64`
+  const groups = [...head, ...zeros, ...tail].slice(0, bits / 16)
+  return `${groups.map((group) => Number.parseInt(group, 16).toString(16)).join(":")}::/${bits}`
 }
 
 /** Whether a text is an address or a range of addresses: `10.0.0.1`, `10.0.0.0/8`, `fd00::/8`. */

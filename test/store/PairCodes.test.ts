@@ -3,11 +3,14 @@ import { readdirSync, readFileSync } from "node:fs"
 import * as Path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as TestClock from "effect/TestClock"
 import { PAIR_CODE_KEPT } from "../../src/protocol/Limits.ts"
 import * as Codes from "../../src/crypto/PairCode.ts"
+import * as Database from "../../src/store/Database.ts"
 import { PairCodes } from "../../src/store/PairCodes.ts"
+import * as PairCodesSql from "../../src/store/PairCodesSql.ts"
 import { temporaryFolder } from "../support/temporaryFolder.ts"
 import { inFolder, storages } from "./storages.ts"
 
@@ -107,6 +110,32 @@ describe.each(storages)("PairCodes %s", (_, storage) => {
 })
 
 describe("PairCodes in SQLite", () => {
+  it.scoped("say that the disk is full, and change nothing", () =>
+    Effect.gen(function* () {
+      const database = yield* Database.make(Path.join(yield* temporaryFolder, "telahubd.db"))
+      const { sql } = database
+      const storage = Layer.provide(
+        PairCodesSql.layer(Redacted.make(Buffer.alloc(32))),
+        Layer.succeed(Database.Database, database)
+      )
+      yield* Effect.gen(function* () {
+        const codes = yield* PairCodes
+        yield* codes.add(Codes.generate(), about)
+        const [pages] = yield* sql<{ readonly page_count: number }>`PRAGMA page_count`
+        yield* sql.unsafe(`PRAGMA max_page_count = ${pages?.page_count}`)
+        // More than the last page has room for.
+        const long = { ...about, machines: ["m".repeat(20_000)] }
+        const full = yield* Effect.flip(codes.add(Codes.generate(), long))
+        assert.strictEqual(full.kind, "full")
+        assert.match(full.message, /telahubd\.db: no space left on the device; make room there$/)
+        assert.strictEqual(yield* codes.count(now), 1)
+        yield* sql`PRAGMA max_page_count = 100000`
+        yield* codes.add(Codes.generate(), long)
+        assert.strictEqual(yield* codes.count(now), 2)
+      }).pipe(Effect.provide(storage))
+    })
+  )
+
   it.scoped("are there after a restart, spent ones too", () =>
     Effect.gen(function* () {
       const storage = inFolder(yield* temporaryFolder)

@@ -3,6 +3,8 @@ import type { HttpServerRequest } from "@effect/platform/HttpServerRequest"
 import * as Effect from "effect/Effect"
 import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
+import { HTTP_BODY_DEPTH } from "../../protocol/Limits.ts"
+import { isWithin } from "../internal/nesting.ts"
 import { bad } from "./Problem.ts"
 import type { Problem } from "./Problem.ts"
 
@@ -21,5 +23,9 @@ export const bodyOf = <A, I>(request: HttpServerRequest, schema: Schema.Schema<A
   request.text.pipe(
     Effect.flatMap(parseJson),
     Effect.mapError(() => bad("the body must be JSON")),
+    Effect.filterOrFail(
+      (value) => isWithin(value, HTTP_BODY_DEPTH),
+      () => bad(`the body may nest ${HTTP_BODY_DEPTH} levels deep, no deeper`)
+    ),
     Effect.flatMap((value) => Effect.mapError(Schema.decodeUnknown(schema)(value), (error) => bad(sentence(error))))
   )

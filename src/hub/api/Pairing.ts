@@ -69,8 +69,12 @@ const create = (request: HttpServerRequest) =>
       return yield* forbidden("only an owner may make a code for an owner")
     }
     const pairing = yield* Pairing
-    const { about, code } = yield* Effect.mapError(pairing.create(by, { type, machines, role, lifetime }), () =>
-      conflict(`${PAIR_CODES} pairing codes can be redeemed already; cancel one, or wait until one expires`)
+    const { about, code } = yield* pairing.create(by, { type, machines, role, lifetime }).pipe(
+      Effect.catchTags({
+        TooManyCodes: () =>
+          conflict(`${PAIR_CODES} pairing codes can be redeemed already; cancel one, or wait until one expires`),
+        StoreFailure: (failure) => ofStore(failure)
+      })
     )
     return json<typeof PairCodeAnswer.Encoded>({
       code: show(code),
@@ -101,7 +105,7 @@ const list = (request: HttpServerRequest) =>
 const cancel = (request: HttpServerRequest, id: string) =>
   Effect.gen(function* () {
     const by = yield* administrator(request)
-    const was = yield* (yield* Pairing).cancel(by, id)
+    const was = yield* Effect.mapError((yield* Pairing).cancel(by, id), ofStore)
     if (!was)
       return yield* notFound("there is no such pairing code to cancel; it was redeemed, cancelled, or has expired")
     return json({ status: "cancelled", id })
@@ -109,15 +113,16 @@ const cancel = (request: HttpServerRequest, id: string) =>
 
 const wrongCode = "this pairing code is wrong, spent or expired; check it, or ask for a new one"
 
+/** What somebody tries, who has no token: nothing of it is read before they may try. */
+const said = (request: HttpServerRequest) =>
+  Effect.map(bodyOf(request, RedeemRequest), ({ code, machineId }) => ({
+    code: Redacted.make(code),
+    machine: machineId === "" ? undefined : machineId
+  }))
+
 const redeem = (request: HttpServerRequest) =>
   Effect.gen(function* () {
-    const said = yield* bodyOf(request, RedeemRequest)
-    const tried = {
-      code: Redacted.make(said.code),
-      machine: said.machineId === "" ? undefined : said.machineId,
-      from: addressOf(request)
-    }
-    const { code, identity, token } = yield* (yield* Pairing).redeem(tried).pipe(
+    const { code, identity, token } = yield* (yield* Pairing).redeem(addressOf(request), said(request)).pipe(
       Effect.catchTags({
         WrongCode: () => unknownCaller(wrongCode),
         TooManyTries: ({ wait }) => tooOften("too many pairing codes were tried", wait),

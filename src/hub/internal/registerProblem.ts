@@ -1,12 +1,7 @@
 /** What a machine may tell of itself, which the hub keeps while it remembers the machine and shows to whoever may see it. */
 import type { Register } from "../../protocol/Control.ts"
 import * as Limits from "../../protocol/Limits.ts"
-
-/** Whether a value of JSON nests no deeper than so many objects and arrays. */
-const isWithin = (value: unknown, levels: number): boolean =>
-  typeof value !== "object" ||
-  value === null ||
-  (levels > 0 && Object.values(value).every((member) => isWithin(member, levels - 1)))
+import { isWithin } from "./nesting.ts"
 
 const bytesOf = (value: unknown): number => Buffer.byteLength(JSON.stringify(value))
 

@@ -104,13 +104,13 @@ describe("a pairing code", () => {
     })
   )
 
-  it.scoped("and another one, redeemed at the same moment for the same machine, make two agents", () =>
+  it.scoped("and others, redeemed at the same moment for the same machine, make as many agents", () =>
     Effect.gen(function* () {
       const hub = yield* start()
-      const codes = yield* Effect.replicateEffect(newCode(hub, { type: "register", machineId: "barn" }), 2)
-      const made = yield* Effect.forEach(codes, ({ code }) => redeem(hub, code), { concurrency: 2 })
+      const codes = yield* Effect.replicateEffect(newCode(hub, { type: "register", machineId: "barn" }), 8)
+      const made = yield* Effect.forEach(codes, ({ code }) => redeem(hub, code), { concurrency: "unbounded" })
       const names = made.map(({ json }) => json["identity"]).toSorted()
-      assert.deepStrictEqual(names, ["barn-agent", "barn-agent-2"])
+      assert.deepStrictEqual(names, ["barn-agent", ...[2, 3, 4, 5, 6, 7, 8].map((nth) => `barn-agent-${nth}`)])
       assert.deepStrictEqual(yield* hub.codes.unsettled, [])
     })
   )
@@ -182,6 +182,10 @@ describe("a pairing code", () => {
       const listed = yield* send(hub, "GET", "/api/admin/pair-code", { as: "olga" })
       assert.deepStrictEqual(listed.json["codes"], [])
       assert.strictEqual((yield* redeem(hub, late.code)).text, WRONG)
+      // For good: what is lifted is the maker's expiry, not the code's end.
+      yield* send(hub, "PATCH", "/api/admin/access/adamo", { as: "olga", body: { expiresAt: null } })
+      assert.strictEqual((yield* send(hub, "GET", "/api/admin/pair-code", { as: "adam" })).status, 200)
+      assert.strictEqual((yield* redeem(hub, late.code)).text, WRONG)
     })
   )
 
@@ -209,6 +213,28 @@ describe("a pairing code", () => {
       hub.trouble.failure = undefined
       assert.strictEqual((yield* redeem(hub, code)).status, 200)
       assert.deepStrictEqual(yield* hub.codes.unsettled, [])
+    })
+  )
+
+  it.scoped("is neither made nor spent nor cancelled where that cannot be stored", () =>
+    Effect.gen(function* () {
+      const hub = yield* start()
+      const { code, id } = yield* newCode(hub, { machineId: "barn" })
+      const before = hub.snapshot()
+      hub.trouble.codes = new StoreFailure({ kind: "full", message: "no space is left; make room there" })
+      for (const [method, path, body] of [
+        ["POST", "/api/admin/pair-code", { machineId: "barn" }],
+        ["DELETE", `/api/admin/pair-code/${id}`, undefined],
+        ["POST", "/api/pair", { code }]
+      ] as const) {
+        const full = yield* send(hub, method, path, { as: "adam", body })
+        assert.strictEqual(full.status, 507, path)
+        assert.strictEqual(full.json["error"], "no space is left; make room there")
+      }
+      assert.strictEqual(hub.snapshot(), before)
+      assert.strictEqual(yield* hub.codes.count(START), 1)
+      hub.trouble.codes = undefined
+      assert.strictEqual((yield* redeem(hub, code)).status, 200)
     })
   )
 
@@ -289,6 +315,51 @@ describe("guessing", () => {
       let last = 0
       for (let n = 0; n < 120 && last !== 429; n++) last = (yield* guess(random(), `203.0.113.${n}`)).status
       assert.strictEqual(last, 429)
+    })
+  )
+
+  it.scoped("leaves others something of all, however many networks a site has", () =>
+    Effect.gen(function* () {
+      const hub = yield* start({ trustedProxies: ["127.0.0.1"] })
+      const guess = (from: string) =>
+        Effect.map(
+          sendNow(hub, "POST", "/api/pair", {
+            body: { code: Codes.show(Codes.generate()) },
+            headers: { "x-forwarded-for": from }
+          }),
+          ({ status }) => status
+        )
+      const statuses: Array<number> = []
+      for (let n = 0; n < 120; n++) statuses.push(yield* guess(`2001:db8:7:${n.toString(16)}::1`))
+      assert.strictEqual(statuses.lastIndexOf(401), 49)
+      assert.strictEqual(statuses.indexOf(429), 50)
+      assert.strictEqual(yield* guess("2001:db8:8::1"), 401)
+      assert.strictEqual(yield* guess("192.0.2.1"), 401)
+    })
+  )
+
+  it.scoped("is slow too when what is sent is no code, and says nothing in the log", () =>
+    Effect.gen(function* () {
+      const { layer, taken } = yield* logLines
+      yield* Effect.gen(function* () {
+        const hub = yield* start()
+        const nested = "[".repeat(30_000) + "]".repeat(30_000)
+        for (const body of ["{", `{"code":${nested}}`, nested, '{"code":5}', "{}", ""]) {
+          const { headers, status, text } = yield* sendNow(hub, "POST", "/api/pair", { body })
+          assert.strictEqual(status, 400, text)
+          assert.strictEqual(headers.get("content-type"), "application/json")
+        }
+        const more = yield* Effect.replicateEffect(sendNow(hub, "POST", "/api/pair", { body: "{" }), 6)
+        assert.deepStrictEqual(
+          more.map(({ status }) => status),
+          [400, 400, 400, 400, 429, 429]
+        )
+        const deep = `{"id":"carol","x":${nested}}`
+        const { json } = yield* sendNow(hub, "POST", "/api/admin/tokens", { as: "olga", body: deep })
+        assert.match(String(json["error"]), /may nest 8 levels deep/)
+      }).pipe(Effect.provide(layer))
+      const failures = (yield* taken).filter((line) => line.includes("request failed"))
+      assert.deepStrictEqual(failures, [])
     })
   )
 

@@ -40,9 +40,10 @@ const grants: ReadonlyArray<GrantEntry> = [
   { id: "console-viewer", machine: "*", permission: "connect" }
 ]
 
-/** What storing fails with from now on, while it is set. */
+/** What storing identities, and pairing codes, fails with from now on, while it is set. */
 export interface Trouble {
   failure: StoreFailure | undefined
+  codes: StoreFailure | undefined
 }
 
 const breakable = (trouble: Trouble) =>
@@ -54,13 +55,25 @@ const breakable = (trouble: Trouble) =>
     }))
   ).pipe(Layer.provide(layerMemory(makeSnapshot(7, identities, grants))))
 
+const breakableCodes = (trouble: Trouble) =>
+  Layer.effect(
+    PairCodes,
+    Effect.map(PairCodes, (codes) => ({
+      ...codes,
+      add: (code, about) => Effect.suspend(() => trouble.codes ?? codes.add(code, about)),
+      spend: (id, identity, now) => Effect.suspend(() => trouble.codes ?? codes.spend(id, identity, now)),
+      settle: (id) => Effect.suspend(() => trouble.codes ?? codes.settle(id)),
+      cancel: (id) => Effect.suspend(() => trouble.codes ?? codes.cancel(id))
+    }))
+  ).pipe(Layer.provide(PairCodesMemory.layer))
+
 /** A running hub, with its insides. The token of each identity is its id and `-token`. */
 export const start = (more: Partial<Hub.HubOptions["config"]> = {}) =>
   Effect.gen(function* () {
     yield* TestClock.setTime(START)
-    const trouble: Trouble = { failure: undefined }
+    const trouble: Trouble = { failure: undefined, codes: undefined }
     const config = { hubId: "h", name: "", host: "127.0.0.1", port: 0, tls: undefined, trustedProxies: [], ...more }
-    const storage = Layer.mergeAll(breakable(trouble), AuditMemory.layer, PairCodesMemory.layer)
+    const storage = Layer.mergeAll(breakable(trouble), AuditMemory.layer, breakableCodes(trouble))
     const context = yield* Layer.build(Hub.layer({ config, version: "v1.2.3" }).pipe(Layer.provideMerge(storage)))
     return {
       url: Context.get(context, Hub.Hub).url,
