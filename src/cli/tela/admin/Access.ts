@@ -7,7 +7,7 @@ import * as Flags from "../../Flags.ts"
 import { print, printJson } from "../../Shell.ts"
 import { json } from "../HubFlags.ts"
 import * as AccessTable from "./AccessTable.ts"
-import { hubFlags, identity, open, readName, segment } from "./AdminFlags.ts"
+import { hubFlags, identity, open, readName, readNewId, segment } from "./AdminFlags.ts"
 import * as Explain from "./Explain.ts"
 import * as Grant from "./Grant.ts"
 import * as Remove from "./Remove.ts"
@@ -46,7 +46,7 @@ const rename = Command.make(
   (given) =>
     Effect.gen(function* () {
       const id = yield* readName(given, identity)
-      const to = yield* readName(given, newId)
+      const to = yield* readNewId(given, newId)
       const admin = yield* open(given)
       yield* admin.ask((api, headers) => api.access.update({ path: { id: segment(id) }, headers, payload: { id: to } }))
       yield* print(`Renamed ${id} to ${to}.`)

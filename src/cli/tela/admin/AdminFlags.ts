@@ -7,8 +7,10 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
 import type { AdminHeaders, Api } from "../../../client/AdminClient.ts"
 import type { ApiFailure, HubError } from "../../../client/HubError.ts"
+import { ANY_MACHINE } from "../../../policy/Identity.ts"
 import * as Duration from "../../../protocol/Duration.ts"
 import { printable } from "../../../protocol/Printable.ts"
 import type { Given } from "../../Command.ts"
@@ -78,12 +80,34 @@ export const open = (given: Given): Effect.Effect<Admin, Failure, Shell> =>
     }
   })
 
-/** A name of an identity or machine. Two that no address can hold are none. */
+/** A name of an identity or machine that there may be. Two that no address can hold are none. */
 export const readName = (given: Given, positional: Flags.Positional<string>): Effect.Effect<string, WrongUsage> =>
   Effect.flatMap(given.word(positional), (text) =>
     text === "" || text === "." || text === ".."
       ? new WrongUsage({ message: `<${positional.placeholder}>: ${JSON.stringify(text)} is no name` })
       : Effect.succeed(text)
+  )
+
+/** A name that hubs take for something new; `what` names it in the sentence of an error. */
+export const newName = (text: string, what: string): Effect.Effect<string, WrongUsage> =>
+  Effect.flatMap(
+    Effect.promise(() => import("../../../protocol/Control.ts")),
+    ({ MachineName }) =>
+      Schema.is(MachineName)(text) && printable(text) === text
+        ? Effect.succeed(text)
+        : new WrongUsage({
+            message:
+              `${what}: ${JSON.stringify(printable(text))} is no name; it is 1 to 128 printable characters without ` +
+              "spaces and slashes, and none of ., .. and words like __proto__"
+          })
+  )
+
+/** A name for an identity. */
+export const readNewId = (given: Given, positional: Flags.Positional<string>): Effect.Effect<string, WrongUsage> =>
+  Effect.flatMap(given.word(positional), (text) =>
+    text === ANY_MACHINE
+      ? new WrongUsage({ message: `<${positional.placeholder}>: "${text}" stands for every machine, and is no name` })
+      : newName(text, `<${positional.placeholder}>`)
   )
 
 /** A name as a part of a path: the typed client puts parts together as they are. */

@@ -17,6 +17,7 @@ import {
   hubFlags,
   identity,
   machine,
+  newName,
   open,
   readExpiry,
   readList,
@@ -78,7 +79,7 @@ export const grant = Command.make(
   (given) =>
     Effect.gen(function* () {
       const id = yield* readName(given, identity)
-      const on = yield* readName(given, machine)
+      const on = yield* newName(yield* given.word(machine), "<machine>")
       const permissions = yield* readPermissions(given)
       const list = Option.getOrUndefined(yield* given.flag(services))
       const names = list === undefined ? undefined : yield* readList(list, "-services")

@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
+import { ANY_MACHINE } from "../../../policy/Identity.ts"
 import type { PairCodeEntry } from "../../../protocol/AdminApi.ts"
 import * as Duration from "../../../protocol/Duration.ts"
 import * as Lifetime from "../../../crypto/PairCode.ts"
@@ -15,7 +16,7 @@ import * as Quote from "../../Quote.ts"
 import { print, printJson } from "../../Shell.ts"
 import * as Table from "../../Table.ts"
 import { hub, json } from "../HubFlags.ts"
-import { hubFlags, open, quiet, readList, readName, segment, shownTime } from "./AdminFlags.ts"
+import { hubFlags, newName, open, quiet, readList, readName, segment, shownTime } from "./AdminFlags.ts"
 
 const machine = Flags.optionalArgument("machine")
 const expires = Flags.text({ name: "expires", placeholder: "TIME", description: "how long it is good: 10m to 7d, 24h" })
@@ -60,13 +61,20 @@ const readWanted = (given: Command.Given) =>
       if (kind === "register") {
         return yield* new WrongUsage({ message: "-machines goes with a connect code; a register code has one machine" })
       }
-      const wanted: Wanted = { type: kind, machines: yield* readList(list, "-machines") }
+      const names = yield* readList(list, "-machines")
+      const wanted: Wanted = {
+        type: kind,
+        machines: yield* Effect.forEach(names, (each) => newName(each, "-machines"))
+      }
       return wanted
     }
     if (Option.isNone(named) || named.value === "") {
       return yield* new WrongUsage({ message: "<machine> is missing; name one, or give -machines a,b" })
     }
-    const wanted: Wanted = { type: kind, machines: [named.value] }
+    if (kind === "register" && named.value === ANY_MACHINE) {
+      return yield* new WrongUsage({ message: "<machine>: a register code has one machine; name it" })
+    }
+    const wanted: Wanted = { type: kind, machines: [yield* newName(named.value, "<machine>")] }
     return wanted
   })
 

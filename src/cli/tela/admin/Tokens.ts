@@ -20,6 +20,7 @@ import {
   quiet,
   readExpiry,
   readName,
+  readNewId,
   requireExpiries,
   segment,
   shownTime,
@@ -109,7 +110,7 @@ const add = Command.make(
   },
   (given) =>
     Effect.gen(function* () {
-      const id = yield* readName(given, identity)
+      const id = yield* readNewId(given, identity)
       const chosen = yield* readRole(given)
       const expiresAt = (yield* isNever(given)) ? undefined : yield* readExpiry(given, expires)
       const alone = yield* given.flag(quiet)
