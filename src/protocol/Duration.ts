@@ -19,26 +19,45 @@ export const parse = (text: string): Either.Either<number, string> => {
 }
 
 /** RFC 3339, section 5.6. */
-const instant = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:Z|[+-]\d{2}:\d{2})$/i
+const instant = /^(\d{4}-\d{2}-\d{2})T(?:[01]\d|2[0-3]):\d{2}:\d{2}(?:\.\d+)?(?:Z|[+-]\d{2}:\d{2})$/i
+
+/** The last instant that RFC 3339 can write, and so the last there is. */
+const LAST = Date.parse("9999-12-31T23:59:59.999Z")
+
+/** Whether a day is in the calendar: JavaScript takes the 31st of February for the 3rd of March. */
+const isDay = (day: string): boolean => {
+  const at = Date.parse(`${day}T00:00:00Z`)
+  return !Number.isNaN(at) && new Date(at).toISOString().startsWith(day)
+}
 
 /** Milliseconds since the epoch of an RFC 3339 time. */
 export const parseInstant = (text: string): Either.Either<number, string> => {
-  const at = instant.test(text) ? Date.parse(text) : Number.NaN
-  return Number.isNaN(at)
+  const [, day = ""] = instant.exec(text) ?? []
+  const at = isDay(day) ? Date.parse(text.toUpperCase()) : Number.NaN
+  return Number.isNaN(at) || at > LAST
     ? Either.left(`${JSON.stringify(text)} is no time; write it as 2027-01-31T12:00:00Z`)
     : Either.right(at)
 }
 
-/** When something expires: a time, or a duration from now. Must lie in the future. */
-export const parseExpiry = (text: string, now: number): Either.Either<number, string> => {
-  const parsed = Either.orElse(parseInstant(text), () => Either.map(parse(text), (millis) => now + millis))
-  if (Either.isLeft(parsed)) {
-    return Either.left(
-      `${JSON.stringify(text)} is neither a duration such as 2h or 30d nor a time such as 2027-01-31T12:00:00Z`
+/** Milliseconds since the epoch of a time, or of a duration from now. */
+export const parseWhen = (text: string, now: number): Either.Either<number, string> =>
+  Either.orElse(parseInstant(text), () => Either.map(parse(text), (millis) => now + millis)).pipe(
+    Either.mapLeft(
+      () => `${JSON.stringify(text)} is neither a duration such as 2h or 30d nor a time such as 2027-01-31T12:00:00Z`
+    ),
+    Either.filterOrLeft(
+      (at) => at <= LAST,
+      () => `${JSON.stringify(text)} is later than the year 9999`
     )
-  }
-  return parsed.right > now ? parsed : Either.left(`${JSON.stringify(text)} is not in the future`)
-}
+  )
+
+/** When something expires: a time, or a duration from now. Must lie in the future. */
+export const parseExpiry = (text: string, now: number): Either.Either<number, string> =>
+  Either.filterOrLeft(
+    parseWhen(text, now),
+    (at) => at > now,
+    () => `${JSON.stringify(text)} is not in the future`
+  )
 
 /** An instant as every answer of the hub writes it: RFC 3339 in UTC, whole seconds. */
 export const formatInstant = (at: number): string => new Date(at).toISOString().replace(/\.\d+Z$/, "Z")

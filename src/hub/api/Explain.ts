@@ -2,7 +2,6 @@
 import type { HttpServerRequest } from "@effect/platform/HttpServerRequest"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import { identityOf, machinePermissions } from "../../policy/Identity.ts"
 import { decide } from "../../policy/Policy.ts"
 import type { Permission } from "../../policy/Policy.ts"
@@ -32,13 +31,6 @@ const serviceOf = (machine: string, named: string) =>
     return offered ?? (/^\d{1,5}$/.test(named) ? { port: Number(named), name: "" } : { port: 0, name: named })
   })
 
-/** The instant a question is about: a time, or a duration from now. */
-const instantOf = (text: string, now: number): Effect.Effect<number, Problem> =>
-  Duration.parseInstant(text).pipe(
-    Either.orElse(() => Either.map(Duration.parse(text), (millis) => now + millis)),
-    Either.mapLeft(() => bad(`${JSON.stringify(text)} is neither a time such as 2027-01-31T12:00:00Z nor a duration`))
-  )
-
 export const explain = (request: HttpServerRequest, query: typeof ExplainQuery.Type) =>
   Effect.gen(function* () {
     yield* administrator(request)
@@ -51,7 +43,7 @@ export const explain = (request: HttpServerRequest, query: typeof ExplainQuery.T
     const permission = yield* permissionOf(word)
     if (machine === "" && permission !== "admin") return yield* bad(`say on which machine: ${permission} is by machine`)
     const service = query.service === undefined ? undefined : yield* serviceOf(machine, query.service)
-    const now = query.at === undefined ? clock : yield* instantOf(query.at, clock)
+    const now = query.at === undefined ? clock : yield* Effect.mapError(Duration.parseWhen(query.at, clock), bad)
     const decision = decide(snapshot, { identity, permission, machine, now, ...(service !== undefined && { service }) })
     const { permit, rule, services, until } = decision
     return json<typeof Explanation.Encoded>({

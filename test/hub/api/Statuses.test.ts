@@ -49,6 +49,17 @@ const refused: ReadonlyArray<readonly [status: number, sentence: RegExp, asked: 
     /not in the future/,
     ["POST", "/api/admin/tokens", { body: { id: "carol", expiresAt: "2020-01-01T00:00:00Z" } }]
   ],
+  ...["3000000d", "100000000d", "99999999999d"].map(
+    (expiresAt) =>
+      [
+        400,
+        /later than the year 9999|neither/,
+        ["POST", "/api/admin/tokens", { body: { id: "carol", expiresAt } }]
+      ] as const
+  ),
+  [400, /neither/, ["POST", "/api/admin/tokens", { body: { id: "carol", expiresAt: "2027-02-31T00:00:00Z" } }]],
+  [400, /9999/, ["PUT", barn, { body: { permissions: ["connect"], expiresAt: "3000000d" } }]],
+  [400, /9999/, ["GET", "/api/admin/explain?id=alice&machine=barn&permission=view&at=3000000d"]],
   [409, /already exists/, ["POST", "/api/admin/tokens", { body: { id: "alice" } }]],
   [403, /only an owner/, ["POST", "/api/admin/tokens", { body: { id: "carol", role: "owner" } }]],
   [404, /no identity is called carol/, ["POST", "/api/admin/tokens/carol/revoke"]],
@@ -93,7 +104,7 @@ const refused: ReadonlyArray<readonly [status: number, sentence: RegExp, asked: 
   [400, /"fly" is no permission/, ["GET", "/api/admin/explain?id=alice&machine=barn&permission=fly"]],
   [400, /say whom/, ["GET", "/api/admin/explain?machine=barn"]],
   [400, /on which machine/, ["GET", "/api/admin/explain?id=alice&permission=view"]],
-  [400, /neither a time/, ["GET", "/api/admin/explain?id=alice&machine=barn&permission=view&at=noon"]],
+  [400, /neither a duration/, ["GET", "/api/admin/explain?id=alice&machine=barn&permission=view&at=noon"]],
   [400, /no type of pairing code/, ["POST", "/api/admin/pair-code", { body: { type: "both", machineId: "barn" } }]],
   [400, /is no role/, ["POST", "/api/admin/pair-code", { body: { role: "root", machineId: "barn" } }]],
   [400, /cannot be given/, ["POST", "/api/admin/pair-code", { body: { role: "viewer", machineId: "barn" } }]],
