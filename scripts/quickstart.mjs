@@ -156,6 +156,7 @@ const run = async () => {
   const local = (name) => new RegExp(`localhost:(\\d+) +→ ${name} `).exec(table)?.[1]
 
   const as = `-hub ${url} -token ${tokens.operator}`
+  const asOwner = `-hub ${url} -token ${tokens.owner}`
   say(
     [
       "",
@@ -173,6 +174,10 @@ const run = async () => {
       `  bin/tela machines ${as}`,
       `  bin/tela services -machine ${MACHINE} ${as}`,
       `  bin/tela status ${as}`,
+      "",
+      "As the hub's owner, who may do what, and who did:",
+      `  bin/tela admin access ${asOwner}`,
+      `  bin/tela admin history ${asOwner}`,
       ...(sshd ? [] : ["", "No SSH server listens on port 22 here; with one, its port would be exposed too."]),
       "",
       "Ctrl-C stops everything and leaves nothing behind."
