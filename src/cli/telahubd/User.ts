@@ -127,7 +127,7 @@ const rotate = Command.make(
     summary: "replace a token; role and permissions stay",
     flags: [HubFlags.config, quiet],
     positionals: [identity],
-    examples: ["telahubd user rotate owner", "TOKEN=$(telahubd user rotate alice -quiet)"],
+    examples: ["telahubd user rotate owner", "telahubd user rotate alice -quiet"],
     notes: ["This is the way back for an owner whose token is lost, revoked or expired."]
   },
   (given) =>

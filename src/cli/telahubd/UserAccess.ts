@@ -41,7 +41,7 @@ export const grant = Command.make(
     flags: [HubFlags.config, services, expires],
     positionals: [identity, machine, permissions],
     examples: ["telahubd user grant alice barn", "telahubd user grant alice barn connect,manage -expires 2h"],
-    notes: ["connect unless said otherwise, in place of what it may do there. '*' is every machine."]
+    notes: ["connect unless you say otherwise, in place of what it has. '*' is every machine."]
   },
   (given) =>
     Effect.gen(function* () {
@@ -81,7 +81,7 @@ const revokeToken = (file: UserFile.UserFile, id: string) =>
 export const revoke = Command.make(
   {
     name: "revoke",
-    summary: "take an identity's permissions on a machine, or end its token",
+    summary: "take permissions on a machine, or end a token",
     flags: [HubFlags.config],
     positionals: [identity, someMachine],
     examples: ["telahubd user revoke alice barn", "telahubd user revoke alice"],
