@@ -557,7 +557,7 @@ describe("tela admin", () => {
       const { typed } = yield* setting({ "GET /api/whoami": { body: { id: "kim", role: "user", machines: [] } } })
       const { code, stderr, stdout } = yield* typed(`tela admin history ${H}`)
       assert.deepStrictEqual([code, stdout], [1, ""])
-      assert.match(stderr, /the role user may not administer the hub/)
+      assert.match(stderr, /the role user may not administer the hub; the token came from TELA_OWNER_TOKEN$/m)
     })
   )
 })

@@ -5,6 +5,7 @@ import { withoutSecrets } from "../../bin/launch.mjs"
 import * as Command from "../../src/cli/Command.ts"
 import * as Flags from "../../src/cli/Flags.ts"
 import * as Help from "../../src/cli/Help.ts"
+import * as HubFlags from "../../src/cli/tela/HubFlags.ts"
 import { root as tela } from "../../src/cli/tela/Root.ts"
 import { root as telad } from "../../src/cli/telad/Root.ts"
 import { root as telahubd } from "../../src/cli/telahubd/Root.ts"
@@ -89,5 +90,17 @@ describe("Commands", () => {
       }
     }
     assert.isUndefined(withoutSecrets(["connect", "-machine", "token"]))
+  })
+})
+
+describe("A client's error", () => {
+  it.each(["denied", "revoked", "unauthorized", "forbidden"] as const)("%s: says where the token came from", (kind) => {
+    const said = HubFlags.explain({ token: undefined, source: "TELA_TOKEN" })({ kind, reason: "no" })
+    assert.strictEqual(said.message, "no; the token came from TELA_TOKEN")
+  })
+
+  it("about something else: says nothing of the token", () => {
+    const said = HubFlags.explain({ token: undefined, source: "TELA_TOKEN" })({ kind: "lost", reason: "no" })
+    assert.strictEqual(said.message, "no")
   })
 })

@@ -6,6 +6,7 @@ import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
 import type { ConnectError } from "../../client/ConnectError.ts"
+import type { HubError } from "../../client/HubError.ts"
 import * as KeyPair from "../../crypto/KeyPair.ts"
 import * as HubUrl from "../../protocol/HubUrl.ts"
 import type { Given } from "../Command.ts"
@@ -79,11 +80,16 @@ export const readToken = (
   })
 
 /** The end of a sentence about a refused token. */
-export const origin = ({ source }: Credential): string =>
-  source === undefined ? "" : `; the token came from ${source}`
+const origin = ({ source }: Credential): string => (source === undefined ? "" : `; the token came from ${source}`)
+
+/** An error of a client. */
+export type Refusal = Pick<ConnectError, "kind" | "reason"> | Pick<HubError, "kind" | "reason">
+
+/** Kinds of errors that are about what the token is good for. */
+const aboutToken: ReadonlySet<Refusal["kind"]> = new Set(["denied", "revoked", "unauthorized", "forbidden"])
 
 /** The sentence of a client's error; a refused token is named by where it came from. */
 export const explain =
   (credential: Credential) =>
-  (error: ConnectError): Failed =>
-    new Failed({ message: `${error.reason}${error.kind === "denied" ? origin(credential) : ""}` })
+  ({ kind, reason }: Refusal): Failed =>
+    new Failed({ message: `${reason}${aboutToken.has(kind) ? origin(credential) : ""}` })

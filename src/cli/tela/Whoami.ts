@@ -8,7 +8,7 @@ import { Failed } from "../Failure.ts"
 import { print, printJson } from "../Shell.ts"
 import * as AccessTable from "./admin/AccessTable.ts"
 import { shownTime } from "./admin/AdminFlags.ts"
-import { hub, json, origin, readHub, readToken, token } from "./HubFlags.ts"
+import { explain, hub, json, readHub, readToken, token } from "./HubFlags.ts"
 
 export const command = Command.make(
   {
@@ -29,9 +29,7 @@ export const command = Command.make(
       const HttpClient = yield* Effect.promise(() => import("../../transport/HttpClient.ts"))
       const who = yield* Self.whoami({ hub: where, token: credential.token }).pipe(
         Effect.provide(HttpClient.layer),
-        Effect.mapError(
-          ({ kind, reason }) => new Failed({ message: `${reason}${kind === "unauthorized" ? origin(credential) : ""}` })
-        )
+        Effect.mapError(explain(credential))
       )
       if (who === undefined) {
         return yield* new Failed({ message: `${where} takes the token, but is too old to say whose it is` })

@@ -18,7 +18,7 @@ import { Failed, type Failure, WrongUsage } from "../../Failure.ts"
 import * as Flags from "../../Flags.ts"
 import * as Prompt from "../../Prompt.ts"
 import type { Shell } from "../../Shell.ts"
-import { hub, origin, readHub, readToken } from "../HubFlags.ts"
+import { explain, hub, readHub, readToken, type Refusal } from "../HubFlags.ts"
 
 export const token = Flags.token({
   name: "token",
@@ -43,7 +43,9 @@ export interface Admin {
   readonly ask: <A, E extends ApiFailure>(
     use: (api: Api, headers: AdminHeaders) => Effect.Effect<A, E>
   ) => Effect.Effect<A, Failed>
-  /** The same, for whoever has to tell failures apart. */
+  /** What a person is told of a failure. */
+  readonly explain: (error: Refusal) => Failed
+  /** The same as `ask`, for whoever has to tell failures apart. */
   readonly tryAsk: <A, E extends ApiFailure>(
     use: (api: Api, headers: AdminHeaders) => Effect.Effect<A, E>
   ) => Effect.Effect<A, HubError>
@@ -71,12 +73,9 @@ export const open = (given: Given): Effect.Effect<Admin, Failure, Shell> =>
     }
     return {
       hub: where,
+      explain: explain(credential),
       tryAsk: asked,
-      ask: (use) =>
-        Effect.mapError(asked(use), ({ kind, reason }) => {
-          const refused = kind === "unauthorized" || kind === "forbidden"
-          return new Failed({ message: `${reason}${refused ? origin(credential) : ""}` })
-        })
+      ask: (use) => Effect.mapError(asked(use), explain(credential))
     }
   })
 

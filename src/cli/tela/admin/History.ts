@@ -6,7 +6,6 @@ import * as Option from "effect/Option"
 import type { HistoryEvent } from "../../../protocol/AdminApi.ts"
 import { HISTORY_DEFAULT, HISTORY_MAX } from "../../../protocol/Limits.ts"
 import * as Command from "../../Command.ts"
-import { Failed } from "../../Failure.ts"
 import * as Flags from "../../Flags.ts"
 import { print, printJson } from "../../Shell.ts"
 import * as Table from "../../Table.ts"
@@ -60,7 +59,8 @@ const requireAdmin = (admin: Admin) =>
         Effect.catchAll(() => Effect.succeed("admin"))
       )
     if (role === "owner" || role === "admin") return
-    return yield* new Failed({ message: `${admin.hub} refused: the role ${role} may not administer the hub` })
+    const reason = `${admin.hub} refused: the role ${role} may not administer the hub`
+    return yield* admin.explain({ kind: "forbidden", reason })
   })
 
 export const command = Command.make(
