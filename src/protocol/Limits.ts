@@ -116,6 +116,9 @@ export const RELAYED_TEXT_BYTES = 64 * KiB
 /** From the reason and close code of a session that may not be any more to the reset of its sockets. */
 export const REVOKED_RESET = 50
 
+/** Pieces of work for what has ended, of about 0.1 ms each, in one turn of the event loop. */
+export const ENDING_SLICE = 16
+
 /** Longest wait for the next expiry: so late, at most, is noticed that the time of day was set. */
 export const EXPIRY_LOOK = 60_000
 
@@ -146,8 +149,12 @@ export const PENDING_CHANGES = 256
 export const AUDIT_QUEUE = 4_096
 export const AUDIT_BATCH_DELAY = 100
 
-/** Denied attempts that are recorded in a second; the rest is recorded as a number, once in AUDIT_SAMPLE_WINDOW. */
+/**
+ * Denied attempts that are recorded in a second, of strangers in all and of each of so many identities; the rest is recorded
+ * as a number, once in AUDIT_SAMPLE_WINDOW.
+ */
 export const AUDIT_DENIED_PER_SECOND = 10
+export const AUDIT_DENIED_ACTORS = 20
 export const AUDIT_SAMPLE_WINDOW = 60_000
 
 /**

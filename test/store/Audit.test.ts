@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as TestClock from "effect/TestClock"
 import {
   AUDIT_BATCH_DELAY,
+  AUDIT_DENIED_ACTORS,
   AUDIT_DENIED_PER_SECOND,
   AUDIT_QUEUE,
   AUDIT_SAMPLE_WINDOW,
@@ -158,6 +159,24 @@ describe.each(storages)("Audit %s", (_, storage) => {
       // Once, and not again a minute later.
       yield* TestClock.adjust(AUDIT_SAMPLE_WINDOW)
       assert.strictEqual((yield* audit.list({ limit: 1 }))[0]?.sequence, counted?.sequence)
+    }).pipe(Effect.provide(storage))
+  )
+
+  it.scoped("samples strangers together and each identity by itself, so that no flood hides another's attempts", () =>
+    Effect.gen(function* () {
+      const audit = yield* Audit
+      for (let i = 0; i < 500; i++) audit.note(denied)
+      for (let i = 0; i < 500; i++) audit.note({ ...denied, actor: "eve" })
+      audit.note({ ...denied, actor: "bob" })
+      const by = (actor: string | undefined) =>
+        Effect.map(audit.list({ limit: 5_000 }), (all) => all.filter((each) => each.actor === actor).length)
+      assert.strictEqual(yield* by(undefined), AUDIT_DENIED_PER_SECOND)
+      assert.strictEqual(yield* by("eve"), AUDIT_DENIED_PER_SECOND)
+      assert.strictEqual(yield* by("bob"), 1)
+      // However many take part.
+      for (let i = 0; i < 20_000; i++) audit.note({ ...denied, actor: `user${i % 2_000}` })
+      const all = (yield* audit.list({ limit: 5_000 })).length
+      assert.isAtMost(all, AUDIT_DENIED_ACTORS * AUDIT_DENIED_PER_SECOND)
     }).pipe(Effect.provide(storage))
   )
 

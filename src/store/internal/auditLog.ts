@@ -180,7 +180,7 @@ export const make = (log: AuditLog): Effect.Effect<typeof Audit.Service, Databas
         }),
       note: (event) => {
         const now = clock.unsafeCurrentTimeMillis()
-        if (event.outcome !== "denied" || sampling.admits(event.action, now)) keep(stamp(event, now))
+        if (event.outcome !== "denied" || sampling.admits(event, now)) keep(stamp(event, now))
         else counting.unsafeOpen()
       },
       renamed,
