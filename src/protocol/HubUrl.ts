@@ -18,7 +18,8 @@ export const parse = (text: string): Either.Either<string, string> => {
     return Either.left(`${shown} is no hub address; write it as wss://hub.example.com`)
   }
   const { protocol, username, password } = url
-  if (protocol !== "ws:" && protocol !== "wss:") {
+  // URL passes over control characters, and a command that is to be pasted must not.
+  if ((protocol !== "ws:" && protocol !== "wss:") || /\p{Cc}/u.test(trimmed)) {
     return Either.left(`${shown} is no hub address; write it as wss://hub.example.com`)
   }
   // An empty one too, of which URL says nothing.

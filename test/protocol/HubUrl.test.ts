@@ -28,6 +28,7 @@ describe("HubUrl", () => {
     ["wss://user:pass@h", /holds no user or password/],
     ["wss://h#x", /what follows the #/],
     ["wss://h/?token=pass", /^"wss:\/\/h\/" goes without what follows the \?/],
+    ["wss://h/\n;reboot", /no hub address/],
     ["h?", /goes without what follows the \?/],
     ["ftp://user:pass@h?pass", /^"ftp:\/\/h" is no hub address/],
     ["my hub?pass#pass", /^"my hub" is no hub address/]
