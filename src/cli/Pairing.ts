@@ -63,7 +63,8 @@ export const redeem = (
     yield* makeRoom(given, hub, store)
     const Self = yield* Effect.promise(() => import("../client/Self.ts"))
     const HttpClient = yield* Effect.promise(() => import("../transport/HttpClient.ts"))
-    const answer = yield* Self.redeem({ hub, code: options.code, machine }).pipe(Effect.provide(HttpClient.layer))
+    const answer = yield* Self.redeem({ hub, code: options.code, machine, type }).pipe(Effect.provide(HttpClient.layer))
+    // Our hub refuses it; a deployed one has spent it.
     const other = type === "connect" ? "register" : "connect"
     if (answer.type === other) {
       return yield* new Failed({

@@ -27,9 +27,13 @@ export const redeem = (options: {
   readonly hub: string
   readonly code: Redacted.Redacted
   readonly machine: string | undefined
+  /** Our hub does not spend a code of another type; deployed ones do. */
+  readonly type: "connect" | "register"
 }): Effect.Effect<typeof RedeemAnswer.Type, HubError, HttpClient.HttpClient> => {
-  const { code, hub, machine } = options
+  const { code, hub, machine, type } = options
   return AdminClient.ask({ hub, token: undefined, presented: "code" }, (api) =>
-    api.pairing.redeem({ payload: { code: PairCode.show(code), ...(machine !== undefined && { machineId: machine }) } })
+    api.pairing.redeem({
+      payload: { code: PairCode.show(code), type, ...(machine !== undefined && { machineId: machine }) }
+    })
   )
 }

@@ -37,12 +37,17 @@ export class TooManyCodes extends Data.TaggedError("TooManyCodes")<{}> {}
 /** The code is unknown, expired, spent, cancelled, for another machine, or its maker may not make it any more. */
 export class WrongCode extends Data.TaggedError("WrongCode")<{}> {}
 
+/** The code is good, and of another type than was wanted; it is not spent. */
+export class OtherType extends Data.TaggedError("OtherType")<{ readonly type: PairCode["type"] }> {}
+
 /** A try to redeem a code. */
 export interface Try {
   /** As a person typed it. */
   readonly code: Redacted.Redacted
   /** The machine that an agent is to be. */
   readonly machine: string | undefined
+  /** The type that the code is to be of; any without it. */
+  readonly type?: string | undefined
 }
 
 export interface Redeemed {
@@ -69,7 +74,7 @@ export class Pairing extends Context.Tag("tela/hub/Pairing")<
     readonly redeem: <E, R>(
       from: string,
       said: Effect.Effect<Try, E, R>
-    ) => Effect.Effect<Redeemed, E | WrongCode | TooManyTries | StoreFailure, R>
+    ) => Effect.Effect<Redeemed, E | WrongCode | OtherType | TooManyTries | StoreFailure, R>
   }
 >() {}
 
@@ -180,11 +185,12 @@ export const make: Effect.Effect<typeof Pairing.Service, never, Authority | Audi
     )
 
     /** What a try is for, if it is worth something; spends nothing. */
-    const find = ({ machine }: Try, code: Redacted.Redacted | undefined, now: number) =>
+    const find = ({ machine, type }: Try, code: Redacted.Redacted | undefined, now: number) =>
       Effect.gen(function* () {
         const about = code && (yield* codes.find(code, now))
         const maker = about && makerOf(authority.snapshot(), about, now)
         if (about === undefined || maker === undefined) return yield* new WrongCode()
+        if (type !== undefined && type !== about.type) return yield* new OtherType({ type: about.type })
         const other = machine !== undefined && !about.machines.includes(machine)
         if (about.type === "register" && other) return yield* new WrongCode()
         return { about, maker }

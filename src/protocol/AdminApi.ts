@@ -308,8 +308,15 @@ export const PairCodeEntry = Schema.Struct({
 })
 export type PairCodeEntry = typeof PairCodeEntry.Type
 
-/** `machineId` is what deployed agents send with a register code; it must then be the code's. */
-export const RedeemRequest = Schema.Struct({ code: Schema.String, machineId: optional(Schema.String) })
+/**
+ * `machineId` is what deployed agents send with a register code; it must then be the code's. `type` is ours: a code of
+ * another type is not spent, and answered 409.
+ */
+export const RedeemRequest = Schema.Struct({
+  code: Schema.String,
+  machineId: optional(Schema.String),
+  type: optional(Schema.String)
+})
 
 export const RedeemAnswer = Schema.Struct({
   token: Secret,

@@ -159,7 +159,7 @@ describe("tela pair", () => {
         method: "POST",
         path: "/api/pair",
         token: undefined,
-        body: { code: "ABCD-1234" }
+        body: { code: "ABCD-1234", type: "connect" }
       })
       assert.strictEqual(kept(), `hubs:\n  ${hub.url}:\n    token: ${token}\n    pin: ${pin}\n    identity: alice\n`)
     })
@@ -286,7 +286,7 @@ describe("telad login, logout and pair", () => {
         agent.stderr,
         /^telad: this was a connect code, .* is spent now, .*tela admin pair-code MACHINE -type register\n$/
       )
-      assert.deepStrictEqual(hub.asked.at(-1)?.body, { code: "ABCD-1234", machineId: "barn" })
+      assert.deepStrictEqual(hub.asked.at(-1)?.body, { code: "ABCD-1234", type: "register", machineId: "barn" })
       assert.include(kept(system) ?? "", "token: agents-token\n")
       const registering = yield* setting({
         "POST /api/pair": { body: { token, identity: "barn-agent", type: "register", machine: "barn" } }

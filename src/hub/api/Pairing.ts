@@ -113,10 +113,16 @@ const cancel = (request: HttpServerRequest, id: string) =>
 
 const wrongCode = "this pairing code is wrong, spent or expired; check it, or ask for a new one"
 
+const otherType = {
+  connect: "this is a connect code, for a person: redeem it with tela pair, or ask for one made with -type register",
+  register: "this is a register code, for an agent: redeem it with telad pair, or ask for one without -type register"
+} as const
+
 /** What somebody tries, who has no token: nothing of it is read before they may try. */
 const said = (request: HttpServerRequest) =>
-  Effect.map(bodyOf(request, RedeemRequest), ({ code, machineId }) => ({
+  Effect.map(bodyOf(request, RedeemRequest), ({ code, machineId, type }) => ({
     code: Redacted.make(code),
+    type,
     machine: machineId === "" ? undefined : machineId
   }))
 
@@ -125,6 +131,7 @@ const redeem = (request: HttpServerRequest) =>
     const { code, identity, token } = yield* (yield* Pairing).redeem(addressOf(request), said(request)).pipe(
       Effect.catchTags({
         WrongCode: () => unknownCaller(wrongCode),
+        OtherType: ({ type }) => conflict(otherType[type]),
         TooManyTries: ({ wait }) => tooOften("too many pairing codes were tried", wait),
         StoreFailure: (failure) => ofStore(failure)
       })

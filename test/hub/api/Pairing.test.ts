@@ -104,6 +104,28 @@ describe("a pairing code", () => {
     })
   )
 
+  it.scoped("of another type than was wanted is not spent", () =>
+    Effect.gen(function* () {
+      const hub = yield* start()
+      for (const [made, type, says] of [
+        [
+          { machineId: "barn" },
+          "connect",
+          /^\{"error":"this is a connect code, for a person: redeem it with tela pair/
+        ],
+        [{ type: "register", machineId: "barn" }, "register", /^\{"error":"this is a register code, for an agent: /]
+      ] as const) {
+        const { code } = yield* newCode(hub, made)
+        const wanted = type === "connect" ? "register" : "connect"
+        const other = yield* sendNow(hub, "POST", "/api/pair", { body: { code, type: wanted, machineId: "barn" } })
+        assert.strictEqual(other.status, 409)
+        assert.match(other.text, says)
+        const good = yield* sendNow(hub, "POST", "/api/pair", { body: { code, type, machineId: "barn" } })
+        assert.strictEqual(good.status, 200)
+      }
+    })
+  )
+
   it.scoped("and others, redeemed at the same moment for the same machine, make as many agents", () =>
     Effect.gen(function* () {
       const hub = yield* start()
