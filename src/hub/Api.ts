@@ -183,7 +183,7 @@ export const make = (options: ApiOptions): Effect.Effect<HttpApp.Default, never,
       const path = Routes.canonical(asked)
       const now = yield* Clock.currentTimeMillis
       if (!Routes.isUnlimited(path)) {
-        const tooMany = throttle(request, authority.identify(tokenOf(request)), now)
+        const tooMany = throttle(request, path, authority.identify(tokenOf(request)), now)
         if (tooMany !== undefined) return ofProblem(tooMany)
       }
       yield* warn(request, now)

@@ -199,12 +199,13 @@ export const GRANT_SERVICES = 256
 export const PAIR_CODE_MACHINES = 256
 
 /**
- * Requests in a second, and how many at once, that the API answers: an identity's, an address's that has shown none, and
- * redemptions of pairing codes by address, by site, by code, and in all. 40 random bits at 20 tries a second last 870 years.
- * A site is an IPv6 network of 48 bits, which one customer may have, with 65,536 addresses in our sense: its tries are to
- * leave some to others.
+ * Requests in a second, and how many at once, that the API answers: an identity's; those of them that search the record,
+ * which is more work than all others, if in small pieces; an address's that has shown no token; and redemptions of pairing
+ * codes by address, by site, by code, and in all. 40 random bits at 20 tries a second last 870 years. A site is an IPv6
+ * network of 48 bits, which one customer may have: with its 65,536 addresses, in our sense, it is to leave tries to others.
  */
 export const API_RATE = { perSecond: 50, burst: 200 } as const
+export const HISTORY_RATE = { perSecond: 5, burst: 20 } as const
 export const STRANGER_RATE = { perSecond: 5, burst: 30 } as const
 export const PAIR_RATE = { perSecond: 0.2, burst: 10 } as const
 export const PAIR_SITE_RATE = { perSecond: 1, burst: 50 } as const

@@ -61,6 +61,16 @@ export interface AuditRecord extends AuditEvent {
   readonly targetNow?: string
 }
 
+/** What somebody may read who does not see everything. */
+export interface Reader {
+  /** Reads events of, or upon, this identity, under any name it had. */
+  readonly identity: string
+  /** And what succeeded of these, whoever did it. */
+  readonly actions: ReadonlyArray<AuditAction>
+  /** All of it on these machines alone; on any unless given. What is on no machine is not for readers. */
+  readonly machines?: ReadonlyArray<string>
+}
+
 /** What to look for; everything given must hold. */
 export interface AuditQuery {
   readonly limit: number
@@ -69,6 +79,9 @@ export interface AuditQuery {
   readonly machine?: string
   /** Only events of, or upon, this identity, under any name it had; one that was removed is meant by its last name. */
   readonly identity?: string
+  readonly reader?: Reader
+  /** Looks at this number of events at most; at all unless given. */
+  readonly within?: number
 }
 
 /** What an identity that is gone is called: no identity can have a name with a space in it. */

@@ -14,8 +14,13 @@ interface Kept {
   readonly record: AuditRecord
 }
 
-const isOf = ({ actor, sequence, target }: AuditRecord, { after, name, upTo }: Span): boolean =>
-  sequence > after && sequence <= upTo && (actor === name || target === name)
+const isOf = ({ actor, sequence, target }: AuditRecord, spans: ReadonlyArray<Span>): boolean =>
+  spans.some(({ after, name, upTo }) => sequence > after && sequence <= upTo && (actor === name || target === name))
+
+const isFor = (record: AuditRecord, { actions, machines, spans }: NonNullable<AuditLog.Search["reader"]>): boolean =>
+  record.machine !== undefined &&
+  (machines === undefined || machines.includes(record.machine)) &&
+  ((record.outcome === "ok" && actions.includes(record.action)) || isOf(record, spans))
 
 /** How far the number of events may exceed what is kept before the oldest go: sorting them out looks at all. */
 const SLACK = 1_000
@@ -48,12 +53,15 @@ const make = (): AuditLog.AuditLog => {
     remove: () => Effect.void,
     removedSince: () => Effect.succeed([]),
     revision: Effect.sync(() => revision),
-    search: ({ before = Number.POSITIVE_INFINITY, limit, machine }, spans) =>
+    search: ({ before = Infinity, limit, machine, reader, spans, within = Infinity }) =>
       Effect.sync(() =>
         kept
           .map(({ record }) => record)
-          .filter((record) => record.sequence < before && (machine === undefined || record.machine === machine))
-          .filter((record) => spans === undefined || spans.some((span) => isOf(record, span)))
+          .filter((record) => record.sequence < before)
+          .slice(-within)
+          .filter((record) => machine === undefined || record.machine === machine)
+          .filter((record) => spans === undefined || isOf(record, spans))
+          .filter((record) => reader === undefined || isFor(record, reader))
           .slice(-limit)
           .toReversed()
       )

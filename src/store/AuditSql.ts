@@ -30,19 +30,29 @@ const Row = Schema.Struct({
 
 const decodeRow = Schema.decodeUnknownOption(Row)
 
+/** Events in which one identity has a part. */
+const ofIdentity = (sql: SqlClient, spans: ReadonlyArray<Span>) =>
+  sql.or(
+    spans.map(
+      ({ after, name, upTo }) =>
+        sql`(actor = ${name} OR target = ${name}) AND sequence > ${after} AND sequence <= ${upTo}`
+    )
+  )
+
+/** However many they are, one parameter. */
+const among = (sql: SqlClient, texts: ReadonlyArray<string>) =>
+  sql`IN (SELECT value FROM json_each(${JSON.stringify(texts)}))`
+
 /** Which of the events to take. */
-const condition = (sql: SqlClient, machine: string | undefined, spans: ReadonlyArray<Span> | undefined) =>
+const condition = (sql: SqlClient, { machine, reader, spans }: AuditLog.Search) =>
   sql.and([
     ...(machine === undefined ? [] : [sql`machine = ${machine}`]),
-    ...(spans === undefined
+    ...(spans === undefined ? [] : [ofIdentity(sql, spans)]),
+    ...(reader === undefined
       ? []
       : [
-          sql.or(
-            spans.map(
-              ({ after, name, upTo }) =>
-                sql`(actor = ${name} OR target = ${name}) AND sequence > ${after} AND sequence <= ${upTo}`
-            )
-          )
+          reader.machines === undefined ? sql`machine IS NOT NULL` : sql`machine ${among(sql, reader.machines)}`,
+          sql.or([sql`outcome = 'ok' AND action ${among(sql, reader.actions)}`, ofIdentity(sql, reader.spans)])
         ])
   ])
 
@@ -83,20 +93,22 @@ const make: Effect.Effect<AuditLog.AuditLog, DatabaseError, Database> = Effect.g
       })
     })
 
-  const search: AuditLog.AuditLog["search"] = ({ before, limit, machine }, spans) =>
+  const search: AuditLog.AuditLog["search"] = (asked) =>
     Effect.gen(function* () {
+      const { before = Number.MAX_SAFE_INTEGER, limit, within = Infinity } = asked
       const found: Array<AuditRecord> = []
-      let upper = before ?? Number.MAX_SAFE_INTEGER
-      while (found.length < limit) {
+      let upper = before
+      for (let looked = 0; looked < within && found.length < limit; looked += AUDIT_SEARCH_EVENTS) {
+        const next = Math.min(AUDIT_SEARCH_EVENTS, within - looked)
         const [part] = yield* read(
           sql<{ readonly least: number | null }>`SELECT min(sequence) AS least FROM
-            (SELECT sequence FROM events WHERE sequence < ${upper} ORDER BY sequence DESC LIMIT ${AUDIT_SEARCH_EVENTS})`
+            (SELECT sequence FROM events WHERE sequence < ${upper} ORDER BY sequence DESC LIMIT ${next})`
         )
         const least = part?.least ?? null
         if (least === null) break
         const rows = yield* read(
           sql`SELECT sequence, at, action, outcome, actor, target, machine, origin AS "from", why, detail FROM events
-            WHERE sequence >= ${least} AND sequence < ${upper} AND ${condition(sql, machine, spans)}
+            WHERE sequence >= ${least} AND sequence < ${upper} AND ${condition(sql, asked)}
             ORDER BY sequence DESC LIMIT ${limit - found.length}`
         )
         // An action that only a newer hub knows is left out.

@@ -99,6 +99,36 @@ describe.each(storages)("Audit %s", (_, storage) => {
     }).pipe(Effect.provide(storage))
   )
 
+  it.scoped("finds what a reader may read, and looks no further back than asked", () =>
+    Effect.gen(function* () {
+      const audit = yield* Audit
+      const tried: AuditEvent = { ...connected("eve", "barn"), outcome: "denied" }
+      yield* audit.record([{ ...granted("olga", "alice"), machine: "barn" }, granted("olga", "alice")])
+      for (let i = 0; i < 300; i++) audit.note(connected(`user${i}`, i % 100 === 0 ? "barn" : "vault"))
+      yield* audit.record([tried, { ...tried, actor: "alice" }, { ...granted("olga", "bob"), machine: "barn" }])
+      const reader = { identity: "alice", actions: ["client-connect"], machines: ["shed", "barn"] } as const
+      const read = (more: object) =>
+        Effect.map(audit.list({ limit: 1_000, reader, ...more }), (found) =>
+          found.map(({ action, actor, machine }) => [action, actor, machine].join(" "))
+        )
+      const all = [
+        "client-connect alice barn",
+        "client-connect user200 barn",
+        "client-connect user100 barn",
+        "client-connect user0 barn",
+        "access-grant olga barn"
+      ]
+      assert.deepStrictEqual(yield* read({}), all)
+      assert.deepStrictEqual(yield* read({ limit: 2 }), all.slice(0, 2))
+      assert.deepStrictEqual(yield* read({ within: 210 }), all.slice(0, 3))
+      assert.deepStrictEqual(yield* read({ within: 210, identity: "alice" }), all.slice(0, 1))
+      assert.deepStrictEqual(yield* read({ reader: { ...reader, machines: [] } }), [])
+      assert.deepStrictEqual(yield* read({ reader: { ...reader, actions: [] } }), [all[0], all[4]])
+      // On every machine, but nothing that is on none.
+      assert.strictEqual((yield* read({ reader: { identity: "alice", actions: ["client-connect"] } })).length, 302)
+    }).pipe(Effect.provide(storage))
+  )
+
   it.scoped("tells two identities of one name apart, and follows one through its names", () =>
     Effect.gen(function* () {
       const audit = yield* Audit

@@ -1,10 +1,12 @@
 /**
  * What happened, newest first (spec: hub-api 1.4, 5). Owners and admins see everything. Others see what agents and clients
- * did on the machines they may view, and who it was only where it was themselves, under whatever name.
+ * did on the machines they may view, and what became of themselves there, under whatever name; who it was, from where and
+ * why, only where it was themselves.
  */
 import type { HttpServerRequest } from "@effect/platform/HttpServerRequest"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import { ANY_MACHINE, machinesOf } from "../../policy/Identity.ts"
 import type { Identity } from "../../policy/Identity.ts"
 import type { HistoryAuthRequired, HistoryEvent, HistoryQuery } from "../../protocol/AdminApi.ts"
 import { formatInstant } from "../../protocol/Duration.ts"
@@ -18,19 +20,12 @@ import { bad } from "./Problem.ts"
 import { openToAll } from "./Web.ts"
 
 /** What the deployed hub's history tells, to whoever may view the machine. */
-const common: ReadonlySet<AuditAction> = new Set([
-  "agent-register",
-  "agent-disconnect",
-  "client-connect",
-  "client-disconnect"
-])
+const common: ReadonlyArray<AuditAction> = ["agent-register", "agent-disconnect", "client-connect", "client-disconnect"]
 
-const isOwn = ({ id }: Identity, { actor, actorNow = actor, target, targetNow = target }: AuditRecord): boolean =>
-  actorNow === id || targetNow === id
-
-/** An event for a reader; who, from where and why for those alone who may know. */
-const eventOf = (record: AuditRecord, whole: boolean): HistoryEvent => {
-  const { action, actor, actorNow, at, from, machine = "", outcome, sequence, target, targetNow, why } = record
+/** An event for a reader: who it was, from where and why for those alone who may know. */
+const eventOf = (record: AuditRecord, knows: (id: string | undefined) => boolean): HistoryEvent => {
+  const { action, actor, at, from, machine = "", outcome, sequence, target, why } = record
+  const { actorNow = actor, targetNow = target } = record
   // Deployed readers know no outcome: what did not happen must not read as if it had.
   const detail = outcome === "ok" ? record.detail : [outcome, ...(record.detail ? [record.detail] : [])].join(": ")
   return {
@@ -39,11 +34,14 @@ const eventOf = (record: AuditRecord, whole: boolean): HistoryEvent => {
     timestamp: formatInstant(at),
     ...(detail !== undefined && detail !== "" && { detail }),
     sequence,
-    ...(whole && {
-      ...(actor !== undefined && { actor }),
-      ...(actorNow !== undefined && actorNow !== actor && { actorNow }),
+    ...(knows(targetNow) && {
       ...(target !== undefined && { target }),
       ...(targetNow !== undefined && targetNow !== target && { targetNow }),
+      outcome
+    }),
+    ...(knows(actorNow) && {
+      ...(actor !== undefined && { actor }),
+      ...(actorNow !== undefined && actorNow !== actor && { actorNow }),
       ...(from !== undefined && { address: from }),
       outcome,
       ...(why !== undefined && { reason: why })
@@ -51,25 +49,22 @@ const eventOf = (record: AuditRecord, whole: boolean): HistoryEvent => {
   }
 }
 
-/** The newest events that `keep` keeps, up to a limit; of at most HISTORY_SCANNED that are looked at. */
-const select = (
-  audit: typeof Audit.Service,
-  query: AuditQuery,
-  keep: (record: AuditRecord) => boolean
-): Effect.Effect<ReadonlyArray<AuditRecord>> =>
-  Effect.gen(function* () {
-    const kept: Array<AuditRecord> = []
-    let { before } = query
-    for (let scanned = 0; scanned < HISTORY_SCANNED && kept.length < query.limit;) {
-      const page = yield* audit.list({ ...query, limit: HISTORY_MAX, ...(before !== undefined && { before }) })
-      kept.push(...page.filter(keep))
-      const last = page.at(-1)
-      if (last === undefined || page.length < HISTORY_MAX) break
-      before = last.sequence
-      scanned += page.length
-    }
-    return kept.slice(0, query.limit)
-  })
+/** The machines on which somebody may read; undefined for any. */
+const viewable = (authority: typeof Authority.Service, identity: Identity, asked: string | undefined) => {
+  const held = asked === undefined ? machinesOf(authority.snapshot(), identity.id) : [asked]
+  const machines = held.filter((machine) => authority.ask({ identity, permission: "view", machine }).permit)
+  return machines.includes(ANY_MACHINE) ? undefined : machines
+}
+
+/** What somebody who does not see everything finds; of the newest HISTORY_SCANNED events. */
+const search = (audit: typeof Audit.Service, query: AuditQuery, id: string, machines?: ReadonlyArray<string>) => {
+  // Asking for somebody else's events would tell whose they are.
+  const isOfOthers = query.identity !== undefined && query.identity !== id
+  if (isOfOthers || machines?.length === 0) return Effect.succeed([])
+  const actions = query.identity === undefined ? common : []
+  const reader = { identity: id, actions, ...(machines !== undefined && { machines }) }
+  return audit.list({ ...query, reader, within: HISTORY_SCANNED })
+}
 
 const authRequired: typeof HistoryAuthRequired.Encoded = { error: "auth_required", events: [] }
 
@@ -93,22 +88,10 @@ export const history = (request: HttpServerRequest, asked: typeof HistoryQuery.T
       ...(asked.identity !== undefined && { identity: asked.identity })
     }
     const seesAll = authority.ask({ identity, permission: "admin" }).permit
-    const own = (record: AuditRecord) => isOwn(identity, record)
-    const viewed = new Map<string, boolean>()
-    const mayView = (machine: string): boolean => {
-      const known = viewed.get(machine)
-      if (known !== undefined) return known
-      const { permit } = authority.ask({ identity, permission: "view", machine })
-      viewed.set(machine, permit)
-      return permit
-    }
-    // Asking for somebody else's events would tell whose they are.
-    const mayRead = (record: AuditRecord): boolean =>
-      record.machine !== undefined &&
-      mayView(record.machine) &&
-      (own(record) || (asked.identity === undefined && record.outcome === "ok" && common.has(record.action)))
-    const records = seesAll ? yield* audit.list(query) : yield* select(audit, query, mayRead)
-    const events = records.map((record) => eventOf(record, seesAll || own(record)))
+    const records = seesAll
+      ? yield* audit.list(query)
+      : yield* search(audit, query, identity.id, viewable(authority, identity, asked.machine))
+    const events = records.map((record) => eventOf(record, (id) => seesAll || id === identity.id))
     const timestamp = formatInstant(yield* Clock.currentTimeMillis)
     return json<{ readonly events: ReadonlyArray<HistoryEvent>; readonly timestamp: string }>(
       { events, timestamp },

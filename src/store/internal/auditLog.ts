@@ -13,7 +13,7 @@ import {
   REMEMBERED_VERSIONS
 } from "../../protocol/Limits.ts"
 import { removedName } from "../Audit.ts"
-import type { Audit, AuditEvent, AuditQuery, AuditRecord } from "../Audit.ts"
+import type { Audit, AuditEvent, AuditQuery, AuditRecord, Reader } from "../Audit.ts"
 import * as Names from "./names.ts"
 import * as Sampling from "./sampling.ts"
 import type { DatabaseError } from "./sqlite.ts"
@@ -46,11 +46,14 @@ export interface AuditLog {
   /** What was removed after that number, by whatever program. */
   readonly removedSince: (number: number) => Effect.Effect<ReadonlyArray<Removed>, DatabaseError>
   readonly revision: Effect.Effect<number, DatabaseError>
-  /** Events newest first, with what they were called then; of all spans, when there are some, only theirs. */
-  readonly search: (
-    query: Omit<AuditQuery, "identity">,
-    spans: ReadonlyArray<Names.Span> | undefined
-  ) => Effect.Effect<ReadonlyArray<AuditRecord>, DatabaseError>
+  /** Events newest first, with what they were called then. */
+  readonly search: (search: Search) => Effect.Effect<ReadonlyArray<AuditRecord>, DatabaseError>
+}
+
+/** A query in which identities are what they were called, and when; of several spans, any. */
+export interface Search extends Omit<AuditQuery, "identity" | "reader"> {
+  readonly spans?: ReadonlyArray<Names.Span>
+  readonly reader?: Omit<Reader, "identity"> & { readonly spans: ReadonlyArray<Names.Span> }
 }
 
 const cut = (text: string): string => text.slice(0, AUDIT_TEXT_CHARACTERS)
@@ -185,11 +188,14 @@ export const make = (log: AuditLog): Effect.Effect<typeof Audit.Service, Databas
       },
       renamed,
       removed: (id, version) => renamed(id, removedName(id), version),
-      list: ({ identity, ...query }) =>
+      list: ({ identity, reader, ...query }) =>
         Effect.gen(function* () {
           yield* inTurn(Effect.void)
-          const spans = identity === undefined ? undefined : [identity, removedName(identity)].flatMap(names.spans)
-          const records = yield* log.search(query, spans)
+          const records = yield* log.search({
+            ...query,
+            ...(identity !== undefined && { spans: [identity, removedName(identity)].flatMap(names.spans) }),
+            ...(reader !== undefined && { reader: { ...reader, spans: names.spans(reader.identity) } })
+          })
           return records.map((record): AuditRecord => {
             const actorNow = record.actor === undefined ? undefined : names.now(record.actor, record.sequence)
             const targetNow = record.target === undefined ? undefined : names.now(record.target, record.sequence)
