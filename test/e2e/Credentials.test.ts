@@ -337,8 +337,8 @@ describe.skipIf(skip)(`At a terminal${notice}`, () => {
   it.scopedLive("SIGHUP gives up too, and leaves the terminal as it was", () =>
     Effect.gen(function* () {
       const { env, hub, kept } = yield* setting()
-      const line = `${bin("tela")} login ${hub.url} & echo pid=$!; fg >/dev/null; echo code=$?; stty -a`
-      const terminal = yield* Terminal.run(`set -m; ${line}`, env)
+      const line = `sh -c 'echo pid=$$; exec ${bin("tela")} login ${hub.url}'${after}`
+      const terminal = yield* Terminal.run(line, env)
       const [, pid] = yield* terminal.expect(/pid=(\d+)/)
       yield* terminal.expect(/Token: /)
       process.kill(Number(pid), "SIGHUP")
