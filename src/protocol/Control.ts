@@ -209,11 +209,15 @@ const parse = (text: string) =>
     Either.flatMap(parseJson)
   )
 
-/** The `type` of a text message, or undefined when it has none; used where only the type matters. */
+/** A key that Go takes for `type`: there the case of keys does not matter, and the last of several counts. */
+const isOtherType = (key: string): boolean => key.length === 4 && key !== "type" && key.toLowerCase() === "type"
+
+/** The `type` of a text message for every reader alike, or undefined when it has none; where only the type matters. */
 export const typeOf = (text: string): string | undefined =>
   Either.match(parse(text), {
     onLeft: () => undefined,
-    onRight: (value) => (typeof value.type === "string" ? value.type : undefined)
+    onRight: (value) =>
+      typeof value.type === "string" && !Object.keys(value).some(isOtherType) ? value.type : undefined
   })
 
 /** Reads messages of some types one by one. Of any other only the `type` is looked at, and it is UnknownType. */

@@ -79,6 +79,29 @@ describe("Relay", () => {
     })
   )
 
+  it.effect("passes only texts that every reader takes for the same: some do not look at the case of keys", () =>
+    Effect.gen(function* () {
+      const [clientEnd, client] = MemoryCarrier.pair()
+      const [agentEnd, agent] = MemoryCarrier.pair()
+      Relay.join(Inbox.make(client), Inbox.make(agent), () => {})
+      const received: Array<string> = []
+      const take = (text: string) => received.push(text)
+      agentEnd.receive({ binary: () => {}, text: take, drain: () => {}, closed: () => {} })
+      const forged = [
+        '{"type":"session-end"}',
+        '{"type":"peer-endpoint","Type":"session-end"}',
+        '{"TYPE":"session-end","type":"peer-endpoint"}',
+        '{"type":"peer-endpoint","type":"session-end"}',
+        '{"type":"peer-endpoint","\\u0054ype":"session-end"}',
+        '{"Type":"peer-endpoint"}'
+      ]
+      const plain = ['{"type":"peer-endpoint","typed":1,"kind":"Type"}', '{"x":{"Type":1},"type":"peer-endpoint"}']
+      for (const text of [...forged, ...plain]) clientEnd.sendText(text)
+      for (let i = 0; i < 4; i++) yield* turn
+      assert.deepStrictEqual(received, plain)
+    })
+  )
+
   it.effect("passes nothing once it is unlinked, not even what had arrived by then", () =>
     Effect.gen(function* () {
       const [clientEnd, client] = MemoryCarrier.pair()
