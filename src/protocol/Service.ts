@@ -39,6 +39,15 @@ export const isNamed = (service: Pick<Service, "port" | "name">, wanted: string)
   return name === label(service).toLowerCase() || name === String(service.port)
 }
 
+/**
+ * A service's name as a grant keeps it. `port-3000` is how the deployed documentation writes a service without a name;
+ * here a number names it.
+ */
+export const namedInGrant = (name: string): string => {
+  const trimmed = name.trim()
+  return /^port-(\d+)$/i.exec(trimmed)?.[1] ?? trimmed
+}
+
 /** A service as an agent may say it: the port, and what else it knows. */
 export type SaidService = Partial<Service> & { readonly port: number }
 

@@ -7,6 +7,8 @@ import * as Schema from "effect/Schema"
 import { hashOf, PREFIX_CHARS, prefixOf } from "../crypto/Token.ts"
 import { ANY_MACHINE, machinePermissions, roleOf } from "../policy/Identity.ts"
 import type { Grant, MachineGrants, MachinePermission } from "../policy/Identity.ts"
+import { namedInGrant } from "../protocol/Service.ts"
+import { COUNT_MAX } from "../protocol/Limits.ts"
 import type { WrittenIdentity } from "./AuthLine.ts"
 import { optional, optionalOr } from "./YamlFile.ts"
 
@@ -22,6 +24,22 @@ const Instant = Schema.transform(
 const lifetime = { issuedAt: optional(Instant), expiresAt: optional(Instant), revokedAt: optional(Instant) }
 
 const HASH_PREFIX = "sha256:"
+
+const Version = Schema.Int.pipe(
+  Schema.between(1, COUNT_MAX),
+  Schema.annotations({ description: `a number from 1 to ${COUNT_MAX}` })
+)
+
+const Revision = Schema.Int.pipe(
+  Schema.between(0, COUNT_MAX),
+  Schema.annotations({ description: `a number from 0 to ${COUNT_MAX}` })
+)
+
+/** A map by name. A key that every JavaScript object has already is none. */
+const NameKey = Schema.NonEmptyString.pipe(
+  Schema.filter((name) => name !== "__proto__"),
+  Schema.annotations({ description: "another name" })
+)
 
 const TokenHash = Schema.String.pipe(
   Schema.pattern(/^sha256:[0-9a-f]{64}$/),
@@ -49,7 +67,7 @@ const IdentityEntry = Schema.Struct({
   token: TokenHash,
   prefix: optional(Schema.String.pipe(Schema.maxLength(PREFIX_CHARS))),
   ...lifetime,
-  version: optional(Schema.Int.pipe(Schema.positive(), Schema.annotations({ description: "a number from 1" }))),
+  version: optional(Version),
   digest: optional(Schema.String)
 })
 
@@ -76,10 +94,10 @@ type MachineEntry = typeof MachineEntry.Type
 
 /** The block as a Schema. */
 export const Auth = Schema.Struct({
-  revision: optionalOr(Schema.NonNegativeInt, 0),
+  revision: optionalOr(Revision, 0),
   tokens: optionalOr(Schema.Array(DeployedToken), []),
-  identities: optionalOr(Schema.Record({ key: Schema.NonEmptyString, value: IdentityEntry }), {}),
-  machines: optionalOr(Schema.Record({ key: Schema.NonEmptyString, value: Schema.NullOr(MachineEntry) }), {})
+  identities: optionalOr(Schema.Record({ key: NameKey, value: IdentityEntry }), {}),
+  machines: optionalOr(Schema.Record({ key: NameKey, value: Schema.NullOr(MachineEntry) }), {})
 })
 export type Auth = typeof Auth.Type
 
@@ -115,9 +133,6 @@ const lifetimeOf = (entry: { readonly [Key in keyof typeof lifetime]?: number | 
   ...(entry.expiresAt !== undefined && { expiresAt: entry.expiresAt }),
   ...(entry.revokedAt !== undefined && { revokedAt: entry.revokedAt })
 })
-
-/** `port-3000` is how the deployed documentation writes a service without a name; here a number names it. */
-const serviceName = (name: string): string => /^port-(\d+)$/i.exec(name)?.[1] ?? name
 
 /** Identities of both forms. The deployed hub allowed two tokens under one label; the later one gets a label of its own. */
 const readIdentities = (auth: Auth, others: Others, warn: (text: string) => void) => {
@@ -157,7 +172,7 @@ const deployedGrants = (entry: MachineEntry) => {
   for (const grant of entry.connectTokens ?? []) {
     const { token, services } = typeof grant === "string" ? { token: grant, services: undefined } : grant
     const limited = services !== undefined && services.length > 0
-    grants.push({ permission: "connect", token, ...(limited && { services: services.map(serviceName) }) })
+    grants.push({ permission: "connect", token, ...(limited && { services: services.map(namedInGrant) }) })
   }
   for (const token of entry.manageTokens ?? []) grants.push({ permission: "manage", token })
   return grants
@@ -205,7 +220,7 @@ export const interpret = (auth: Auth, others: Others): Interpreted => {
       for (const { expiresAt, id, services } of entry[permission] ?? []) {
         give(made, permission, {
           id,
-          ...(services !== undefined && { services: services.map(serviceName) }),
+          ...(services !== undefined && { services: services.map(namedInGrant) }),
           ...(expiresAt !== undefined && { expiresAt })
         })
       }

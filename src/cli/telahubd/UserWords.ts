@@ -10,6 +10,7 @@ import { isDots } from "../../protocol/Control.ts"
 import * as Duration from "../../protocol/Duration.ts"
 import { GRANT_SERVICES } from "../../protocol/Limits.ts"
 import { didYouMean } from "../../protocol/Nearest.ts"
+import { namedInGrant } from "../../protocol/Service.ts"
 import type { Given } from "../Command.ts"
 import { WrongUsage } from "../Failure.ts"
 import * as Flags from "../Flags.ts"
@@ -103,5 +104,5 @@ export const readServices = (
     if (names.length > GRANT_SERVICES) {
       return yield* new WrongUsage({ message: `-services: more than ${GRANT_SERVICES}; leave it out for all` })
     }
-    return names
+    return names.map(namedInGrant)
   })

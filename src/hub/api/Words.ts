@@ -8,6 +8,7 @@ import { MachineName } from "../../protocol/Control.ts"
 import * as Duration from "../../protocol/Duration.ts"
 import { GRANT_SERVICES, SERVICE_NAME_CHARACTERS } from "../../protocol/Limits.ts"
 import { printable } from "../../protocol/Printable.ts"
+import { namedInGrant } from "../../protocol/Service.ts"
 import { Authority } from "../Authority.ts"
 import { Directory } from "../Directory.ts"
 import { bad } from "./Problem.ts"
@@ -76,7 +77,7 @@ export const servicesOf = (
     (name) => name.trim() === "" || name.length > SERVICE_NAME_CHARACTERS || printable(name) !== name
   )
   return wrong === undefined
-    ? Effect.succeed(names.map((name) => name.trim()))
+    ? Effect.succeed(names.map(namedInGrant))
     : bad(`${quoted(wrong)} is no name of a service; use its name or its port`)
 }
 
