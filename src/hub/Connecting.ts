@@ -18,6 +18,7 @@ import { Directory } from "./Directory.ts"
 import type { Machine } from "./Directory.ts"
 import { Enforcement, noServiceGrants } from "./Enforcement.ts"
 import { denied } from "./internal/denied.ts"
+import { nameNow } from "./internal/nameNow.ts"
 import { isMachineName } from "./internal/machineName.ts"
 import { nextMessage } from "./internal/nextMessage.ts"
 import { refused, refusedStranger } from "./Refused.ts"
@@ -92,6 +93,7 @@ export const serve = (
   said: Connect
 ): Effect.Effect<void, Refused | CarrierClosed, Authority | Directory | Sessions | Enforcement | Audit> =>
   Effect.gen(function* () {
+    const authority = yield* Authority
     const sessions = yield* Sessions
     const audit = yield* Audit
     const { detail, session } = yield* ask(inbox, said)
@@ -105,7 +107,8 @@ export const serve = (
         Effect.catchTag("TimeoutException", () => Effect.sync(() => sessions.end(session, "agent did not join")))
       )
       const { relayed, rule, why } = yield* Deferred.await(session.ended)
-      const left = { action: "client-disconnect", machine, actor: principal.id, from: inbox.carrier.peer } as const
+      const actor = nameNow(authority.snapshot(), session.principal)
+      const left = { action: "client-disconnect", machine, actor, from: inbox.carrier.peer } as const
       audit.note({ ...left, outcome: "ok", why, detail: detail || "client disconnected" })
       yield* Effect.annotateLogs(Effect.logInfo("session ended"), {
         why,

@@ -17,8 +17,8 @@ import * as KeyIndex from "./internal/keyIndex.ts"
 /** An agent that is connected for a machine. */
 export interface Agent {
   readonly carrier: Carrier
-  /** Whose token it registered with. */
-  readonly principal: Identity
+  /** Whose token it registered with, by the name that one has now. Only the directory changes it. */
+  principal: Identity
 }
 
 /** What an agent tells of its machine. Most members that a later register leaves out keep what was said before. */
@@ -65,6 +65,8 @@ export class Directory extends Context.Tag("tela/hub/Directory")<
     readonly register: (name: string, agent: Agent, said: Register & { readonly agentId: string }) => Registration
     /** The agent left. Returns whether it was still the machine's agent, and not replaced before. */
     readonly leave: (name: string, agent: Agent) => boolean
+    /** Notes what the identity of the agent that is connected is called now. */
+    readonly amend: (name: string, principal: Identity) => void
     readonly find: (name: string) => Machine | undefined
     /** Machines whose agent is connected and registered with a token, by its SHA-256. */
     readonly ofToken: (tokenHash: string) => ReadonlyArray<Machine>
@@ -170,6 +172,12 @@ export const make: Effect.Effect<typeof Directory.Service> = Effect.map(Effect.c
       machine.lastSeen = clock.unsafeCurrentTimeMillis()
       offline.add(name)
       return true
+    },
+    amend: (name, principal) => {
+      const machine = machines.get(name)
+      if (machine?.agent === undefined) return
+      machine.principal = principal
+      machine.agent.principal = principal
     },
     find: (name) => machines.get(name),
     ofToken: byToken.of,

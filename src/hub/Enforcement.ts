@@ -12,10 +12,13 @@ import { CloseCode, closeReason, Refusal } from "../protocol/Close.ts"
 import { encode } from "../protocol/Control.ts"
 import { REVIEW_SLICE } from "../protocol/Limits.ts"
 import { Audit } from "../store/Audit.ts"
+import { holderOf } from "../policy/Identity.ts"
+import type { Identity } from "../policy/Identity.ts"
 import { Authority } from "./Authority.ts"
 import { Directory } from "./Directory.ts"
 import type { Machine } from "./Directory.ts"
 import * as Deadlines from "./internal/deadlines.ts"
+import { nameNow } from "./internal/nameNow.ts"
 import { withoutStopWords } from "./Refused.ts"
 import { Sessions } from "./Sessions.ts"
 import type { Session } from "./Sessions.ts"
@@ -52,37 +55,47 @@ export const make: Effect.Effect<
   const endSession = (session: Session, rule: string) => {
     const { id, machine, principal } = session
     const at = directory.find(machine)
-    // First on the agent's control socket, which the client's data cannot hold up.
-    if (at?.about.serviceGrants === true) {
-      const revoked = { type: "session-revoked", sessionId: id, principal: principal.id, reason: rule } as const
-      at.agent?.carrier.sendText(encode(revoked))
-    }
+    const control = at?.about.serviceGrants === true ? at.agent?.carrier : undefined
+    const target = nameNow(authority.snapshot(), principal)
+    sessions.later(() => {
+      // First on the agent's control socket, which the client's data cannot hold up.
+      control?.sendText(encode({ type: "session-revoked", sessionId: id, principal: principal.id, reason: rule }))
+      audit.note({ action: "access-ended", target, machine, outcome: "ok", why: rule, detail: "session" })
+    })
     sessions.end(session, "access ended", rule)
-    audit.note({ action: "access-ended", target: principal.id, machine, outcome: "ok", why: rule, detail: "session" })
   }
 
   const endRegistration = ({ agent, name }: Machine, rule: string) => {
     if (agent === undefined || !directory.leave(name, agent)) return
     const { carrier, principal } = agent
-    const message = closeReason(withoutStopWords(`${Refusal.registrationRevoked}: ${rule}`))
-    carrier.sendText(encode({ type: "error", message }))
-    carrier.revoke(CloseCode.policy, message)
+    const target = nameNow(authority.snapshot(), principal)
+    sessions.later(() => {
+      const message = closeReason(withoutStopWords(`${Refusal.registrationRevoked}: ${rule}`))
+      carrier.sendText(encode({ type: "error", message }))
+      carrier.revoke(CloseCode.policy, message)
+      const about = { target, machine: name, from: carrier.peer }
+      audit.note({ action: "access-ended", ...about, outcome: "ok", why: rule, detail: "registration" })
+      log(Effect.logWarning("registration ended", { machine: name, principal: target, peer: carrier.peer, rule }))
+    })
     sessions.endOfMachine(name, "registration ended")
-    const about = { target: principal.id, machine: name, from: carrier.peer }
-    audit.note({ action: "access-ended", ...about, outcome: "ok", why: rule, detail: "registration" })
-    log(Effect.logWarning("registration ended", { machine: name, principal: principal.id, peer: carrier.peer, rule }))
   }
+
+  /** The identity as it is now, under the name it has now; as it was, when its token is nobody's any more. */
+  const renewed = (principal: Identity): Identity => holderOf(authority.snapshot(), principal.tokenHash) ?? principal
 
   const reviewRegistration = (machine: Machine) => {
     if (machine.agent === undefined) return
-    const { principal } = machine.agent
+    const principal = renewed(machine.agent.principal)
+    directory.amend(machine.name, principal)
     const decision = authority.ask({ identity: principal, permission: "register", machine: machine.name })
     if (decision.permit) watch(principal.tokenHash, decision.until)
     else endRegistration(machine, decision.rule)
   }
 
   const reviewSession = (session: Session) => {
-    const { id, machine, principal } = session
+    const { id, machine } = session
+    const principal = renewed(session.principal)
+    sessions.amend(session, { principal, services: session.services })
     const decision = authority.ask({ identity: principal, permission: "connect", machine })
     if (!decision.permit) return endSession(session, decision.rule)
     watch(principal.tokenHash, decision.until)
@@ -90,7 +103,7 @@ export const make: Effect.Effect<
     if (isSame(session.services, services)) return
     const at = directory.find(machine)
     if (services !== undefined && at?.about.serviceGrants !== true) return endSession(session, noServiceGrants)
-    sessions.limit(session, services)
+    sessions.amend(session, { principal, services })
     const { revision } = authority.snapshot()
     const update = { type: "session-update", sessionId: id, revision, ...(services && { services }) } as const
     at?.agent?.carrier.sendText(encode(update))

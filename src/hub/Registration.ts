@@ -15,6 +15,7 @@ import { Directory } from "./Directory.ts"
 import type { Agent } from "./Directory.ts"
 import { Enforcement } from "./Enforcement.ts"
 import { denied } from "./internal/denied.ts"
+import { nameNow } from "./internal/nameNow.ts"
 import { isMachineName } from "./internal/machineName.ts"
 import { nextMessage } from "./internal/nextMessage.ts"
 import { registerProblem } from "./internal/registerProblem.ts"
@@ -95,6 +96,7 @@ export const serve = (
   first: Register
 ): Effect.Effect<never, Refused | CarrierClosed, Authority | Directory | Sessions | Enforcement | Audit> =>
   Effect.gen(function* () {
+    const authority = yield* Authority
     const directory = yield* Directory
     const sessions = yield* Sessions
     const audit = yield* Audit
@@ -103,8 +105,8 @@ export const serve = (
     const leave = Effect.suspend(() => {
       if (!directory.leave(name, agent)) return Effect.void
       sessions.endOfMachine(name, "agent disconnected")
-      const left = { action: "agent-disconnect", machine: name, actor: agent.principal.id } as const
-      audit.note({ ...left, from: inbox.carrier.peer, outcome: "ok" })
+      const actor = nameNow(authority.snapshot(), agent.principal)
+      audit.note({ action: "agent-disconnect", machine: name, actor, from: inbox.carrier.peer, outcome: "ok" })
       return Effect.logInfo("agent left").pipe(annotated(inbox, name, agent.principal.id))
     })
     const talk = Effect.gen(function* () {
@@ -113,8 +115,8 @@ export const serve = (
       )
       while (true) {
         const message = yield* nextMessage(inbox, decodeRegister)
-        // Its right has ended meanwhile; whatever it still says comes from nobody.
-        if (inbox.carrier.isClosed) return yield* Effect.flip(inbox.closed)
+        // Its right has ended meanwhile, or another connection has its place; whatever it still says comes from nobody.
+        if (directory.find(name)?.agent !== agent) return yield* Effect.flip(inbox.closed)
         // The agent's settings have changed (spec: wire 2.6). One machine a socket, whatever it says.
         if (message.machineName !== name) return yield* refused("register: this socket is another machine's")
         agent = (yield* enrol(inbox, message)).agent

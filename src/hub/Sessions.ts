@@ -14,6 +14,7 @@ import { encode } from "../protocol/Control.ts"
 import { SESSION_INDEX_MAX } from "../protocol/Limits.ts"
 import type { Carrier } from "../transport/Carrier.ts"
 import type { Inbox } from "../transport/Inbox.ts"
+import * as Slices from "../transport/Slices.ts"
 import * as KeyIndex from "./internal/keyIndex.ts"
 import { withoutStopWords } from "./Refused.ts"
 import * as Relay from "./Relay.ts"
@@ -41,6 +42,7 @@ export interface Session {
   /** 1 to 254, and nobody else's on this machine while it lasts. */
   readonly index: number
   readonly machine: string
+  /** Whose token it was asked for with, by the name that one has now. */
   readonly principal: Identity
   /** Names of the only services that it may use, as the agent was told last; absent means all. */
   readonly services: ReadonlyArray<string> | undefined
@@ -63,7 +65,10 @@ export class Sessions extends Context.Tag("tela/hub/Sessions")<
     readonly waiting: (id: string, machine: string) => Session | undefined
     /** The agent's session socket: tells both ends, agent first, and relays from then on. */
     readonly pair: (session: Session, agent: Inbox) => void
-    /** Ends one; does nothing when it has ended. The client of one whose access ended is told the `rule`. */
+    /**
+     * Ends one; does nothing when it has ended. From the call on nothing passes and nobody finds it; its ends are told
+     * `later`, and `ended` is done after that. The client of one whose access ended is told the `rule`.
+     */
     readonly end: (session: Session, why: Ending, rule?: string) => void
     /** Ends those of a machine; with `unjoined`, only those its agent has not joined. */
     readonly endOfMachine: (machine: string, why: Ending, options?: { readonly unjoined: boolean }) => void
@@ -71,8 +76,10 @@ export class Sessions extends Context.Tag("tela/hub/Sessions")<
     readonly ofToken: (tokenHash: string) => ReadonlyArray<Session>
     /** The tokens of all. */
     readonly tokens: () => Iterable<string>
-    /** Notes what the agent is told that a session may use. */
-    readonly limit: (session: Session, services: ReadonlyArray<string> | undefined) => void
+    /** What is to be said of endings, in order and a few a turn: however many end at once, others are not held up. */
+    readonly later: Slices.Later
+    /** Notes what a session's identity is called now, and what its agent is told that it may use. */
+    readonly amend: (session: Session, now: Pick<Session, "principal" | "services">) => void
     /** Sessions of a machine, those not joined yet included. */
     readonly countOf: (machine: string) => number
     readonly size: () => number
@@ -81,6 +88,7 @@ export class Sessions extends Context.Tag("tela/hub/Sessions")<
 
 /** A session with what only this module changes. */
 interface Live extends Session {
+  principal: Identity
   services: ReadonlyArray<string> | undefined
   agent: Carrier | undefined
   relay: Relay.Joined | undefined
@@ -120,6 +128,7 @@ export const make = (node: string): typeof Sessions.Service => {
   const byId = new Map<string, Live>()
   const byMachine = new Map<string, Map<number, Live>>()
   const byToken = KeyIndex.make<Live>()
+  const later = Slices.make()
 
   const freeIndex = (taken: ReadonlyMap<number, Live> | undefined): number | undefined => {
     for (let index = 1; index <= SESSION_INDEX_MAX; index++) if (taken?.has(index) !== true) return index
@@ -133,9 +142,15 @@ export const make = (node: string): typeof Sessions.Service => {
     if (ofMachine?.size === 0) byMachine.delete(session.machine)
     byToken.remove(session.principal.tokenHash, session)
     session.relay?.unlink()
-    tell(session, why, rule ?? "")
-    Deferred.unsafeDone(session.settled, Effect.void)
-    Deferred.unsafeDone(session.ended, Effect.succeed({ why, rule, relayed: session.relay?.relayed ?? nothing }))
+    const relayed = session.relay?.relayed ?? nothing
+    later(() => {
+      tell(session, why, rule ?? "")
+      // Those who wait for it have logs to write: after everybody has been told who is still connected.
+      later(() => {
+        Deferred.unsafeDone(session.settled, Effect.void)
+        Deferred.unsafeDone(session.ended, Effect.succeed({ why, rule, relayed }))
+      })
+    })
   }
 
   return {
@@ -190,9 +205,12 @@ export const make = (node: string): typeof Sessions.Service => {
     },
     ofToken: byToken.of,
     tokens: byToken.keys,
-    limit: ({ id }, services) => {
+    later,
+    amend: ({ id }, { principal, services }) => {
       const session = byId.get(id)
-      if (session !== undefined) session.services = services
+      if (session === undefined) return
+      session.principal = principal
+      session.services = services
     },
     countOf: (machine) => byMachine.get(machine)?.size ?? 0,
     size: () => byId.size

@@ -116,8 +116,8 @@ export const RELAYED_TEXT_BYTES = 64 * KiB
 /** From the reason and close code of a session that may not be any more to the reset of its sockets. */
 export const REVOKED_RESET = 50
 
-/** Pieces of work for what has ended, of about 0.1 ms each, in one turn of the event loop. */
-export const ENDING_SLICE = 16
+/** Pieces of work for what has ended, of 0.1 to 0.4 ms each, in one turn of the event loop. */
+export const ENDING_SLICE = 8
 
 /** Longest wait for the next expiry: so late, at most, is noticed that the time of day was set. */
 export const EXPIRY_LOOK = 60_000
@@ -138,6 +138,12 @@ export const HUB_LOCK_RETRY = 5
 
 /** Revisions of identities and grants that are kept, to tell what an edit based on an older one meant to change. */
 export const KEPT_REVISIONS = 64
+
+/**
+ * Highest revision of the file and version of an entry: no number of changes comes near, so that more was written by hand.
+ * Counting stops there, for a number that is refused in a file must not be written to it.
+ */
+export const COUNT_MAX = 2 ** 48
 
 /** Entries of the file that are encoded and written as one piece: a change encodes one of them anew. */
 export const HUB_FILE_BLOCK_LINES = 128

@@ -7,6 +7,10 @@ import type { RawData, WebSocket } from "ws"
 import { CloseCode, closeReason } from "../protocol/Close.ts"
 import { CARRIER_HIGH_WATER, CARRIER_LIMIT, CLOSE_TIMEOUT, REVOKED_RESET } from "../protocol/Limits.ts"
 import { type Carrier, CarrierClosed, type CarrierReceiver } from "./Carrier.ts"
+import * as Slices from "./Slices.ts"
+
+/** Resets of this program's sockets: one revoked token may have had thousands. */
+const resets = Slices.make()
 
 /** `ws` hands out one Buffer a message unless told otherwise, and we never do. */
 const bytes = (data: RawData): Buffer =>
@@ -92,11 +96,12 @@ class WebSocketCarrier implements Carrier {
 
   revoke(code: number, reason: string) {
     if (!this.#sayGoodbye(code, reason)) return
-    setTimeout(() => {
+    const reset = () => {
       // A socket that is only destroyed leaves to the system what it has taken, and the system delivers it.
       this.#tcp?.resetAndDestroy()
       this.#ws.terminate()
-    }, REVOKED_RESET)
+    }
+    setTimeout(() => resets(reset), REVOKED_RESET)
   }
 
   #sayGoodbye(code: number, reason: string): boolean {

@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as TestClock from "effect/TestClock"
 import { apply, Change } from "../../src/policy/Change.ts"
+import { identityOf } from "../../src/policy/Identity.ts"
 import type { Snapshot } from "../../src/policy/Identity.ts"
 import { HUB_FILE_POLL } from "../../src/protocol/Limits.ts"
 import { IdentityStore } from "../../src/store/IdentityStore.ts"
@@ -165,12 +166,14 @@ describe("a client's access", () => {
         assert.strictEqual(agent.pending, 0)
         assert.strictEqual((yield* hub.counts).sessions, 1)
         const events = yield* hub.audit.list({ limit: 100 })
+        // A later identity may be called so, and this is not about that one.
+        const gone = identityOf(hub.authority.snapshot(), "alice") === undefined
         const endings = events.filter(({ action }) => action === "access-ended")
         assert.deepStrictEqual(
           endings.map(({ machine, outcome, target }) => [machine, target, outcome]),
           [
-            ["barn", "alice", "ok"],
-            ["barn", "alice", "ok"]
+            ["barn", gone ? "alice (removed)" : "alice", "ok"],
+            ["barn", gone ? "alice (removed)" : "alice", "ok"]
           ]
         )
         for (const { why } of endings) assert.match(why ?? "", rule)
@@ -374,6 +377,54 @@ describe("what happens to peers", () => {
         ]
       )
       assert.notInclude(JSON.stringify(events), "-token")
+    })
+  )
+
+  /** How the last events noted name those who acted or were acted upon, newest first. */
+  const lastNames = (hub: TestHub, count: number) =>
+    Effect.map(hub.audit.list({ limit: count }), (events) =>
+      events.map(({ action, actor, target }) => `${action} ${target ?? actor}`)
+    )
+
+  it.scoped("is recorded under the name that they have when it happens, whatever they came with", () =>
+    Effect.gen(function* () {
+      const { hub } = yield* start
+      const agent = yield* agentOf(hub)
+      const { client } = yield* session(hub, agent)
+      const second = yield* session(hub, agent)
+      yield* hub.change(Change.Update({ id: "alice", rename: "alicia" }))
+      yield* hub.change(Change.Update({ id: "agent", rename: "barn-agent" }))
+      // Somebody else is called so from now on.
+      yield* hub.change(Change.Update({ id: "bob", rename: "alice" }))
+      const recorded = Effect.map(hub.audit.list({ limit: 100 }), (events) => events.length)
+      const before = yield* recorded
+      client.ws.terminate()
+      while ((yield* recorded) < before + 1) yield* turn
+      assert.deepStrictEqual(yield* lastNames(hub, 1), ["client-disconnect alicia"])
+      yield* hub.change(Change.Rotate({ id: "alicia", token: newToken }))
+      yield* wantsRevoked(second.client, /the token of alicia was replaced/)
+      while ((yield* recorded) < before + 4) yield* turn
+      assert.deepStrictEqual(yield* lastNames(hub, 2), ["client-disconnect alicia", "access-ended alicia"])
+      agent.ws.terminate()
+      while ((yield* recorded) < before + 5) yield* turn
+      assert.deepStrictEqual(yield* lastNames(hub, 1), ["agent-disconnect barn-agent"])
+    })
+  )
+
+  it.scoped("is not recorded under a name that another one has by now", () =>
+    Effect.gen(function* () {
+      const { hub } = yield* start
+      const { client } = yield* session(hub, yield* agentOf(hub))
+      yield* hub.change(Change.Update({ id: "alice", rename: "alicia" }))
+      const recorded = Effect.map(hub.audit.list({ limit: 100 }), (events) => events.length)
+      const before = yield* recorded
+      yield* hub.change(Change.Remove({ id: "alicia" }))
+      yield* wantsRevoked(client, /alicia is no longer an identity/)
+      while ((yield* recorded) < before + 3) yield* turn
+      assert.deepStrictEqual(yield* lastNames(hub, 2), [
+        "client-disconnect alicia (removed)",
+        "access-ended alicia (removed)"
+      ])
     })
   )
 })

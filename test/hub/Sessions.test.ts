@@ -3,25 +3,27 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Directory from "../../src/hub/Directory.ts"
 import * as Sessions from "../../src/hub/Sessions.ts"
-import { DIRECTORY_MACHINES } from "../../src/protocol/Limits.ts"
+import { DIRECTORY_MACHINES, ENDING_SLICE, SESSION_INDEX_MAX } from "../../src/protocol/Limits.ts"
 import type { CarrierClosed } from "../../src/transport/Carrier.ts"
 import * as Inbox from "../../src/transport/Inbox.ts"
 import * as MemoryCarrier from "../../src/transport/MemoryCarrier.ts"
 import { turn } from "../support/turn.ts"
-import { identity, KEY, register } from "./harness.ts"
+import { frame, identity, KEY, register } from "./harness.ts"
 
 /** A connection: the hub's inbox, and everything the peer was told in the end. */
 const connection = () => {
   const [peer, hub] = MemoryCarrier.pair()
   const said: Array<string> = []
+  let frames = 0
   let how: CarrierClosed | undefined
   peer.receive({
-    binary: () => {},
+    binary: () => frames++,
     text: (text) => said.push(text),
     drain: () => {},
     closed: (closed) => (how = closed)
   })
-  return { inbox: Inbox.make(hub), said, how: () => how }
+  const send = (message: Uint8Array) => peer.send(message)
+  return { inbox: Inbox.make(hub), send, said, frames: () => frames, how: () => how }
 }
 
 const opened = (sessions: typeof Sessions.Sessions.Service, principal: string, machine = "barn") => {
@@ -60,6 +62,55 @@ describe("Sessions", () => {
       assert.isUndefined(other.client.how())
     })
   )
+
+  for (const [how, endAll] of [
+    [
+      "when their token is revoked",
+      (sessions: typeof Sessions.Sessions.Service) => {
+        const { tokenHash } = identity("alice")
+        for (const session of sessions.ofToken(tokenHash)) sessions.end(session, "access ended", "alice has left")
+      }
+    ],
+    [
+      "when their agent leaves",
+      (sessions: typeof Sessions.Sessions.Service) => sessions.endOfMachine("barn", "agent disconnected")
+    ]
+  ] as const) {
+    it.live(`end all in one turn ${how}, and are told a few in each turn`, () =>
+      Effect.gen(function* () {
+        const sessions = Sessions.make("0a0b0c0d")
+        const up = Array.from({ length: SESSION_INDEX_MAX }, () => {
+          const { client, session } = opened(sessions, "alice")
+          const agent = connection()
+          sessions.pair(session, agent.inbox)
+          return { client, agent, session }
+        })
+        for (let i = 0; i < 4; i++) yield* turn
+        const ends = up.flatMap(({ agent, client }) => [agent, client])
+        const told = () => ends.filter(({ how }) => how() !== undefined).length
+        for (const { agent, client } of up) {
+          client.send(frame(Buffer.from("too late")))
+          agent.send(frame(Buffer.from("too late")))
+        }
+        endAll(sessions)
+        assert.deepStrictEqual([sessions.size(), sessions.countOf("barn")], [0, 0])
+        let turns = 0
+        let most = 0
+        for (let before = told(); before < ends.length; before = told()) {
+          yield* turn
+          turns++
+          most = Math.max(most, told() - before)
+        }
+        assert.isAtMost(most, 4 * ENDING_SLICE)
+        assert.isAtLeast(turns, SESSION_INDEX_MAX / ENDING_SLICE - 2)
+        for (const { frames } of ends) assert.strictEqual(frames(), 0)
+        for (const { session } of up) {
+          const { relayed } = yield* Deferred.await(session.ended)
+          assert.deepStrictEqual(relayed, { toAgent: 0, toClient: 0 })
+        }
+      })
+    )
+  }
 
   it.effect("have ids of this node that nobody can guess, found only with the right machine", () =>
     Effect.sync(() => {
