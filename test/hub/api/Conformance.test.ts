@@ -98,7 +98,11 @@ describe("answers as deployed tools know them", () => {
       const hub = yield* start()
       const grantTo = (body: object, machine = "barn", id = "alice") =>
         send(hub, "PUT", `/api/admin/access/${id}/machines/${machine}`, { ...admin, body })
-      const granted = yield* grantTo({ permissions: ["manage", "connect"], services: ["ssh", "port-5432"], expiresAt: "2h" })
+      const granted = yield* grantTo({
+        permissions: ["manage", "connect"],
+        services: ["ssh", "port-5432"],
+        expiresAt: "2h"
+      })
       assert.strictEqual(granted.headers.get("etag"), '"2"')
       const { expiresAt, ...rest } = granted.json
       assert.deepStrictEqual(rest, {
