@@ -21,7 +21,7 @@ import type { Decision, Question } from "../policy/Policy.ts"
 import { HUB_FILE_POLL, PENDING_CHANGES } from "../protocol/Limits.ts"
 import { Audit } from "../store/Audit.ts"
 import type { AuditEvent } from "../store/Audit.ts"
-import { IdentityStore, StoreFailure } from "../store/IdentityStore.ts"
+import { eventsOf, IdentityStore, StoreFailure } from "../store/IdentityStore.ts"
 import type { Edited, TakenIn } from "../store/IdentityStore.ts"
 
 /** Who asks for a change. */
@@ -91,6 +91,9 @@ const applyAll = (
   const machines = new Set<string>()
   const renamed = new Map<string, string>()
   const outcomes: Array<Outcome> = []
+  /** Versions of names that were given up in this round. */
+  const former = new Map<string, number>()
+  const lastVersion = (id: string) => Math.max(former.get(id) ?? 0, context.lastVersion(id))
   let snapshot = base
   for (const { request } of pending) {
     const { by, change, ifVersion } = request
@@ -102,7 +105,7 @@ const applyAll = (
         ? apply(snapshot, change, {
             by: asker.role,
             now,
-            lastVersion: context.lastVersion,
+            lastVersion,
             ...(ifVersion !== undefined && { ifVersion })
           })
         : Either.left(
@@ -115,6 +118,7 @@ const applyAll = (
     for (const id of applied.identities) identities.add(id)
     for (const machine of applied.machines) machines.add(machine)
     if (applied.identity.id !== change.id) renamed.set(applied.identity.id, change.id)
+    if (identityOf(snapshot, change.id) === undefined) former.set(change.id, applied.identity.version)
   }
   return { snapshot, identities, machines, renamed, result: { before: base, outcomes } }
 }
@@ -166,22 +170,12 @@ export const make: Effect.Effect<typeof Authority.Service, never, IdentityStore 
         if (snapshot.revision === current.revision && changes.length === 0) return
         for (const { how, text } of changes) yield* how === "tool" ? Effect.logInfo(text) : Effect.logWarning(text)
         // A tool of ours has recorded what it did.
-        const edits = changes.filter(({ how }) => how !== "tool")
-        const gone = edits.flatMap(({ id }) =>
-          identityOf(snapshot, id) === undefined ? [identityOf(current, id)] : []
+        const gone = changes.flatMap(({ how, id }) =>
+          id !== undefined && how !== "tool" && identityOf(snapshot, id) === undefined ? [identityOf(current, id)] : []
         )
         yield* whatever(
           Effect.gen(function* () {
-            yield* audit.record(
-              edits.map(({ how, id, text }): AuditEvent => ({
-                action: "file-edit",
-                target: id,
-                from: "local",
-                outcome: how === "lost" ? "failed" : "ok",
-                why: text
-              })),
-              snapshot.revision
-            )
+            yield* audit.record(eventsOf(changes), snapshot.revision)
             for (const identity of gone) if (identity !== undefined) yield* audit.removed(identity.id, identity.version)
           })
         )
@@ -222,7 +216,8 @@ export const make: Effect.Effect<typeof Authority.Service, never, IdentityStore 
             (base) => {
               const edited = applyAll(base, pending, {
                 now: clock.unsafeCurrentTimeMillis(),
-                lastVersion: audit.lastVersion
+                // Somebody who went by an edit of this very moment is not in the record yet.
+                lastVersion: (id) => Math.max(audit.lastVersion(id), identityOf(current, id)?.version ?? 0)
               })
               made = edited.snapshot
               return edited
@@ -260,11 +255,11 @@ export const make: Effect.Effect<typeof Authority.Service, never, IdentityStore 
       yield* turns.withPermits(1)(make([...pending]))
     }).pipe(Effect.forever, Effect.interruptible, Effect.forkScoped)
 
-    yield* recover(store, audit)
-    yield* watch(turns.withPermits(1)(Effect.flatMap(store.refresh, takeIn))).pipe(
-      Effect.interruptible,
-      Effect.forkScoped
-    )
+    const look = looking(turns.withPermits(1)(Effect.flatMap(store.refresh, takeIn)))
+    yield* look
+    const { revision } = store.current()
+    if ((yield* audit.revision) !== revision) yield* audit.record([], revision)
+    yield* look.pipe(Effect.delay(HUB_FILE_POLL), Effect.forever, Effect.interruptible, Effect.forkScoped)
 
     return {
       identify: (token) =>
@@ -284,20 +279,8 @@ export const make: Effect.Effect<typeof Authority.Service, never, IdentityStore 
   }
 )
 
-/** A change that is in the file, but not in the record, was made by a hub that stopped between the two. */
-const recover = (store: typeof IdentityStore.Service, audit: typeof Audit.Service): Effect.Effect<void> =>
-  Effect.gen(function* () {
-    const { revision } = store.current()
-    const recorded = yield* audit.revision
-    if (recorded === revision) return
-    const missing = `revision ${revision} stands in the file, ${recorded} is the last that was recorded`
-    const event: AuditEvent = { action: "recovered", from: "local", outcome: "ok", why: missing }
-    // A record that is new has missed nothing.
-    yield* audit.record(recorded === 0 ? [] : [event], revision)
-  })
-
 /** Takes in what others write to the file. What cannot be understood is said once, and the hub goes on as it was. */
-const watch = (refresh: Effect.Effect<void, StoreFailure>): Effect.Effect<never> => {
+const looking = (refresh: Effect.Effect<void, StoreFailure>): Effect.Effect<void> => {
   let said = ""
   return refresh.pipe(
     Effect.tap(() => Effect.sync(() => (said = ""))),
@@ -306,9 +289,7 @@ const watch = (refresh: Effect.Effect<void, StoreFailure>): Effect.Effect<never>
       said = message
       return Effect.logError(`identities and grants stay as they were: ${message}`)
     }),
-    Effect.catchAllDefect((defect) => Effect.logError("looking at the hub's file failed", defect)),
-    Effect.delay(HUB_FILE_POLL),
-    Effect.forever
+    Effect.catchAllDefect((defect) => Effect.logError("looking at the hub's file failed", defect))
   )
 }
 

@@ -5,6 +5,7 @@
 import * as Data from "effect/Data"
 import * as Either from "effect/Either"
 import * as HashMap from "effect/HashMap"
+import { COUNT_MAX } from "../protocol/Limits.ts"
 import {
   grantsOf,
   grantsOn,
@@ -94,7 +95,7 @@ export interface ChangeContext {
   readonly now: number
   /** The version that the caller had seen; undefined when it makes no difference. */
   readonly ifVersion?: number
-  /** Last version of removed identities of an id, from which a new one goes on. */
+  /** Last version of former identities of an id, from which the next one of that name goes on. */
   readonly lastVersion?: (id: string) => number
 }
 
@@ -112,6 +113,9 @@ export interface Applied {
   /** Digests of the tokens with which something may have been begun that is to be asked again. */
   readonly tokens: ReadonlyArray<string>
 }
+
+/** The version or revision after one. */
+export const following = (count: number): number => Math.min(count + 1, COUNT_MAX)
 
 const refuse = (kind: ChangeProblem, message: string) => Either.left(new ChangeRefused({ kind, message }))
 
@@ -224,7 +228,7 @@ interface Made extends Omit<Applied, "snapshot" | "replaced"> {
 
 const addIdentity = (snapshot: Snapshot, change: Extract<Change, { _tag: "Add" }>, context: ChangeContext): Made => {
   const { expiresAt, grants, id, role, token } = change
-  const version = (context.lastVersion?.(id) ?? 0) + 1
+  const version = following(context.lastVersion?.(id) ?? 0)
   const identity: Identity = {
     id,
     role,
@@ -247,11 +251,11 @@ const changeIdentity = (
   snapshot: Snapshot,
   current: Identity,
   change: Exclude<Change, { _tag: "Add" }>,
-  now: number
+  { lastVersion, now }: ChangeContext
 ): Made => {
   const { id } = current
   const tokens = [current.tokenHash]
-  const next = { ...current, version: current.version + 1 }
+  const next = { ...current, version: following(current.version) }
   const put = (identity: Identity): Made => ({
     snapshot: putIdentity(snapshot, identity, current),
     identity,
@@ -282,9 +286,11 @@ const changeIdentity = (
         ...(until !== undefined && { expiresAt: until })
       }
       if (updated.id === id) return put(updated)
+      const version = following(Math.max(current.version, lastVersion?.(updated.id) ?? 0))
+      const renamed = { ...updated, version }
       return {
-        snapshot: rename(snapshot, current, updated),
-        identity: updated,
+        snapshot: rename(snapshot, current, renamed),
+        identity: renamed,
         identities: [id, updated.id],
         machines: [...machinesOf(snapshot, id), ...machinesOf(snapshot, updated.id)],
         tokens
@@ -355,7 +361,7 @@ export const apply = (
       ? addIdentity(snapshot, change, context)
       : current === undefined
         ? undefined
-        : changeIdentity(snapshot, current, change, context.now)
+        : changeIdentity(snapshot, current, change, context)
   if (made === undefined) return refuse("unknown-identity", `no identity is called ${id}`)
   if (losesLastOwner(snapshot, current, made.snapshot)) {
     return refuse(
@@ -369,6 +375,6 @@ export const apply = (
   return Either.right({
     replaced: [],
     ...made,
-    snapshot: { ...made.snapshot, revision: snapshot.revision + 1 }
+    snapshot: { ...made.snapshot, revision: following(snapshot.revision) }
   })
 }

@@ -2,6 +2,7 @@
  * What the `auth:` block of a file means when nothing is in force yet. An entry that does not fit its digest was edited by
  * hand while nobody looked, and has a new version. Pure.
  */
+import { following } from "../policy/Change.ts"
 import { machinePermissions, makeSnapshot } from "../policy/Identity.ts"
 import type { GrantEntry, StoredIdentity } from "../policy/Identity.ts"
 import { digestOf } from "./AuthLine.ts"
@@ -39,7 +40,7 @@ export const begin = (path: string, reading: Reading): Merged => {
       continue
     }
     const fits = digest !== undefined && digest === digestOf({ ...members, version }, grants.get(id) ?? [])
-    identities.push({ ...members, version: fits ? version : version + 1 })
+    identities.push({ ...members, version: fits ? version : following(version) })
     if (fits) continue
     edited.add(id)
     changes.push({ id, how: "hand", text: `${path}:${line}: ${id} was edited by hand` })

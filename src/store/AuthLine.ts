@@ -6,6 +6,7 @@ import * as Crypto from "node:crypto"
 import { PREFIX_CHARS } from "../crypto/Token.ts"
 import { machinePermissions, roleOf } from "../policy/Identity.ts"
 import type { Grant, GrantEntry, Identity, MachineGrants, StoredIdentity } from "../policy/Identity.ts"
+import { COUNT_MAX } from "../protocol/Limits.ts"
 
 /** The two lists of the block. */
 export type SectionName = "identities" | "machines"
@@ -50,17 +51,29 @@ const keyOf = (written: string): string | undefined => {
   return typeof key === "string" && key !== "" && key !== "__proto__" ? key : undefined
 }
 
+/** What stands before the flow map. A quoted key may hold anything, a colon and a brace too. */
+const beforeBody = /^ {4}("(?:[^"\\]|\\.)*"|[\w.@-]+): (?=\{)/
+
 /** Takes a line apart; undefined when it is none of ours. */
 export const parse = (line: string): Line | undefined => {
-  if (!line.startsWith(INDENT)) return undefined
-  const colon = line.indexOf(": {")
-  if (colon < 0) return undefined
-  const key = keyOf(line.slice(INDENT.length, colon))
+  const [before = "", written] = beforeBody.exec(line) ?? []
+  if (written === undefined) return undefined
+  const key = keyOf(written)
   if (key === undefined) return undefined
   const end = line.endsWith("}") ? line.length - 1 : line.lastIndexOf("}")
   const trail = line.slice(end + 1)
   if (trail !== "" && !/^\s+#/.test(trail)) return undefined
-  return { key, body: line.slice(colon + 2, end + 1), trail }
+  return { key, body: line.slice(before.length, end + 1), trail }
+}
+
+const withoutSpace = (text: string): string => text.replace(/\s+/g, "")
+
+/** Reads a flow map; undefined for one that says something twice, which the JSON parser would not tell. */
+const readBody = (body: string): unknown => {
+  const value = parseJson(body)
+  if (value === undefined) return undefined
+  const written = JSON.stringify(value)
+  return written === body || withoutSpace(written) === withoutSpace(body) ? value : undefined
 }
 
 const isRecord = (value: unknown): value is Record<string, unknown> =>
@@ -86,7 +99,7 @@ const tokenHash = /^sha256:[0-9a-f]{64}$/
 
 /** Reads the flow map of an identity; undefined when it is not exactly what our programs write. */
 export const readIdentity = (id: string, body: string): WrittenIdentity | undefined => {
-  const value = parseJson(body)
+  const value = readBody(body)
   if (!isRecord(value) || !knows(value, identityKeys)) return undefined
   const { digest, prefix = "", role, token, version } = value
   const issuedAt = instantOf(value["issuedAt"])
@@ -95,7 +108,10 @@ export const readIdentity = (id: string, body: string): WrittenIdentity | undefi
   if (!isText(role) || !roles.has(role) || !isText(token) || !tokenHash.test(token)) return undefined
   if (!isText(prefix) || prefix.length > PREFIX_CHARS) return undefined
   if (issuedAt === null || expiresAt === null || revokedAt === null) return undefined
-  if (version !== undefined && !(typeof version === "number" && Number.isSafeInteger(version) && version > 0)) {
+  if (
+    version !== undefined &&
+    !(typeof version === "number" && Number.isInteger(version) && version > 0 && version <= COUNT_MAX)
+  ) {
     return undefined
   }
   if (digest !== undefined && !isText(digest)) return undefined
@@ -135,7 +151,7 @@ const readGrant = (value: unknown): Grant | undefined => {
 
 /** Reads the flow map of a machine; undefined when it is not exactly what our programs write. */
 export const readMachine = (body: string): MachineGrants | undefined => {
-  const value = parseJson(body)
+  const value = readBody(body)
   if (!isRecord(value) || !knows(value, machineKeys)) return undefined
   const made = {
     register: new Map<string, Array<Grant>>(),

@@ -3,6 +3,7 @@
  * permission and id, against the state that the edit was based on. Where both sides changed an entry, the acknowledged
  * change wins, so that an old copy of the file never brings back what was taken away. Pure.
  */
+import { following } from "../policy/Change.ts"
 import { grantsOf, grantsOn, identityOf, machinePermissions, machinesOf } from "../policy/Identity.ts"
 import type {
   Grant,
@@ -27,6 +28,8 @@ export interface Edit {
   readonly current: Snapshot
   /** What was in force at the revision that the edit is based on; undefined when that is not known any more. */
   readonly base: Snapshot | undefined
+  /** The version of a former identity of an id; 0 when there was none. */
+  readonly lastVersion: (id: string) => number
 }
 
 /** What came of it. */
@@ -64,27 +67,9 @@ const sameGrants = (a: Held, b: Held): boolean => {
 /** What an entry of an edit is: as it was when the edit began, newly meant, or changed on both sides. */
 type Verdict = "stale" | "meant" | "both"
 
-/** What the edit was based on, as far as is known. */
-interface Base {
-  readonly identity: (id: string, file: WrittenIdentity | undefined) => Verdict
-  readonly grants: (machine: string, permission: MachinePermission, id: string, file: Held) => Verdict
-}
-
-const knownBase = (base: Snapshot, current: Snapshot): Base => {
-  const verdict = (same: { readonly file: boolean; readonly current: boolean }): Verdict =>
-    same.file ? "stale" : same.current ? "meant" : "both"
-  return {
-    identity: (id, file) => {
-      const was = identityOf(base, id)
-      return verdict({ file: sameIdentity(file, was), current: sameIdentity(identityOf(current, id), was) })
-    },
-    grants: (machine, permission, id, file) => {
-      const was = grantsOn(base, machine)?.[permission].get(id)
-      const is = grantsOn(current, machine)?.[permission].get(id)
-      return verdict({ file: sameGrants(file, was), current: sameGrants(is, was) })
-    }
-  }
-}
+/** By what an entry says now, what it said when the edit began, and what is in force. */
+const compare = <A>(file: A, was: A, is: A, same: (a: A, b: A) => boolean): Verdict =>
+  same(file, was) ? "stale" : same(is, was) ? "meant" : "both"
 
 /** What the edited file grants an identity, in the order of {@link grantsOf}. */
 const grantsInFile = ({ current, reading }: Edit): ((id: string) => ReadonlyArray<GrantEntry>) => {
@@ -116,32 +101,42 @@ const isUntouched = (identity: WrittenIdentity, grants: ReadonlyArray<GrantEntry
   identity.digest === digestOf({ ...identity, version: identity.version }, grants)
 
 /**
- * The base of a revision that is no longer known: an entry counts as it was if the file has the version in force, and as
- * old if its digest says that nobody touched it. Nothing that is missing in the file goes.
+ * What to think of all that an edit says about an identity; undefined when each entry is to be compared with what it was
+ * when the edit began. The revision of a file proves nothing, for a program of ours may have built on an old copy: an
+ * entry is as new as the version in its line says, and the digest tells whether a person has touched it.
  */
-const guessedBase = (edit: Edit): Base => {
-  const { current, reading } = edit
+const judgeOf = (edit: Edit): ((id: string) => Verdict | undefined) => {
+  const { base, current, lastVersion, reading } = edit
   const gone = new Set(reading.goneIdentities)
   const inFile = grantsInFile(edit)
+  const { revision } = reading.text
   // An edit of a file that had no versions yet says of nothing that it is new.
   const isBare = [...reading.identities].some(
     ([id, { value }]) => value.version === undefined && identityOf(current, id) !== undefined
   )
-  const verdicts = new Map<string, Verdict>()
-  const judge = (id: string): Verdict => {
+  const judge = (id: string): Verdict | undefined => {
     const is = identityOf(current, id)
+    const was = base && identityOf(base, id)
     const file = reading.identities.get(id)?.value ?? (gone.has(id) ? undefined : is)
-    if (file === undefined) return is === undefined ? "meant" : "both"
-    if (is !== undefined && file.version === is.version) return "meant"
-    if (is === undefined && file.version === undefined) return isBare ? "both" : "meant"
-    return isUntouched(file, inFile(id)) ? "stale" : "both"
+    if (file?.version === undefined) {
+      // Of a base that is not known any more, nothing that is missing in the file goes.
+      if (base !== undefined) return undefined
+      return is !== undefined || (file !== undefined && isBare) ? "both" : "meant"
+    }
+    const last = is?.version ?? lastVersion(id)
+    if (isUntouched(file, inFile(id))) {
+      if (file.version > last && (is !== undefined || revision > current.revision)) return "meant"
+      return revision < current.revision && file.version !== is?.version ? "stale" : "both"
+    }
+    if (was?.version === file.version) return undefined
+    if (is === undefined) return base !== undefined && file.version > last ? "meant" : "both"
+    return file.version >= last ? "meant" : "both"
   }
-  const verdictOf = (id: string): Verdict => {
-    const verdict = verdicts.get(id) ?? judge(id)
-    verdicts.set(id, verdict)
-    return verdict
+  const verdicts = new Map<string, Verdict | undefined>()
+  return (id) => {
+    if (!verdicts.has(id)) verdicts.set(id, judge(id))
+    return verdicts.get(id)
   }
-  return { identity: verdictOf, grants: (_machine, _permission, id) => verdictOf(id) }
 }
 
 const idsOf = (a: MachineGrants | undefined, b: MachineGrants | undefined, permission: MachinePermission) =>
@@ -149,28 +144,28 @@ const idsOf = (a: MachineGrants | undefined, b: MachineGrants | undefined, permi
 
 /** Merges an edit. */
 export const merge = (edit: Edit): Merged => {
-  const { current, path, reading } = edit
-  const base = edit.base === undefined ? guessedBase(edit) : knownBase(edit.base, current)
-  const isNewer = reading.text.revision > current.revision
+  const { current, lastVersion, path, reading } = edit
+  const base = edit.base ?? Snapshots.empty
+  const judge = judgeOf(edit)
   const rewritten = { identities: new Set(reading.oddIdentities), machines: new Set(reading.oddMachines) }
   const lost = new Map<string, string>()
   const taken = new Map<string, number | undefined>()
   const lineOf = (id: string): number | undefined => reading.identities.get(id)?.line
   const lose = (id: string, line: number | undefined, what: string) => {
-    const place = line === undefined || line === Number.MAX_SAFE_INTEGER ? path : `${path}:${line}`
     if (lost.has(id)) return
-    lost.set(
-      id,
-      `${place}: this edit of ${what} was not taken: it was made to revision ${reading.text.revision}, and ${id} has ` +
-        `changed since; what is in force is written back`
-    )
+    const why =
+      identityOf(current, id) === undefined
+        ? `${id} is gone since; for a new one of that name, leave version and digest out`
+        : `it was made to revision ${reading.text.revision}, and ${id} has changed since`
+    lost.set(id, `${placeOf(path, line)}: this edit of ${what} was not taken: ${why}; what is in force is written back`)
   }
 
   const identities = new Map<string, StoredIdentity | undefined>()
   for (const id of [...reading.identities.keys(), ...reading.goneIdentities]) {
     const file = reading.identities.get(id)?.value
-    if (sameIdentity(file, identityOf(current, id))) continue
-    const verdict = base.identity(id, file)
+    const is = identityOf(current, id)
+    if (sameIdentity(file, is)) continue
+    const verdict = judge(id) ?? compare(file, identityOf(base, id), is, sameIdentity)
     if (verdict === "meant") {
       identities.set(id, file && withoutDigest(file))
       taken.set(id, lineOf(id))
@@ -193,8 +188,9 @@ export const merge = (edit: Edit): Merged => {
       let merged: Map<string, ReadonlyArray<Grant>> | undefined
       for (const id of idsOf(found?.value, is, permission)) {
         const file = found?.value[permission].get(id)
-        if (sameGrants(file, is?.[permission].get(id))) continue
-        const verdict = base.grants(machine, permission, id, file)
+        const held = is?.[permission].get(id)
+        if (sameGrants(file, held)) continue
+        const verdict = judge(id) ?? compare(file, grantsOn(base, machine)?.[permission].get(id), held, sameGrants)
         if (verdict === "meant") {
           merged ??= new Map(is?.[permission])
           if (file === undefined) merged.delete(id)
@@ -216,33 +212,37 @@ export const merge = (edit: Edit): Merged => {
   let snapshot = Snapshots.apply(current, { revision, identities, machines })
 
   const changes: Array<OutsideChange> = []
+  // `telahubd user` changes one identity at a time and records that; what else such a file has is somebody's edit.
+  const isTool = taken.size <= reading.text.revision - current.revision
   const note = (id: string, how: "hand" | "tool", line: number | undefined) => {
-    const place = line === undefined || line === Number.MAX_SAFE_INTEGER ? path : `${path}:${line}`
     const by = how === "hand" ? "was edited by hand" : "was changed by `telahubd user`"
-    changes.push({ id, how, text: `${place}: ${id} ${by}` })
+    changes.push({ id, how, text: `${placeOf(path, line)}: ${id} ${by}` })
   }
   const versions = new Map<string, Identity>()
   for (const id of new Set([...taken.keys(), ...reading.identities.keys()])) {
     const now = identityOf(snapshot, id)
     const file = reading.identities.get(id)?.value
     if (now === undefined) {
-      if (taken.has(id)) note(id, isNewer ? "tool" : "hand", taken.get(id))
+      if (taken.has(id)) note(id, isTool ? "tool" : "hand", taken.get(id))
       continue
     }
     const fits = file !== undefined && isUntouched({ ...now, ...versionOf(file) }, grantsOf(snapshot, id))
     if (taken.has(id)) {
       const version = fits
         ? (file.version ?? 1)
-        : Math.max(identityOf(current, id)?.version ?? 0, file?.version ?? 0) + 1
+        : following(Math.max(identityOf(current, id)?.version ?? lastVersion(id), file?.version ?? 0))
       if (version !== now.version) versions.set(id, { ...now, version })
       if (!fits) rewritten.identities.add(id)
-      note(id, fits && isNewer ? "tool" : "hand", taken.get(id))
+      note(id, fits && isTool ? "tool" : "hand", taken.get(id))
     } else if (!fits || file.version !== now.version) rewritten.identities.add(id)
   }
   if (versions.size > 0) snapshot = Snapshots.apply(snapshot, { revision, identities: versions, machines: new Map() })
   for (const [id, text] of lost) changes.push({ id, how: "lost", text })
   return { snapshot, changes, ...rewritten, bare: [] }
 }
+
+const placeOf = (path: string, line: number | undefined): string =>
+  line === undefined || line === Number.MAX_SAFE_INTEGER ? path : `${path}:${line}`
 
 const withoutDigest = (written: WrittenIdentity): StoredIdentity => {
   const { digest: _, ...identity } = written

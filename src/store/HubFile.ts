@@ -10,10 +10,9 @@ import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Token from "../crypto/Token.ts"
-import { ANY_MACHINE, makeSnapshot } from "../policy/Identity.ts"
+import { ANY_MACHINE, noGrants } from "../policy/Identity.ts"
 import type { Role, Snapshot, StoredIdentity } from "../policy/Identity.ts"
 import * as AuthLine from "./AuthLine.ts"
-import * as AuthText from "./AuthText.ts"
 import type { FileSettings } from "./HubSettings.ts"
 import * as HubState from "./HubState.ts"
 import * as Files from "./internal/files.ts"
@@ -121,23 +120,20 @@ const firstFile = (ownerToken: Redacted.Redacted, now: number): string => {
     prefix: Token.prefixOf(token),
     issuedAt: now
   })
-  const snapshot = makeSnapshot(
-    1,
-    [identity("owner", "owner", ownerToken), identity("console-viewer", "viewer", Token.generate())],
-    [{ id: "console-viewer", machine: ANY_MACHINE, permission: "connect" }]
-  )
-  const { identities, machines } = AuthText.bodiesOf(snapshot, {
-    identities: ["owner", "console-viewer"],
-    machines: [ANY_MACHINE]
+  const line = (key: string, body: string) => AuthLine.format({ key, body, trail: "" })
+  // Without versions: they go on from those in a record that a hub of before may have left beside the file.
+  const identities = [identity("owner", "owner", ownerToken), identity("console-viewer", "viewer", Token.generate())]
+  const view = AuthLine.writeMachine({
+    ...noGrants,
+    connect: new Map([["console-viewer", [{ id: "console-viewer" }]]])
   })
-  const lines = (bodies: AuthText.Changes) =>
-    [...bodies].map(([key, body = "{}"]) => AuthLine.format({ key, body, trail: "" })).join("")
   return [
     "# The hub's settings, identities and grants. Of a token only its SHA-256 and its first characters are kept.\n",
     `hubId: ${Crypto.randomUUID()}\n`,
-    `auth:\n  revision: ${snapshot.revision}\n`,
-    `  identities:\n${lines(identities)}`,
-    `  machines:\n${lines(machines)}`
+    // So is the revision above what such a record knows: it has counted fewer changes than seconds.
+    `auth:\n  revision: ${Math.floor(now / 1_000)}\n`,
+    `  identities:\n${identities.map((each) => line(each.id, AuthLine.writeIdentity(each))).join("")}`,
+    `  machines:\n${line(ANY_MACHINE, view)}`
   ].join("")
 }
 

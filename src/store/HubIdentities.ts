@@ -4,9 +4,12 @@
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import { following } from "../policy/Change.ts"
 import type { Snapshot } from "../policy/Identity.ts"
-import { KEPT_REVISIONS } from "../protocol/Limits.ts"
+import { HUB_FILE_BYTES, KEPT_REVISIONS } from "../protocol/Limits.ts"
+import { Audit } from "./Audit.ts"
 import * as AuthText from "./AuthText.ts"
+import * as HubCheck from "./HubCheck.ts"
 import type { HubFile } from "./HubFile.ts"
 import * as HubState from "./HubState.ts"
 import { IdentityStore, StoreFailure } from "./IdentityStore.ts"
@@ -55,11 +58,12 @@ export const makeFrom = (
   path: string,
   first: HubState.Taken,
   options: HubState.Options
-): Effect.Effect<typeof IdentityStore.Service> =>
+): Effect.Effect<typeof IdentityStore.Service, StoreFailure> =>
   Effect.gen(function* () {
     const turns = yield* Effect.makeSemaphore(1)
     const kept = new Map<number, Snapshot>()
     let state = first.state
+    let isChecked = false
     /** What others did, and nobody was told yet. */
     let untold: ReadonlyArray<OutsideChange> = first.changes
     let told = state.snapshot
@@ -78,7 +82,7 @@ export const makeFrom = (
 
     const put = (next: HubState.HubState) => {
       state = next
-      keep(next.snapshot.revision, next.snapshot)
+      if (!next.isAhead) keep(next.snapshot.revision, next.snapshot)
     }
 
     const snapshotAt = (revision: number) => kept.get(revision)
@@ -109,7 +113,14 @@ export const makeFrom = (
           )
         }
         yield* AuthText.encoded(next.text)
-        const seen = yield* Effect.either(Files.replaceSeen(next.seen, AuthText.pieces(next.text)))
+        const pieces = AuthText.pieces(next.text)
+        if (pieces.reduce((sum, piece) => sum + piece.length, 0) > HUB_FILE_BYTES) {
+          return yield* new StoreFailure({
+            kind: "full",
+            message: `${path}: it would be larger than ${HUB_FILE_BYTES} bytes, the most that is read; remove identities or grants`
+          })
+        }
+        const seen = yield* Effect.either(Files.replaceSeen(next.seen, pieces))
         if (seen._tag === "Right") {
           put({ ...next, seen: seen.right, isAhead: false, deployed: undefined, converted: false })
           return
@@ -127,27 +138,47 @@ export const makeFrom = (
       return { snapshot: state.snapshot, changes }
     }
 
-    const takeIn = Effect.map(
-      Effect.suspend(() => merged(state)),
-      (next) => {
-        if (next !== undefined) put(next)
+    const takeIn = Effect.gen(function* () {
+      // Asked before the file is looked at, for whoever writes it records that afterwards.
+      const recorded = yield* options.recorded?.revision ?? Effect.succeed(0)
+      const next = yield* merged(state)
+      if (next !== undefined) put(next)
+      const { revision } = state.snapshot
+      if (isChecked && revision >= recorded) return
+      const found = yield* HubCheck.check(path, { state, changes: untold }, recorded, options)
+      if (!isChecked && recorded !== 0 && revision > recorded) {
+        const text = `revision ${revision} stands in the file, ${recorded} is the last that was recorded`
+        untold = [...untold, { how: "unrecorded", text }]
       }
-    )
+      isChecked = true
+      if (found === undefined) return
+      untold = [...untold, ...found.changes]
+      put(found.state)
+    })
 
-    /** Writes what a merge made of the file. A file that cannot be written is taken as it is. */
-    const writeBack = (wasAt: number) =>
-      Effect.suspend(() => write(state)).pipe(
-        Effect.uninterruptible,
-        Effect.catchAll(({ message }) => {
-          refused = state
-          keep(wasAt, state.snapshot)
-          return Effect.logWarning(`what was edited is in force, but not written back: ${message}`)
-        })
-      )
+    /** Goes on with a merge that cannot be written: the file is taken as it is, at its own revision. */
+    const giveUp = () => {
+      keep(state.snapshot.revision, state.snapshot)
+      refused = state
+    }
+
+    /** Writes what a merge made of the file. */
+    const writeBack = Effect.suspend(() => {
+      const next = { revision: following(state.snapshot.revision) }
+      return write({ ...state, snapshot: { ...state.snapshot, ...next }, text: { ...state.text, ...next } })
+    }).pipe(
+      Effect.uninterruptible,
+      Effect.catchAll(({ message }) => {
+        giveUp()
+        return Effect.logWarning(`what was edited is in force, but not written back: ${message}`)
+      })
+    )
 
     const locked = <A>(use: Effect.Effect<A, StoreFailure>): Effect.Effect<A, StoreFailure> =>
       Effect.catchTag(exclusively(state.seen.target, use), "FileProblem", (problem) => lockFailure(path, problem))
 
+    yield* takeIn
+    told = state.snapshot
     return {
       current: () => state.snapshot,
       update: (takenIn, edit) =>
@@ -176,21 +207,16 @@ export const makeFrom = (
         if (same && untold.length === 0 && (!state.isAhead || refused === state)) {
           return { snapshot: state.snapshot, changes: [] }
         }
-        const wasAt = state.snapshot.revision
         yield* locked(
           Effect.gen(function* () {
             yield* takeIn
-            if (state.isAhead && refused !== state) yield* writeBack(wasAt)
+            if (state.isAhead && refused !== state) yield* writeBack
           })
         ).pipe(
           // Where nobody can take the lock, nobody writes by it.
           Effect.catchIf(
             ({ kind }) => kind === "unwritable" || kind === "full",
-            () =>
-              Effect.map(takeIn, () => {
-                refused = state
-                keep(wasAt, state.snapshot)
-              })
+            () => Effect.map(takeIn, giveUp)
           )
         )
         return tell()
@@ -208,6 +234,17 @@ export const make = (
 /** The store of a hub's file, which must be there and have an owner. */
 export const layer = (path: string): Layer.Layer<IdentityStore, StoreFailure> => Layer.effect(IdentityStore, make(path))
 
-/** The same of a file that was loaded a moment ago: what happened to it since is taken in. */
-export const layerFrom = (file: HubFile): Layer.Layer<IdentityStore> =>
-  Layer.effect(IdentityStore, makeFrom(file.path, file.loaded, { ownerless: "refused" }))
+/** What a record says of the file. One that cannot be read says nothing. */
+export const recordedIn = ({ lastVersion, revision }: typeof Audit.Service): HubState.Recorded => ({
+  revision: Effect.catchAllCause(revision, () => Effect.succeed(0)),
+  lastVersion
+})
+
+/** The same of a file that was loaded a moment ago: what happened to it since is taken in, and the record beside it asked. */
+export const layerFrom = (file: HubFile): Layer.Layer<IdentityStore, StoreFailure, Audit> =>
+  Layer.effect(
+    IdentityStore,
+    Effect.flatMap(Audit, (audit) =>
+      makeFrom(file.path, file.loaded, { ownerless: "refused", recorded: recordedIn(audit) })
+    )
+  )

@@ -155,7 +155,7 @@ export const read = (path: string, content: string, known: Known): Effect.Effect
     const settings = settingsOf(path, value)
     const noId = `no hubId, so each start makes one up; to keep one, add the line: hubId: ${Crypto.randomUUID()}`
     const own = [
-      ...(settings.hubId === undefined ? [noId] : []),
+      ...(settings.hubId === undefined && known.text.parts.length === 0 ? [noId] : []),
       ...meant.warnings,
       ...doubtsOf(ids, scanned.changedIdentities, found.machines)
     ]

@@ -4,18 +4,17 @@
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import * as HashMap from "effect/HashMap"
-import { identityOf, invalidity, isLastingOwner } from "../policy/Identity.ts"
-import type { Identity, Snapshot } from "../policy/Identity.ts"
+import type { Snapshot } from "../policy/Identity.ts"
 import { HUB_FILE_BYTES, HUB_FILE_SETTLE, HUB_FILE_SETTLE_TRIES } from "../protocol/Limits.ts"
 import { begin } from "./AuthBegin.ts"
 import { merge } from "./AuthMerge.ts"
 import type { Merged } from "./AuthMerge.ts"
 import * as AuthText from "./AuthText.ts"
+import { expiring, hasOwner, ownerless, withLastingOwner } from "./HubOwners.ts"
 import * as HubReader from "./HubReader.ts"
 import type { FileSettings } from "./HubSettings.ts"
-import { StoreFailure } from "./IdentityStore.ts"
-import type { OutsideChange } from "./IdentityStore.ts"
+import { unreadable } from "./IdentityStore.ts"
+import type { OutsideChange, StoreFailure } from "./IdentityStore.ts"
 import * as Files from "./internal/files.ts"
 import * as Snapshots from "./internal/snapshots.ts"
 
@@ -26,7 +25,7 @@ export interface HubState {
   readonly text: AuthText.AuthText
   /** What the file looked like when it was read or written. */
   readonly seen: Files.Signature
-  /** Whether the file differs from the text in more than its form. */
+  /** Whether the file differs from the text in more than its form; the revision is that of the file until it is written. */
   readonly isAhead: boolean
   /** The file's own text, when it is in the deployed hub's form. */
   readonly deployed: string | undefined
@@ -45,61 +44,22 @@ export interface Taken {
   readonly changes: ReadonlyArray<OutsideChange>
 }
 
+/** What was recorded beside the file, which an old copy of it cannot undo. */
+export interface Recorded {
+  /** The last revision; 0 when nothing was recorded. */
+  readonly revision: Effect.Effect<number>
+  /** The version of a former identity of an id; 0 when there was none. */
+  readonly lastVersion: (id: string) => number
+}
+
 /** How to read. */
 export interface Options {
   /** What a file without a valid owner is: `telahubd user` mends it, a hub refuses it. */
   readonly ownerless: "refused" | "taken"
-}
-
-const unreadable = (message: string) => new StoreFailure({ kind: "unreadable", message })
-
-const ownerless = (path: string, empty: boolean) =>
-  unreadable(
-    `${path}: ${empty ? "this file is empty" : "no valid identity in this file has the role owner"}; a hub never runs like ` +
-      "that. Restore the file from a backup, or, on the hub's machine, run `telahubd user rotate <owner>` or " +
-      "`telahubd user add <id> -role owner`"
-  )
-
-/** The valid owner whose time ends last. */
-const longestOwner = (snapshot: Snapshot, now: number): Identity | undefined =>
-  HashMap.reduce(snapshot.identities, undefined as Identity | undefined, (best, identity) =>
-    identity.role !== "owner" || invalidity(identity, now) !== undefined
-      ? best
-      : best === undefined || (identity.expiresAt ?? Infinity) > (best.expiresAt ?? Infinity)
-        ? identity
-        : best
-  )
-
-/** Whether the file itself has a valid owner, whatever it is merged with. */
-const hasOwner = (reading: HubReader.Reading, known: Snapshot, now: number): boolean => {
-  for (const id of reading.ids) {
-    const identity = reading.identities.get(id)?.value ?? identityOf(known, id)
-    if (identity?.role !== "owner") continue
-    if (invalidity({ ...identity, version: identity.version ?? 1 }, now) === undefined) return true
-  }
-  return false
-}
-
-/** One owner always stands whom no expiry takes away: where all expire, the last one does not. Undefined without any. */
-const withLastingOwner = (
-  merged: Merged,
-  now: number
-): { readonly merged: Merged; readonly kept: Identity | undefined } | undefined => {
-  const { snapshot } = merged
-  if (HashMap.some(snapshot.identities, isLastingOwner)) return { merged, kept: undefined }
-  const kept = longestOwner(snapshot, now)
-  if (kept === undefined) return undefined
-  const { expiresAt: _, ...lasting } = kept
-  const { revision } = snapshot
-  const exchange = { revision, identities: new Map([[kept.id, lasting]]), machines: new Map() }
-  return {
-    merged: {
-      ...merged,
-      snapshot: Snapshots.apply(snapshot, exchange),
-      identities: new Set([...merged.identities, kept.id])
-    },
-    kept
-  }
+  /** What a file is that is older than the record; taken unless said otherwise. */
+  readonly older?: "refused" | "taken"
+  /** Nothing was recorded unless given. */
+  readonly recorded?: Recorded
 }
 
 /** How the file looks once nobody is writing it: an editor may do so in pieces. */
@@ -150,23 +110,38 @@ const readFrom = (
     if (options.ownerless === "refused" && !hasOwner(reading, known.snapshot, now)) {
       return yield* ownerless(path, reading.empty)
     }
-    const found = isFirst ? begin(path, reading) : merge({ path, reading, current: known.snapshot, base })
+    const found = isFirst
+      ? begin(path, reading)
+      : merge({
+          path,
+          reading,
+          current: known.snapshot,
+          base,
+          lastVersion: options.recorded?.lastVersion ?? (() => 0)
+        })
     const owned = withLastingOwner(found, now)
     if (owned === undefined && options.ownerless === "refused") return yield* ownerless(path, false)
     const { kept, merged } = owned ?? { kept: undefined, merged: found }
-    const edited = merged.changes.some(({ how }) => how !== "tool")
+    const edited = kept !== undefined || merged.changes.some(({ how }) => how !== "tool")
     const isAhead = isFirst
       ? edited
       : edited || reading.text.revision < known.snapshot.revision || saysOther(reading, merged)
-    const revision = merged.snapshot.revision + (isAhead ? 1 : 0)
-    const snapshot = { ...merged.snapshot, revision }
-    const text = AuthText.change(reading.text, { revision, ...AuthText.bodiesOf(snapshot, merged) })
+    const { snapshot } = merged
+    const text = AuthText.change(reading.text, {
+      revision: snapshot.revision,
+      ...AuthText.bodiesOf(snapshot, merged)
+    })
     const readable = `${path}: other users can read this file, and it holds secrets; run: chmod 600 ${path}`
-    const expiring =
-      `${path}: every owner expires; ${kept?.id ?? ""}, the last one, is treated as one that does not. To give another ` +
-      "identity that role, run: telahubd user add <id> -role owner"
+    const warnings = [
+      ...(exposed ? [readable] : []),
+      ...reading.warnings,
+      ...(kept === undefined ? [] : [expiring(path, kept)])
+    ]
+    const said = new Set(before?.state.warnings)
+    // At a start they are said by whoever loads the file.
+    const doubts = isFirst ? [] : warnings.filter((text) => !said.has(text))
     return {
-      changes: merged.changes,
+      changes: [...merged.changes, ...doubts.map((text) => ({ how: "doubt", text }) as const)],
       state: {
         snapshot,
         text,
@@ -176,7 +151,7 @@ const readFrom = (
         converted: reading.converted,
         bare: before?.state.bare.filter((id) => reading.ids.has(id)) ?? merged.bare,
         settings: reading.settings,
-        warnings: [...(exposed ? [readable] : []), ...reading.warnings, ...(kept === undefined ? [] : [expiring])]
+        warnings
       }
     }
   })

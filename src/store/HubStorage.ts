@@ -2,6 +2,7 @@
  * What a hub keeps, beside its file: what happened and the pairing codes in telahubd.db, and the key of its digests in
  * telahubd.key. A file of another name has a database and a key of that name.
  */
+import * as Fs from "node:fs/promises"
 import * as Path from "node:path"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -17,21 +18,33 @@ import * as PairCodesMemory from "./PairCodesMemory.ts"
 import * as PairCodesSql from "./PairCodesSql.ts"
 
 /** The database beside a hub's file. */
-export const databaseFile = (hubFile: string): string => `${hubFile.replace(/\.ya?ml$/, "")}.db`
+const databaseFile = (hubFile: string): string => `${hubFile.replace(/\.ya?ml$/, "")}.db`
 
 /** The hub's key, beside its file. */
-export const keyFile = (hubFile: string): string => Path.join(Path.dirname(hubFile), `${Path.parse(hubFile).name}.key`)
+const keyFile = (hubFile: string): string => Path.join(Path.dirname(hubFile), `${Path.parse(hubFile).name}.key`)
+
+/** The file that a link leads to: beside it is what belongs to it, whichever way it is called. */
+const beside = <A, E>(path: string, layer: (file: string) => Layer.Layer<A, E>): Layer.Layer<A, E> =>
+  Layer.unwrapEffect(
+    Effect.map(
+      Effect.promise(() => Fs.realpath(path).catch(() => path)),
+      layer
+    )
+  )
+
+/** The record beside a hub's file. */
+export const layerRecord = (path: string): Layer.Layer<Audit, Database.DatabaseError> =>
+  beside(path, (file) => Layer.provide(AuditSql.layer, Database.layer(databaseFile(file))))
 
 /** The record and the pairing codes beside a hub's file. */
 export const layer = (options: {
   /** telahubd.yaml. */
   readonly path: string
-}): Layer.Layer<Audit | PairCodes, Database.DatabaseError | KeyFile.KeyFileError> => {
-  const pairCodes = Layer.unwrapEffect(
-    Effect.map(KeyFile.loadOrCreateSecret(keyFile(options.path)), PairCodesSql.layer)
-  )
-  return Layer.provide(Layer.merge(AuditSql.layer, pairCodes), Database.layer(databaseFile(options.path)))
-}
+}): Layer.Layer<Audit | PairCodes, Database.DatabaseError | KeyFile.KeyFileError> =>
+  beside(options.path, (file) => {
+    const pairCodes = Layer.unwrapEffect(Effect.map(KeyFile.loadOrCreateSecret(keyFile(file)), PairCodesSql.layer))
+    return Layer.provide(Layer.merge(AuditSql.layer, pairCodes), Database.layer(databaseFile(file)))
+  })
 
 /** Everything in memory, beginning with the identities and grants of a snapshot. */
 export const layerMemory = (snapshot: Snapshot): Layer.Layer<IdentityStore.IdentityStore | Audit | PairCodes> =>

@@ -7,6 +7,7 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { Snapshot } from "../policy/Identity.ts"
+import type { AuditEvent } from "./Audit.ts"
 
 /** Why identities and grants could not be stored; nothing has changed. The message says what to do. */
 export class StoreFailure extends Data.TaggedError("StoreFailure")<{
@@ -18,18 +19,34 @@ export class StoreFailure extends Data.TaggedError("StoreFailure")<{
   readonly message: string
 }> {}
 
-/** Something that changed without the Authority: by hand, or by `telahubd user`. */
+/** What stands there cannot be understood. */
+export const unreadable = (message: string): StoreFailure => new StoreFailure({ kind: "unreadable", message })
+
+/** Something that changed without the Authority, by hand or by `telahubd user`; or something that is odd about the file. */
 export interface OutsideChange {
-  /** The identity that changed, by its id now or before. */
-  readonly id: string
+  /** The identity that changed, by its id now or before; absent when the whole file is meant. */
+  readonly id?: string
   /**
-   * `hand`: a person edited it. `tool`: a program of ours did, and has recorded it. `lost`: a person's edit that an
-   * acknowledged change of the same entry overrode.
+   * `hand`: a person edited it. `tool`: a program of ours did, and has recorded it. `lost`: it was not taken, since an
+   * acknowledged change of the same entry overrides it. `older`: the file is older than the record. `unrecorded`: it is
+   * newer. `doubt`: it is taken, but perhaps not what was meant.
    */
-  readonly how: "hand" | "tool" | "lost"
+  readonly how: "hand" | "tool" | "lost" | "older" | "unrecorded" | "doubt"
   /** A sentence for the log and the audit: the line, and what became of it. */
   readonly text: string
 }
+
+/** What is recorded of what others did. */
+export const eventsOf = (changes: ReadonlyArray<OutsideChange>): ReadonlyArray<AuditEvent> =>
+  changes
+    .filter(({ how }) => how !== "tool" && how !== "doubt")
+    .map(({ how, id, text }) => ({
+      action: how === "older" || how === "unrecorded" ? "recovered" : "file-edit",
+      ...(id !== undefined && { target: id }),
+      from: "local",
+      outcome: how === "older" || how === "lost" ? "failed" : "ok",
+      why: text
+    }))
 
 /** The state after what others did. */
 export interface TakenIn {

@@ -45,7 +45,7 @@ export const root = Command.make(
       for (const warning of file.warnings) yield* Effect.logWarning(warning)
       const config = HubFile.resolve(file, flags)
       const { path } = file
-      const storage = Layer.merge(HubIdentities.layerFrom(file), HubStorage.layer({ path }))
+      const storage = Layer.provideMerge(HubIdentities.layerFrom(file), HubStorage.layer({ path }))
       const layer = Layer.provide(Hub.layer({ config, version: VERSION }), storage)
       const serve = Effect.flatMap(Hub.Hub, (hub) =>
         Effect.zipRight(Effect.logInfo(`listening on ${hub.url}`, { config: path }), Signals.daemon(Effect.never))

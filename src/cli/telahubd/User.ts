@@ -16,7 +16,7 @@ import * as HubFlags from "./HubFlags.ts"
 import * as OwnerToken from "./OwnerToken.ts"
 import * as UserAccess from "./UserAccess.ts"
 import * as UserFile from "./UserFile.ts"
-import { expires, identity, json, quiet, readExpiry, readName, readNewName, role } from "./UserWords.ts"
+import { expires, force, identity, json, quiet, readExpiry, readName, readNewId, role } from "./UserWords.ts"
 
 const bootstrap = Command.make(
   {
@@ -83,14 +83,14 @@ const add = Command.make(
   {
     name: "add",
     summary: "make an identity and print its token",
-    flags: [HubFlags.config, role, expires, quiet],
+    flags: [HubFlags.config, role, expires, quiet, force],
     positionals: [identity],
     examples: ["telahubd user add alice", "telahubd user add bob -role admin -expires 30d"],
     notes: ["A user may do nothing until access is granted: telahubd user grant."]
   },
   (given) =>
     Effect.gen(function* () {
-      const id = yield* readNewName(given, identity)
+      const id = yield* readNewId(given)
       const as = yield* given.flag(role)
       const expiresAt = yield* readExpiry(given)
       const short = yield* given.flag(quiet)
@@ -108,7 +108,7 @@ const remove = Command.make(
   {
     name: "remove",
     summary: "remove an identity and everything it may do",
-    flags: [HubFlags.config],
+    flags: [HubFlags.config, force],
     positionals: [identity],
     examples: ["telahubd user remove alice"]
   },
@@ -125,7 +125,7 @@ const rotate = Command.make(
   {
     name: "rotate",
     summary: "replace a token; role and permissions stay",
-    flags: [HubFlags.config, quiet],
+    flags: [HubFlags.config, quiet, force],
     positionals: [identity],
     examples: ["telahubd user rotate owner", "telahubd user rotate alice -quiet"],
     notes: ["This is the way back for an owner whose token is lost, revoked or expired."]

@@ -14,12 +14,13 @@ import * as HubFlags from "./HubFlags.ts"
 import * as UserFile from "./UserFile.ts"
 import {
   expires,
+  force,
   identity,
   machine,
   permissions,
   readExpiry,
+  readMachine,
   readName,
-  readNewName,
   readPermissions,
   readServices,
   services,
@@ -38,7 +39,7 @@ export const grant = Command.make(
   {
     name: "grant",
     summary: "set what an identity may do on a machine",
-    flags: [HubFlags.config, services, expires],
+    flags: [HubFlags.config, services, expires, force],
     positionals: [identity, machine, permissions],
     examples: ["telahubd user grant alice barn", "telahubd user grant alice barn connect,manage -expires 2h"],
     notes: ["connect unless you say otherwise, in place of what it has. '*' is every machine."]
@@ -46,11 +47,11 @@ export const grant = Command.make(
   (given) =>
     Effect.gen(function* () {
       const id = yield* readName(given, identity)
-      const on = yield* readNewName(given, machine)
       const granted = yield* readPermissions(given)
       const names = yield* readServices(given, granted)
       const expiresAt = yield* readExpiry(given)
       const file = yield* UserFile.open(given)
+      const on = yield* readMachine(given, file.snapshot())
       const limits = {
         ...(names !== undefined && { services: names }),
         ...(expiresAt !== undefined && { expiresAt })
@@ -82,7 +83,7 @@ export const revoke = Command.make(
   {
     name: "revoke",
     summary: "take permissions on a machine, or end a token",
-    flags: [HubFlags.config],
+    flags: [HubFlags.config, force],
     positionals: [identity, someMachine],
     examples: ["telahubd user revoke alice barn", "telahubd user revoke alice"],
     notes: ["What '*' gives is taken with: telahubd user revoke alice '*'"]

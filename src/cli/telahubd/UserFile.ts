@@ -14,15 +14,15 @@ import { apply, type Applied, type Change, type ChangeRefused } from "../../poli
 import type { Snapshot } from "../../policy/Identity.ts"
 import { Audit, type AuditEvent } from "../../store/Audit.ts"
 import * as AuditMemory from "../../store/AuditMemory.ts"
-import * as AuditSql from "../../store/AuditSql.ts"
-import * as Database from "../../store/Database.ts"
 import * as HubIdentities from "../../store/HubIdentities.ts"
 import * as HubStorage from "../../store/HubStorage.ts"
+import { eventsOf } from "../../store/IdentityStore.ts"
 import type { IdentityStore, TakenIn } from "../../store/IdentityStore.ts"
 import type { Given } from "../Command.ts"
 import { Failed, type Failure } from "../Failure.ts"
 import { note, print, type Shell } from "../Shell.ts"
 import * as HubFlags from "./HubFlags.ts"
+import { force } from "./UserWords.ts"
 
 /** A hub's file, open for changes. */
 export interface UserFile {
@@ -35,40 +35,30 @@ export interface UserFile {
   readonly change: (
     event: Pick<AuditEvent, "action" | "machine" | "detail">,
     changes: (snapshot: Snapshot, now: number) => readonly [Change, ...ReadonlyArray<Change>]
-  ) => Effect.Effect<Applied, Failure>
+  ) => Effect.Effect<Applied, Failure, Shell>
 }
 
-/** The file that the command line means. A file without a valid owner is open too, since this is how it gets one. */
-const store = (given: Given) =>
+/** The file that the command line means. */
+const fileOf = (given: Given) =>
   Effect.gen(function* () {
     const { exists, path } = yield* HubFlags.locate(given)
-    if (!exists) {
-      return yield* new Failed({ message: `${path}: no such file; to create it, run: telahubd user bootstrap` })
-    }
-    return { path, store: yield* HubIdentities.make(path, { ownerless: "taken" }) }
+    if (exists) return path
+    return yield* new Failed({ message: `${path}: no such file; to create it, run: telahubd user bootstrap` })
   })
 
 /** Identities and grants as they are, without changing anything. */
 export const look = (given: Given): Effect.Effect<Snapshot, Failure, Shell> =>
-  Effect.map(store(given), (opened) => opened.store.current())
+  Effect.gen(function* () {
+    const identities = yield* HubIdentities.make(yield* fileOf(given), { ownerless: "taken" })
+    return identities.current()
+  })
 
 /** The record beside a file. Nobody is let in or kept out by it, so that without it a note has to do. */
 const recordBeside = (path: string): Effect.Effect<typeof Audit.Service, never, Scope.Scope | Shell> =>
-  Layer.build(Layer.provide(AuditSql.layer, Database.layer(HubStorage.databaseFile(path)))).pipe(
+  Layer.build(HubStorage.layerRecord(path)).pipe(
     Effect.catchAll(({ message }) => Effect.zipRight(note(`Not recorded: ${message}`), Layer.build(AuditMemory.layer))),
     Effect.map((context) => Context.get(context, Audit))
   )
-
-const outsideEvents = ({ changes }: TakenIn): ReadonlyArray<AuditEvent> =>
-  changes
-    .filter(({ how }) => how !== "tool")
-    .map(({ how, id, text }) => ({
-      action: "file-edit",
-      target: id,
-      from: "local",
-      outcome: how === "lost" ? "failed" : "ok",
-      why: text
-    }))
 
 /** The changes one after the other; the names are those of all of them. */
 const applyAll = (
@@ -96,10 +86,10 @@ const changeWith =
   (event, changes) =>
     Effect.gen(function* () {
       const now = yield* Clock.currentTimeMillis
-      let outside: ReadonlyArray<AuditEvent> = []
+      let outside: TakenIn["changes"] = []
       const outcome = yield* identities.update(
         (taken) => {
-          outside = outsideEvents(taken)
+          outside = taken.changes
         },
         (base) => {
           const result = applyAll(base, changes(base, now), { now, lastVersion: audit.lastVersion })
@@ -115,22 +105,29 @@ const changeWith =
           return { snapshot, identities: new Set(ids), machines: new Set(machines), renamed: new Map(), result }
         }
       )
+      for (const { text } of outside) yield* note(text)
       const { revision } = identities.current()
       if (Either.isLeft(outcome)) {
-        yield* audit.record(outside, revision)
+        yield* audit.record(eventsOf(outside), revision)
         return yield* new Failed({ message: `${outcome.left.message}; nothing was changed` })
       }
       const { id, version } = outcome.right.identity
-      yield* audit.record([...outside, { ...event, target: id, from: "local", outcome: "ok" }], revision)
+      yield* audit.record([...eventsOf(outside), { ...event, target: id, from: "local", outcome: "ok" }], revision)
       if (event.action === "access-remove") yield* audit.removed(id, version)
       return outcome.right
     })
 
-/** Opens the file that the command line means, and the record beside it. */
+/**
+ * Opens the file that the command line means, and the record beside it. One without a valid owner is opened too, since this
+ * is how it gets one; one that is older than the record, and so may hold what was taken away, only by force.
+ */
 export const open = (given: Given): Effect.Effect<UserFile, Failure, Scope.Scope | Shell> =>
   Effect.gen(function* () {
-    const { path, store: identities } = yield* store(given)
+    const path = yield* fileOf(given)
+    const older = (yield* given.flag(force)) ? "taken" : "refused"
     const audit = yield* recordBeside(path)
+    const recorded = HubIdentities.recordedIn(audit)
+    const identities = yield* HubIdentities.make(path, { ownerless: "taken", older, recorded })
     return { path, snapshot: identities.current, change: changeWith(identities, audit) }
   })
 

@@ -5,10 +5,16 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
-import { type MachinePermission, machinePermissions } from "../../policy/Identity.ts"
-import { isDots } from "../../protocol/Control.ts"
+import {
+  ANY_MACHINE,
+  grantsOn,
+  type MachinePermission,
+  machinePermissions,
+  type Snapshot
+} from "../../policy/Identity.ts"
 import * as Duration from "../../protocol/Duration.ts"
 import { GRANT_SERVICES } from "../../protocol/Limits.ts"
+import { isNewName, nameRule } from "../../protocol/Name.ts"
 import { didYouMean } from "../../protocol/Nearest.ts"
 import { namedInGrant } from "../../protocol/Service.ts"
 import type { Given } from "../Command.ts"
@@ -35,6 +41,8 @@ export const expires = Flags.text({
   description: "when it ends: 2h, 30d, 2027-01-31T12:00:00Z"
 })
 
+export const force = Flags.toggle("force", "change the file although it is older than its record")
+
 export const identity = Flags.argument("id")
 export const machine = Flags.argument("machine")
 export const someMachine = Flags.optionalArgument("machine")
@@ -48,12 +56,23 @@ export const readName = (given: Given, positional: Flags.Positional<string>): Ef
     () => new WrongUsage({ message: `<${positional.placeholder}>: "" is no name` })
   )
 
-/** The same where it may be a new one. Two that no address can hold are refused; whoever has one already keeps it. */
-export const readNewName = (given: Given, positional: Flags.Positional<string>): Effect.Effect<string, WrongUsage> =>
+const notNew = (positional: Flags.Positional<string>, name: string) =>
+  new WrongUsage({ message: `<${positional.placeholder}>: ${JSON.stringify(name)} is no name; it ${nameRule}` })
+
+/** The name of an identity that is to be made. */
+export const readNewId = (given: Given): Effect.Effect<string, WrongUsage> =>
   Effect.filterOrFail(
-    readName(given, positional),
-    (text) => !isDots(text),
-    (text) => new WrongUsage({ message: `<${positional.placeholder}>: "${text}" is no name` })
+    readName(given, identity),
+    (id) => isNewName(id) && id !== ANY_MACHINE,
+    (id) => notNew(identity, id)
+  )
+
+/** The name of a machine that permissions are given on: one that has some already, `*`, or one that may yet come. */
+export const readMachine = (given: Given, snapshot: Snapshot): Effect.Effect<string, WrongUsage> =>
+  Effect.filterOrFail(
+    readName(given, machine),
+    (name) => name === ANY_MACHINE || isNewName(name) || grantsOn(snapshot, name) !== undefined,
+    (name) => notNew(machine, name)
   )
 
 const readList = (text: string, what: string): Effect.Effect<ReadonlyArray<string>, WrongUsage> => {

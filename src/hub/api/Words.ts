@@ -1,12 +1,11 @@
 /** What people write in a request, read: roles, permissions, names, services, times. What cannot be read is a 400. */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import * as Schema from "effect/Schema"
 import { ANY_MACHINE, grantsOn, machinePermissions } from "../../policy/Identity.ts"
 import type { AssignableRole, MachinePermission } from "../../policy/Identity.ts"
-import { MachineName } from "../../protocol/Control.ts"
 import * as Duration from "../../protocol/Duration.ts"
 import { GRANT_SERVICES, SERVICE_NAME_CHARACTERS } from "../../protocol/Limits.ts"
+import { isNewName, nameRule } from "../../protocol/Name.ts"
 import { printable } from "../../protocol/Printable.ts"
 import { namedInGrant } from "../../protocol/Service.ts"
 import { Authority } from "../Authority.ts"
@@ -15,14 +14,6 @@ import { bad } from "./Problem.ts"
 import type { Problem } from "./Problem.ts"
 
 const quoted = (text: string): string => JSON.stringify(printable(text))
-
-const isName = Schema.is(MachineName)
-
-/** Whether a new identity or machine may be called this. */
-const isNewName = (text: string): boolean => isName(text) && printable(text) === text
-
-const nameRule =
-  "must be 1 to 128 printable characters without spaces and slashes, and none of ., .. and words like __proto__"
 
 /** The id of an identity that is to be made. */
 export const newId = (text: string): Effect.Effect<string, Problem> =>

@@ -154,7 +154,7 @@ const writeAll = async (handle: Fs.FileHandle, pieces: ReadonlyArray<Uint8Array>
 }
 
 /**
- * Replaces a file that is there, by a temporary file of one fixed name: what a crash leaves is used again. The file keeps
+ * Replaces a file that is there, by a temporary file of one fixed name: what a crash leaves goes first. The file keeps
  * its mode and, where the system lets it, its owner. Only one program may do so at a time; should somebody else have
  * written the file since it was `seen`, it is left as it is, with the code ECHANGED.
  */
@@ -167,7 +167,9 @@ export const replaceSeen = (
     const temporary = `${target}.tmp`
     const { gid, mode, uid } = await Fs.stat(target)
     try {
-      const handle = await Fs.open(temporary, "w", 0o600)
+      // What a crash left may be another user's, or a link.
+      await Fs.rm(temporary, { force: true })
+      const handle = await Fs.open(temporary, "wx", 0o600)
       try {
         const made = await handle.stat()
         await handle.chmod(mode & 0o777)

@@ -1,8 +1,8 @@
 /** Snapshots with some of their entries exchanged, however many the others are. */
 import * as HashMap from "effect/HashMap"
 import * as Option from "effect/Option"
-import { machinePermissions, makeSnapshot } from "../../policy/Identity.ts"
-import type { MachineGrants, Snapshot, StoredIdentity } from "../../policy/Identity.ts"
+import { grantsOn, machinePermissions, machinesOf, makeSnapshot } from "../../policy/Identity.ts"
+import type { MachineGrants, MachinePermission, Snapshot, StoredIdentity } from "../../policy/Identity.ts"
 
 /** Entries by id and by machine; undefined for an identity that goes. */
 export interface Exchange {
@@ -20,6 +20,23 @@ const holds = (on: MachineGrants, id: string) => machinePermissions.some((permis
 
 const idsOn = (on: MachineGrants | undefined): ReadonlyArray<string> =>
   on === undefined ? [] : machinePermissions.flatMap((permission) => [...on[permission].keys()])
+
+const withoutHolder = (on: MachineGrants, id: string): MachineGrants => {
+  const of = (permission: MachinePermission) => new Map([...on[permission]].filter(([holder]) => holder !== id))
+  return { register: of("register"), connect: of("connect"), manage: of("manage") }
+}
+
+/** Everything granted on the machines on which some identities hold something, without what these hold. */
+export const machinesWithout = (snapshot: Snapshot, ids: Iterable<string>): ReadonlyMap<string, MachineGrants> => {
+  const machines = new Map<string, MachineGrants>()
+  for (const id of ids) {
+    for (const machine of machinesOf(snapshot, id)) {
+      const on = machines.get(machine) ?? grantsOn(snapshot, machine)
+      if (on !== undefined) machines.set(machine, withoutHolder(on, id))
+    }
+  }
+  return machines
+}
 
 /** A new snapshot of a revision, with what is exchanged. */
 export const apply = (snapshot: Snapshot, { identities, machines, revision }: Exchange): Snapshot => {

@@ -1,0 +1,66 @@
+/**
+ * The owners of a hub's file: one stands always, whom no expiry takes away, and a hub never runs without.
+ */
+import * as HashMap from "effect/HashMap"
+import { identityOf, invalidity, isLastingOwner } from "../policy/Identity.ts"
+import type { Identity, Snapshot } from "../policy/Identity.ts"
+import type { Merged } from "./AuthMerge.ts"
+import type { Reading } from "./HubReader.ts"
+import { unreadable } from "./IdentityStore.ts"
+import type { StoreFailure } from "./IdentityStore.ts"
+import * as Snapshots from "./internal/snapshots.ts"
+
+/** Why a file without a valid owner is not taken. */
+export const ownerless = (path: string, empty: boolean): StoreFailure =>
+  unreadable(
+    `${path}: ${empty ? "this file is empty" : "no valid identity in this file has the role owner"}; a hub never runs like ` +
+      "that. Restore the file from a backup, or, on the hub's machine, run `telahubd user rotate <owner>` or " +
+      "`telahubd user add <id> -role owner`"
+  )
+
+/** The valid owner whose time ends last. */
+const longestOwner = (snapshot: Snapshot, now: number): Identity | undefined =>
+  HashMap.reduce(snapshot.identities, undefined as Identity | undefined, (best, identity) =>
+    identity.role !== "owner" || invalidity(identity, now) !== undefined
+      ? best
+      : best === undefined || (identity.expiresAt ?? Infinity) > (best.expiresAt ?? Infinity)
+        ? identity
+        : best
+  )
+
+/** Whether the file itself has a valid owner, whatever it is merged with. */
+export const hasOwner = (reading: Reading, known: Snapshot, now: number): boolean => {
+  for (const id of reading.ids) {
+    const identity = reading.identities.get(id)?.value ?? identityOf(known, id)
+    if (identity?.role !== "owner") continue
+    if (invalidity({ ...identity, version: identity.version ?? 1 }, now) === undefined) return true
+  }
+  return false
+}
+
+/** One owner always stands whom no expiry takes away: where all expire, the last one does not. Undefined without any. */
+export const withLastingOwner = (
+  merged: Merged,
+  now: number
+): { readonly merged: Merged; readonly kept: Identity | undefined } | undefined => {
+  const { snapshot } = merged
+  if (HashMap.some(snapshot.identities, isLastingOwner)) return { merged, kept: undefined }
+  const kept = longestOwner(snapshot, now)
+  if (kept === undefined) return undefined
+  const { expiresAt: _, ...lasting } = kept
+  const { revision } = snapshot
+  const exchange = { revision, identities: new Map([[kept.id, lasting]]), machines: new Map() }
+  return {
+    merged: {
+      ...merged,
+      snapshot: Snapshots.apply(snapshot, exchange),
+      identities: new Set([...merged.identities, kept.id])
+    },
+    kept
+  }
+}
+
+/** What is said of the owner who was kept. */
+export const expiring = (path: string, kept: Identity): string =>
+  `${path}: every owner expires; ${kept.id}, the last one, is treated as one that does not. To give another identity that ` +
+  "role, run: telahubd user add <id> -role owner"
