@@ -75,19 +75,21 @@ export const secret = (question: string): Effect.Effect<Redacted.Redacted, Faile
   Effect.suspend(() => {
     const { stderr, stdin } = process
     if (!stdin.isTTY) return line
-    return Effect.acquireUseRelease(
+    const asked = Effect.acquireUseRelease(
       Effect.sync(() => {
         // In this order, so that nothing typed at the question is shown.
         stdin.setRawMode(true)
         stderr.write(question)
       }),
-      () => Effect.raceFirst(hiddenLine, hungUp),
+      () => hiddenLine,
       () =>
         Effect.sync(() => {
           stdin.setRawMode(false)
           stderr.write("\n")
         })
     )
+    // In this order, so that it is heeded when the terminal changes.
+    return Effect.raceFirst(hungUp, asked)
   }).pipe(Effect.map((text) => Redacted.make(text.trim())))
 
 /** Whether something is meant; without a question, `unasked` where nobody can answer. */
