@@ -5,7 +5,7 @@
  * Laws (test/policy/Policy.test.ts): another grant never takes a permission away; an identity that is removed, rotated,
  * revoked or expired may do nothing; a permission limited to services never reaches beyond them.
  */
-import { isNamed } from "../protocol/Service.ts"
+import { isNamed, label } from "../protocol/Service.ts"
 import { ANY_MACHINE, grantsOn, holderOf, identityOf, invalidity } from "./Identity.ts"
 import type { Grant, Identity, MachinePermission, Snapshot } from "./Identity.ts"
 
@@ -79,7 +79,7 @@ const byGrants = (snapshot: Snapshot, identity: Identity, question: Question): D
   if (services === undefined) return { ...permit(rule), ...until }
   const decision: Decision = { permit: true, rule: `${rule} for ${services.join(", ")}`, services, ...until }
   if (service !== undefined && !covers(decision, service)) {
-    return deny(`${decision.rule}, which leaves out port ${service.port}`)
+    return deny(`${decision.rule}, which leaves out ${label(service)}`)
   }
   return decision
 }
