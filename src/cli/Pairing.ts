@@ -4,7 +4,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
-import type { RedeemAnswer } from "../protocol/AdminApi.ts"
+import type { RedeemAnswer } from "../protocol/api/Pairing.ts"
 import * as PairCode from "../crypto/PairCode.ts"
 import { printable } from "../protocol/Printable.ts"
 import type { Credentials } from "../store/Credentials.ts"

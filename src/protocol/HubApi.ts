@@ -8,7 +8,11 @@ import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
 import * as HttpApiSchema from "@effect/platform/HttpApiSchema"
 import * as OpenApi from "@effect/platform/OpenApi"
 import * as Schema from "effect/Schema"
-import { AccessGroup, PairingGroup, SelfGroup, TokensGroup } from "./AdminApi.ts"
+import { AccessGroup } from "./api/Access.ts"
+import { PairingGroup } from "./api/Pairing.ts"
+import { SelfGroup } from "./api/Self.ts"
+import { Credentials } from "./api/Shared.ts"
+import { TokensGroup } from "./api/Tokens.ts"
 import { Capabilities } from "./Control.ts"
 
 const nullable = <A, I>(schema: Schema.Schema<A, I>) => Schema.optional(Schema.NullOr(schema))
@@ -81,9 +85,6 @@ export const WellKnown = Schema.Struct({
 })
 export type WellKnown = typeof WellKnown.Type
 
-/** The token may come as `Authorization: Bearer`, which is what our programs send. */
-const Credentials = Schema.Struct({ authorization: Schema.optional(Schema.String) })
-
 const plain = (status: number) =>
   HttpApiSchema.Text({ contentType: "text/plain" }).annotations(HttpApiSchema.annotations({ status }))
 
@@ -108,6 +109,8 @@ export class HubApi extends HttpApi.make("hub")
 
 /** Paths of the interface, and the deployed hub's other names for them. */
 export const statusPaths = ["/api/status", "/status", "/api/admin/status"] as const
+export const historyPaths = ["/api/history", "/api/admin/history"] as const
 export const wellKnownPath = "/.well-known/tela" as const
 export const healthPath = "/healthz" as const
 export const readyPath = "/readyz" as const
+export const openApiPath = "/api/openapi.json" as const

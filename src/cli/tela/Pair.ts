@@ -2,7 +2,7 @@
  * `tela pair`: a token of one's own for a pairing code.
  */
 import * as Effect from "effect/Effect"
-import type { WhoAmI } from "../../protocol/AdminApi.ts"
+import type { WhoAmI } from "../../protocol/api/Self.ts"
 import { oneLine } from "../../protocol/Printable.ts"
 import * as Command from "../Command.ts"
 import * as Pairing from "../Pairing.ts"

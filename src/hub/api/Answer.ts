@@ -14,7 +14,7 @@ export interface AnswerOptions {
   readonly headers?: Readonly<Record<string, string>>
 }
 
-/** `A` is the encoded form of what {@link file://./../../protocol/AdminApi.ts} says the answer is. */
+/** `A` is the encoded form of an answer that {@link file://./../../protocol/HubApi.ts} knows. */
 export const json = <A extends object>(body: A, options: AnswerOptions = {}): HttpServerResponse.HttpServerResponse =>
   HttpServerResponse.text(`${JSON.stringify(body)}\n`, {
     status: options.status ?? 200,

@@ -2,7 +2,8 @@
 import * as Identities from "../../policy/Identity.ts"
 import { ANY_MACHINE, grantsOn, machinePermissions } from "../../policy/Identity.ts"
 import type { Grant, Identity, MachinePermission, Snapshot } from "../../policy/Identity.ts"
-import type { AccessEntry, MachineAccess, TokenEntry } from "../../protocol/AdminApi.ts"
+import type { AccessEntry, MachineAccess } from "../../protocol/api/Access.ts"
+import type { TokenEntry } from "../../protocol/api/Tokens.ts"
 import { formatInstant } from "../../protocol/Duration.ts"
 
 /** Owners and admins need no grant: the deployed hub shows this row in place of theirs. */

@@ -1,6 +1,13 @@
 /** Which paths there are, and what may be done at each: read off the one definition, {@link HubApi}. */
-import { healthPath, HubApi, readyPath, statusPaths, wellKnownPath } from "../../protocol/HubApi.ts"
-import { historyPaths, openApiPath } from "../../protocol/AdminApi.ts"
+import {
+  healthPath,
+  historyPaths,
+  HubApi,
+  openApiPath,
+  readyPath,
+  statusPaths,
+  wellKnownPath
+} from "../../protocol/HubApi.ts"
 
 /**
  * A path as the router is to see it: one slash at the end is nothing, other names for a path are that path, and `;`, where

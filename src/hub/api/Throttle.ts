@@ -4,7 +4,7 @@
  */
 import type { HttpServerRequest } from "@effect/platform/HttpServerRequest"
 import type { Identity } from "../../policy/Identity.ts"
-import { historyPaths } from "../../protocol/AdminApi.ts"
+import { historyPaths } from "../../protocol/HubApi.ts"
 import { API_RATE, HISTORY_RATE, STRANGER_RATE } from "../../protocol/Limits.ts"
 import { network } from "../../transport/ClientAddress.ts"
 import * as RateLimit from "../RateLimit.ts"

@@ -1,7 +1,7 @@
 /**
  * What an identity may do where, in words and as the table that `tela admin access` prints.
  */
-import type { AccessEntry, MachineAccess } from "../../../protocol/AdminApi.ts"
+import type { AccessEntry, MachineAccess } from "../../../protocol/api/Access.ts"
 import * as Table from "../../Table.ts"
 import { shownTime } from "./AdminFlags.ts"
 

@@ -3,7 +3,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import type { HistoryEvent } from "../../../protocol/AdminApi.ts"
+import type { HistoryEvent } from "../../../protocol/api/Self.ts"
 import { HISTORY_DEFAULT, HISTORY_MAX } from "../../../protocol/Limits.ts"
 import * as Command from "../../Command.ts"
 import * as Flags from "../../Flags.ts"

@@ -4,7 +4,7 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import type { TokenEntry } from "../../../protocol/AdminApi.ts"
+import type { TokenEntry } from "../../../protocol/api/Tokens.ts"
 import { printable } from "../../../protocol/Printable.ts"
 import * as Command from "../../Command.ts"
 import { WrongUsage } from "../../Failure.ts"
