@@ -154,7 +154,7 @@ export const merge = (edit: Edit): Merged => {
   const lose = (id: string, line: number | undefined, what: string) => {
     if (lost.has(id)) return
     const why =
-      identityOf(current, id) === undefined
+      identityOf(current, id) === undefined && reading.identities.get(id)?.value.version !== undefined
         ? `${id} is gone since; for a new one of that name, leave version and digest out`
         : `it was made to revision ${reading.text.revision}, and ${id} has changed since`
     lost.set(id, `${placeOf(path, line)}: this edit of ${what} was not taken: ${why}; what is in force is written back`)

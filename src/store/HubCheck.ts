@@ -29,8 +29,8 @@ export const check = (
     const isOlder = revision < recorded
     if (isOlder && options.older === "refused") {
       return yield* unreadable(
-        `${path}: this is an older copy, of revision ${revision}, while ${recorded} is the last that was recorded; put the ` +
-          "newer file back, or go on from this one with -force"
+        `${path}: this is an older copy, of revision ${revision}, while ${recorded} is the last that was recorded. A ` +
+          "running hub puts the newer one back in a moment; else restore it, or go on from this one with -force"
       )
     }
     const bare = new Set(state.bare)

@@ -132,14 +132,11 @@ const readFrom = (
       ...AuthText.bodiesOf(snapshot, merged)
     })
     const readable = `${path}: other users can read this file, and it holds secrets; run: chmod 600 ${path}`
-    const warnings = [
-      ...(exposed ? [readable] : []),
-      ...reading.warnings,
-      ...(kept === undefined ? [] : [expiring(path, kept)])
-    ]
+    const warnings = [...(exposed ? [readable] : []), ...reading.warnings]
+    const owners = kept === undefined ? [] : [expiring(path, kept)]
     const said = new Set(before?.state.warnings)
     // At a start they are said by whoever loads the file.
-    const doubts = isFirst ? [] : warnings.filter((text) => !said.has(text))
+    const doubts = isFirst ? [] : [...warnings.filter((text) => !said.has(text)), ...owners]
     return {
       changes: [...merged.changes, ...doubts.map((text) => ({ how: "doubt", text }) as const)],
       state: {
@@ -151,7 +148,7 @@ const readFrom = (
         converted: reading.converted,
         bare: before?.state.bare.filter((id) => reading.ids.has(id)) ?? merged.bare,
         settings: reading.settings,
-        warnings
+        warnings: [...warnings, ...owners]
       }
     }
   })

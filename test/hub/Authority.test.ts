@@ -212,6 +212,38 @@ describe("a change", () => {
   )
 })
 
+describe("a name that is given again", () => {
+  const fresh = Change.Add({ id: "alice", role: "user", token: { tokenHash: "fresh", prefix: "f" }, grants: [] })
+
+  it.scoped("has a higher version, also when it was given up in the same round, or by an edit of this moment", () =>
+    Effect.gen(function* () {
+      const made = yield* world()
+      yield* made.change(Change.Grant({ id: "alice", machine: "mill", permissions: ["connect"] }))
+      const before = identityOf(made.authority.snapshot(), "alice")?.version ?? 0
+      yield* made.gate.close
+      const first = yield* Effect.fork(
+        made.change(Change.Grant({ id: "bob", machine: "mill", permissions: ["connect"] }))
+      )
+      yield* Effect.yieldNow()
+      const round = yield* Effect.fork(
+        Effect.all([made.change(Change.Remove({ id: "alice" })), made.change(fresh)], { concurrency: "unbounded" })
+      )
+      yield* turn
+      yield* made.gate.open
+      yield* Fiber.join(first)
+      const [, added] = yield* Fiber.join(round)
+      assert.strictEqual(added.identity.version, before + 1)
+
+      const { snapshot } = Either.getOrThrow(
+        apply(made.file.snapshot, Change.Remove({ id: "alice" }), { by: "owner", now: 0 })
+      )
+      made.file.snapshot = snapshot
+      made.file.outside = [{ id: "alice", how: "hand", text: "telahubd.yaml: alice was edited by hand" }]
+      assert.strictEqual((yield* made.change(fresh)).identity.version, before + 2)
+    })
+  )
+})
+
 describe("what others write to the file", () => {
   const edit = ({ file }: { readonly file: { snapshot: Snapshot; outside: TakenIn["changes"] } }) => {
     file.snapshot = Either.getOrThrow(apply(file.snapshot, revoke, { by: "owner", now: 0 })).snapshot

@@ -255,6 +255,20 @@ describe("Change", () => {
     }
   })
 
+  it("a rename goes on from the version that the new name had, when that is higher", () => {
+    const renamed = (lastVersion: number) =>
+      Either.getOrThrow(
+        apply(start, Change.Update({ id: "cy", rename: "dee" }), {
+          by: "owner",
+          now: NOW,
+          lastVersion: (id) => (id === "dee" ? lastVersion : 0)
+        })
+      )
+    assert.strictEqual(renamed(9).identity.version, 10)
+    assert.strictEqual(identityOf(renamed(9).snapshot, "dee")?.version, 10)
+    assert.strictEqual(renamed(2).identity.version, 5)
+  })
+
   it("a new identity goes on from the version that its name had", () => {
     const add = Change.Add({ id: "dee", role: "user", token, grants: [] })
     assert.strictEqual(made(add).identity.version, 1)

@@ -20,7 +20,25 @@ const readText = (text: string) =>
   }))
 
 /** Names that YAML might take for something else. */
-const names = ["alice", "bob", "carl", "null", "yes", "12", "1e3", "a b", "ä: #", '"', "-", "x.y@z", "*", "{", "'"]
+const names = [
+  "alice",
+  "bob",
+  "carl",
+  "null",
+  "yes",
+  "12",
+  "1e3",
+  "a b",
+  "ä: #",
+  '"',
+  "-",
+  "x.y@z",
+  "*",
+  "{",
+  "'",
+  "a: {b",
+  '"x": {'
+]
 const machines = ["barn", "mill", "*", "on", "0x1f"]
 
 const name = FastCheck.constantFrom(...names)

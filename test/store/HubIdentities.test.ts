@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import { Change } from "../../src/policy/Change.ts"
 import { grantsOf, identityOf } from "../../src/policy/Identity.ts"
 import * as HubIdentities from "../../src/store/HubIdentities.ts"
+import { COUNT_MAX, HUB_FILE_BYTES } from "../../src/protocol/Limits.ts"
 import type { OutsideChange } from "../../src/store/IdentityStore.ts"
 import { change, edit, example, fileOf, idsOf, plain, read, token, write } from "./hubFile.ts"
 
@@ -113,7 +114,16 @@ describe("HubIdentities", () => {
         ["", /empty.*backup/],
         ["port: 1\n", /role owner.*backup/],
         [good.replace('"role":"owner"', '"role":"admin"'), /role owner.*backup/],
-        [good.replace(/( {4}alice.*\n)/, "$1$1"), /telahubd\.yaml:12:5: alice stands here twice/]
+        [good.replace(/( {4}alice.*\n)/, "$1$1"), /telahubd\.yaml:12:5: alice stands here twice/],
+        [
+          good.replace('"role":"user"', '"role":"user","role":"owner"'),
+          /telahubd\.yaml:11:\d+: Map keys must be unique/
+        ],
+        [good.replace("    alice:", '    "__proto__":'), /telahubd\.yaml:11:5: unknown key "__proto__"/],
+        [
+          good.replace("revision: 7", `revision: ${COUNT_MAX + 1}`),
+          /telahubd\.yaml:6:3: auth\.revision: expected a number/
+        ]
       ]
       for (const [text, says] of broken) {
         yield* write(path, text)
@@ -226,18 +236,23 @@ describe("HubIdentities", () => {
     })
   )
 
-  it.scopedLive("follows a symlink, keeps the mode, and uses a temporary file that a crash has left", () =>
+  it.scopedLive("follows a symlink, keeps the mode, and does away with a temporary file that a crash has left", () =>
     Effect.gen(function* () {
       const target = yield* fileOf(example)
       const link = Path.join(Path.dirname(target), "link.yaml")
       yield* Effect.promise(() => Fs.symlink(target, link))
       yield* Effect.promise(() => Fs.chmod(target, 0o640))
-      yield* write(`${target}.tmp`, "left by a crash")
+      // Somebody else's, it may be a link to anywhere.
+      const other = `${target}.other`
+      yield* write(other, "precious")
+      yield* Effect.promise(() => Fs.symlink(other, `${target}.tmp`))
       const store = yield* HubIdentities.make(link)
       yield* change(store, add("carl"))
       assert.isTrue((yield* Effect.promise(() => Fs.lstat(link))).isSymbolicLink())
       assert.strictEqual((yield* Effect.promise(() => Fs.stat(target))).mode & 0o777, 0o640)
       assert.include(yield* read(target), "carl: {")
+      assert.strictEqual(yield* read(other), "precious")
+      yield* Effect.promise(() => Fs.rm(other))
       assert.deepStrictEqual((yield* filesBeside(target)).toSorted(), ["link.yaml", "telahubd.lock", "telahubd.yaml"])
     })
   )
@@ -312,9 +327,54 @@ describe("HubIdentities", () => {
       )
       const store = yield* HubIdentities.make(path)
       assert.isUndefined(identityOf(store.current(), "owner")?.expiresAt)
-      yield* edit(path, (text) => text.replace("# the end", "# the very end"))
-      assert.deepStrictEqual((yield* store.refresh).snapshot, store.current())
+      // In the file too, for at the next start that time may have passed.
+      yield* store.refresh
+      assert.match(yield* read(path), /owner: \{"role":"owner","token":"[^"]*","prefix":"owner","version":/)
+      yield* edit(path, (text) =>
+        text.replace('"prefix":"owner"', '"prefix":"owner","expiresAt":"2998-01-01T00:00:00Z"')
+      )
+      const { changes } = yield* store.refresh
+      assert.deepStrictEqual(hows(changes), ["doubt undefined", "hand owner"])
+      assert.match(changes.find(({ how }) => how === "doubt")?.text ?? "", /every owner expires; owner, the last one/)
       assert.isUndefined(identityOf(store.current(), "owner")?.expiresAt)
+      assert.match(yield* read(path), /owner: \{"role":"owner","token":"[^"]*","prefix":"owner","version":/)
+    })
+  )
+
+  it.scopedLive("says of an edit what may not be meant, once", () =>
+    Effect.gen(function* () {
+      const path = yield* fileOf(example)
+      const store = yield* HubIdentities.make(path)
+      yield* edit(path, (text) => text.replace('[{"id":"bob"}]', '[{"id":"bobb"}]'))
+      const doubts = (yield* store.refresh).changes.filter(({ how }) => how === "doubt").map(({ text }) => text)
+      assert.strictEqual(doubts.length, 1)
+      assert.match(
+        doubts[0] ?? "",
+        /telahubd\.yaml: auth\.machines\.barn: nobody is called bobb; did you mean "bob"\?$/
+      )
+      assert.deepStrictEqual((yield* store.refresh).changes, [])
+    })
+  )
+
+  it.scopedLive("never makes its own file unreadable: neither too large, nor with numbers that are refused", () =>
+    Effect.gen(function* () {
+      const nearlyFull = yield* fileOf(`${example}# ${"x".repeat(HUB_FILE_BYTES - example.length - 100)}\n`)
+      const store = yield* HubIdentities.make(nearlyFull)
+      const failure = yield* Effect.flip(Effect.asVoid(change(store, add("carl"))))
+      assert.strictEqual(failure.kind, "full")
+      assert.match(failure.message, /larger than 33554432 bytes.*remove identities or grants/)
+      assert.deepStrictEqual(idsOf(store.current()), ["alice", "bob", "owner"])
+      assert.deepStrictEqual(idsOf((yield* HubIdentities.make(nearlyFull)).current()), ["alice", "bob", "owner"])
+
+      const highest = example
+        .replace("revision: 7", `revision: ${COUNT_MAX}`)
+        .replace('"prefix":"alice"', `"prefix":"alice","version":${COUNT_MAX}`)
+      const path = yield* fileOf(highest)
+      const counted = yield* HubIdentities.make(path)
+      yield* change(counted, Change.Revoke({ id: "alice" }))
+      yield* change(counted, Change.Rotate({ id: "alice", token: token("alice-2") }))
+      const again = yield* HubIdentities.make(path)
+      assert.deepStrictEqual(plain(again.current()), plain(counted.current()))
     })
   )
 })
