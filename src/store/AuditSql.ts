@@ -5,12 +5,12 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { AUDIT_EVENTS, AUDIT_SEARCH_EVENTS, AUDIT_WRITE_EVENTS, REMEMBERED_VERSIONS } from "../protocol/Limits.ts"
+import { turn } from "../transport/Slices.ts"
 import { Audit, auditActions } from "./Audit.ts"
 import type { AuditRecord } from "./Audit.ts"
 import { Database, type DatabaseError } from "./Database.ts"
 import * as AuditLog from "./internal/auditLog.ts"
 import type { Rename, Span } from "./internal/names.ts"
-import { turn } from "./internal/turn.ts"
 
 const optional = Schema.optionalWith(Schema.String, { exact: true, nullable: true })
 

@@ -4,10 +4,10 @@
  */
 import * as Effect from "effect/Effect"
 import type { MachineGrants } from "../policy/Identity.ts"
+import { turn } from "../transport/Slices.ts"
 import * as AuthLine from "./AuthLine.ts"
 import type { SectionName, WrittenIdentity } from "./AuthLine.ts"
 import * as AuthText from "./AuthText.ts"
-import { turn } from "./internal/turn.ts"
 
 /** Something that was read, and its line, counted from 1. */
 export interface Found<A> {

@@ -7,9 +7,9 @@ import * as Effect from "effect/Effect"
 import { grantsOf, grantsOn, identityOf } from "../policy/Identity.ts"
 import type { Snapshot } from "../policy/Identity.ts"
 import { HUB_FILE_BLOCK_LINES } from "../protocol/Limits.ts"
+import { turn } from "../transport/Slices.ts"
 import * as AuthLine from "./AuthLine.ts"
 import type { SectionName } from "./AuthLine.ts"
-import { turn } from "./internal/turn.ts"
 
 /** An entry, and the lines of comment above it. */
 export interface Entry extends AuthLine.Line {

@@ -1,5 +1,12 @@
 /** Work that may wait a few turns of the event loop, done in small portions, so that much of it holds nobody up. */
+import * as Effect from "effect/Effect"
 import { ENDING_SLICE } from "../protocol/Limits.ts"
+
+/** The next turn: what was ready, sockets and timers included, is served first. */
+export const turn: Effect.Effect<void> = Effect.async<void>((resume) => {
+  const immediate = setImmediate(() => resume(Effect.void))
+  return Effect.sync(() => clearImmediate(immediate))
+})
 
 /** Does what it is given at the end of this turn, or in one of the next, in order. */
 export type Later = (work: () => void) => void

@@ -2,12 +2,7 @@
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Effect from "effect/Effect"
 import { LIST_CHUNK } from "../../protocol/Limits.ts"
-
-/** The next turn: what was ready, sockets included, is served first. */
-const turn = Effect.async<void>((resume) => {
-  const immediate = setImmediate(() => resume(Effect.void))
-  return Effect.sync(() => clearImmediate(immediate))
-})
+import { turn } from "../../transport/Slices.ts"
 
 /** An object with one member, a list with an entry for each item. Says what {@link file://./Answer.ts} would. */
 export const list = <Item, Entry extends object>(

@@ -12,12 +12,12 @@ import {
   AUDIT_WRITE_EVENTS,
   REMEMBERED_VERSIONS
 } from "../../protocol/Limits.ts"
+import { turn } from "../../transport/Slices.ts"
 import { removedName } from "../Audit.ts"
 import type { Audit, AuditEvent, AuditQuery, AuditRecord, Reader } from "../Audit.ts"
 import * as Names from "./names.ts"
 import * as Sampling from "./sampling.ts"
 import type { DatabaseError } from "./sqlite.ts"
-import { turn } from "./turn.ts"
 
 /** An event with the instant at which it happened, milliseconds since the epoch. */
 export interface StampedEvent extends AuditEvent {
