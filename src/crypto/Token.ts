@@ -20,3 +20,9 @@ export const hashOf = (token: Redacted.Redacted): string =>
 
 /** What the hub shows of a token. */
 export const prefixOf = (token: Redacted.Redacted): string => Redacted.value(token).slice(0, PREFIX_CHARS)
+
+/** Both, as an identity has them. */
+export const kept = (token: Redacted.Redacted): { readonly tokenHash: string; readonly prefix: string } => ({
+  tokenHash: hashOf(token),
+  prefix: prefixOf(token)
+})

@@ -116,8 +116,7 @@ const firstFile = (ownerToken: Redacted.Redacted, now: number): string => {
   const identity = (id: string, role: Role, token: Redacted.Redacted): StoredIdentity => ({
     id,
     role,
-    tokenHash: Token.hashOf(token),
-    prefix: Token.prefixOf(token),
+    ...Token.kept(token),
     issuedAt: now
   })
   const line = (key: string, body: string) => AuthLine.format({ key, body, trail: "" })

@@ -67,8 +67,7 @@ export const make = (options: TestTelaOptions): Effect.Effect<TestTela, Hub.HubS
       id,
       role,
       version: 1,
-      tokenHash: Token.hashOf(tokens[id]),
-      prefix: Token.prefixOf(tokens[id])
+      ...Token.kept(tokens[id])
     })
     const owner = identity("owner", "owner")
     const snapshot = makeSnapshot(

@@ -25,12 +25,6 @@ const list = (request: HttpServerRequest) =>
     return yield* List.list("tokens", identitiesOf((yield* Authority).snapshot()), tokenEntry)
   })
 
-/** A new token, and what the hub keeps of it. */
-const newToken = () => {
-  const token = Token.generate()
-  return { token, kept: { tokenHash: Token.hashOf(token), prefix: Token.prefixOf(token) } }
-}
-
 const add = (request: HttpServerRequest) =>
   Effect.gen(function* () {
     const by = yield* administrator(request)
@@ -38,12 +32,12 @@ const add = (request: HttpServerRequest) =>
     const id = yield* newId(said.id)
     const role = yield* assignableRole(said.role)
     const expiresAt = said.expiresAt === undefined ? undefined : yield* expiryOf(said.expiresAt)
-    const { kept, token } = newToken()
+    const token = Token.generate()
     const expiry = expiresAt === undefined ? "" : ` expires=${formatInstant(expiresAt)}`
     const { identity } = yield* Changing.make(
       request,
       by,
-      Change.Add({ id, role, token: kept, grants: [], ...(expiresAt !== undefined && { expiresAt }) }),
+      Change.Add({ id, role, token: Token.kept(token), grants: [], ...(expiresAt !== undefined && { expiresAt }) }),
       { action: "token-add", detail: `role=${role}${expiry}` }
     )
     const { version } = identity
@@ -80,8 +74,8 @@ const revoke = (request: HttpServerRequest, id: string) =>
 const rotate = (request: HttpServerRequest, id: string) =>
   Effect.gen(function* () {
     const by = yield* administrator(request)
-    const { kept, token } = newToken()
-    const change = Change.Rotate({ id, token: kept })
+    const token = Token.generate()
+    const change = Change.Rotate({ id, token: Token.kept(token) })
     const { identity } = yield* Changing.make(request, by, change, { action: "token-rotate" })
     const { version } = identity
     return json<typeof RotateAnswer.Encoded>(
