@@ -16,6 +16,7 @@ import type * as Scope from "effect/Scope"
 import { HubApi, openApiPath } from "../protocol/HubApi.ts"
 import type { AuthRequired, WellKnown } from "../protocol/HubApi.ts"
 import { HTTP_HEADER_BYTES, TOKEN_IN_ADDRESS_LOG_INTERVAL } from "../protocol/Limits.ts"
+import { quoted } from "../protocol/Printable.ts"
 import type { Audit } from "../store/Audit.ts"
 import type { PairCodes } from "../store/PairCodes.ts"
 import * as Access from "./api/Access.ts"
@@ -187,8 +188,7 @@ export const make = (options: ApiOptions): Effect.Effect<HttpApp.Default, never,
       }
       yield* warn(request, now)
       const repeated = repeatedOf(query)
-      if (repeated !== undefined)
-        return ofProblem(bad(`the address has ${JSON.stringify(repeated)} twice; say it once`))
+      if (repeated !== undefined) return ofProblem(bad(`the address has ${quoted(repeated)} twice; say it once`))
       const methods = Routes.methodsOf(path)
       if (request.method === "OPTIONS" && methods.length > 0 && Routes.hasPreflight(path))
         return preflight(path, methods)

@@ -204,7 +204,7 @@ export const make: Effect.Effect<typeof Authority.Service, never, IdentityStore 
       })
 
     /** One round: in the file, in the record, in force, answered. */
-    const make = (pending: ReadonlyArray<Pending>): Effect.Effect<void> =>
+    const round = (pending: ReadonlyArray<Pending>): Effect.Effect<void> =>
       Effect.gen(function* () {
         let outside: TakenIn | undefined
         let made: Snapshot | undefined
@@ -252,7 +252,7 @@ export const make: Effect.Effect<typeof Authority.Service, never, IdentityStore 
 
     yield* Effect.gen(function* () {
       const [pending] = yield* inbox.takeAll
-      yield* turns.withPermits(1)(make([...pending]))
+      yield* turns.withPermits(1)(round([...pending]))
     }).pipe(Effect.forever, Effect.interruptible, Effect.forkScoped)
 
     const look = looking(turns.withPermits(1)(Effect.flatMap(store.refresh, takeIn)))

@@ -11,13 +11,13 @@ import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
+import * as Codes from "../crypto/PairCode.ts"
 import * as Token from "../crypto/Token.ts"
 import { Change } from "../policy/Change.ts"
 import { identify, identityOf } from "../policy/Identity.ts"
 import type { Identity, Snapshot } from "../policy/Identity.ts"
 import { decide } from "../policy/Policy.ts"
 import * as Limits from "../protocol/Limits.ts"
-import * as Codes from "../crypto/PairCode.ts"
 import { Audit } from "../store/Audit.ts"
 import type { StoreFailure } from "../store/IdentityStore.ts"
 import { PairCodes } from "../store/PairCodes.ts"
@@ -205,7 +205,7 @@ export const make: Effect.Effect<typeof Pairing.Service, never, Authority | Audi
         const change = Change.Add({
           id,
           role,
-          token: { tokenHash: Token.hashOf(token), prefix: Token.prefixOf(token) },
+          token: Token.kept(token),
           grants: machines.map((machine) => ({ machine, permission: type }))
         })
         const event = { action: "pair", detail: describe(about) } as const

@@ -1,5 +1,6 @@
 /** Durations and instants as people write them: `10m`, `24h`, `7d`, `1h30m`, or a time such as 2027-01-31T12:00:00Z. */
 import * as Either from "effect/Either"
+import { quoted } from "./Printable.ts"
 
 const unitMillis = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const
 
@@ -11,7 +12,7 @@ const unitOf = (unit: string | undefined): number =>
 
 /** Milliseconds of a duration; the other side of the result is a sentence that says how to write one. */
 export const parse = (text: string): Either.Either<number, string> => {
-  const wrong = `${JSON.stringify(text)} is no duration; write it as 30m, 24h, 7d or 1h30m`
+  const wrong = `${quoted(text)} is no duration; write it as 30m, 24h, 7d or 1h30m`
   if (!whole.test(text)) return Either.left(wrong)
   let millis = 0
   for (const [, amount, unit] of text.matchAll(parts)) millis += Number(amount) * unitOf(unit)
@@ -35,7 +36,7 @@ export const parseInstant = (text: string): Either.Either<number, string> => {
   const [, day = ""] = instant.exec(text) ?? []
   const at = isDay(day) ? Date.parse(text.toUpperCase()) : Number.NaN
   return Number.isNaN(at) || at > LAST
-    ? Either.left(`${JSON.stringify(text)} is no time; write it as 2027-01-31T12:00:00Z`)
+    ? Either.left(`${quoted(text)} is no time; write it as 2027-01-31T12:00:00Z`)
     : Either.right(at)
 }
 
@@ -43,11 +44,11 @@ export const parseInstant = (text: string): Either.Either<number, string> => {
 export const parseWhen = (text: string, now: number): Either.Either<number, string> =>
   Either.orElse(parseInstant(text), () => Either.map(parse(text), (millis) => now + millis)).pipe(
     Either.mapLeft(
-      () => `${JSON.stringify(text)} is neither a duration such as 2h or 30d nor a time such as 2027-01-31T12:00:00Z`
+      () => `${quoted(text)} is neither a duration such as 2h or 30d nor a time such as 2027-01-31T12:00:00Z`
     ),
     Either.filterOrLeft(
       (at) => at <= LAST,
-      () => `${JSON.stringify(text)} is later than the year 9999`
+      () => `${quoted(text)} is later than the year 9999`
     )
   )
 
@@ -56,7 +57,7 @@ export const parseExpiry = (text: string, now: number): Either.Either<number, st
   Either.filterOrLeft(
     parseWhen(text, now),
     (at) => at > now,
-    () => `${JSON.stringify(text)} is not in the future`
+    () => `${quoted(text)} is not in the future`
   )
 
 /** An instant as every answer of the hub writes it: RFC 3339 in UTC, whole seconds. */

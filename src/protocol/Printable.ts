@@ -15,6 +15,9 @@ export const printable = (text: string): string => {
   return clean.length > SHOWN_CHARACTERS ? `${clean.slice(0, SHOWN_CHARACTERS)}...` : clean
 }
 
+/** A word that somebody wrote, as a sentence of ours repeats it. */
+export const quoted = (text: string): string => JSON.stringify(printable(text))
+
 /**
  * `text` of any length with what could break or forge a line escaped: control characters, line separators and Unicode
  * direction marks. For whole lines of a log or a table, from which nothing may be lost.

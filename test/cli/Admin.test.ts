@@ -566,7 +566,7 @@ describe("tela admin, wrong usage: exit code 2, one line, nothing asked", () => 
   it.scopedLive.each([
     [`tokens add ${H}`, /<id> is missing/],
     [`tokens add '' ${H}`, /<id>: "" is no name/],
-    [`tokens add 'a b' ${H}`, /<id>: "a b" is no name; it is 1 to 128 printable characters without spaces/],
+    [`tokens add 'a b' ${H}`, /<id>: "a b" is no name; it must be 1 to 128 printable characters without spaces/],
     [`tokens add a/b ${H}`, /<id>: "a\/b" is no name/],
     [`tokens add a\u200bb ${H}`, /<id>: "a\?b" is no name/],
     [`tokens add ${"x".repeat(129)} ${H}`, /<id>: "x+" is no name/],
@@ -596,7 +596,7 @@ describe("tela admin, wrong usage: exit code 2, one line, nothing asked", () => 
     [`tokens ad alice ${H}`, /unknown command "ad"; did you mean "add"\?/],
     [
       `access grant alice barn conect ${H}`,
-      /"conect" is none; give some of register,connect,manage; did you mean "connect"\?/
+      /"conect" is no permission; give some of register,connect,manage; did you mean "connect"\?/
     ],
     [`access grant alice barn connect,, ${H}`, /<permissions>: "connect,," has an empty part/],
     [`access grant alice barn '' ${H}`, /<permissions>: "" has an empty part/],
@@ -608,7 +608,7 @@ describe("tela admin, wrong usage: exit code 2, one line, nothing asked", () => 
     [`access rename alice ${H}`, /<new-id> is missing/],
     [
       `access explain alice barn sudo ${H}`,
-      /<permission>: "sudo" is none; give one of register, connect, manage, view/
+      /<permission>: "sudo" is no permission; give one of register, connect, manage, view/
     ],
     [`access explain alice barn connect ${H} -at tomorrow`, /-at: "tomorrow" is no time/],
     [`rotate ${H}`, /<id> is missing/],

@@ -59,12 +59,14 @@ describe("telahubd user", () => {
         [1, /no identity is called bob/, ["remove", "bob"]],
         [1, /already exists/, ["add", "alice"]],
         [1, /alice has no permission on mill/, ["revoke", "alice", "mill"]],
-        [2, /"conect" is none.*did you mean "connect"/, ["grant", "alice", "barn", "conect"]],
+        [2, /"conect" is no permission.*did you mean "connect"/, ["grant", "alice", "barn", "conect"]],
         [2, /-role is one of user, admin, owner/, ["add", "eve", "-role", "viewer"]],
         [2, /-expires: .*not in the future/, ["add", "eve", "-expires", "2020-01-01T00:00:00Z"]],
         [2, /is no name/, ["add", ""]],
         [2, /"\.\." is no name/, ["add", ".."]],
-        [2, /"\." is no name/, ["grant", "alice", "."]]
+        [2, /"\." is no name/, ["grant", "alice", "."]],
+        [2, /"a: \{b" is no name.*without spaces/, ["add", "a: {b"]],
+        [2, /"__proto__" is no name/, ["add", "__proto__"]]
       ]
       for (const [code, says, args] of wrong) {
         const ended = yield* user(...args)
@@ -90,6 +92,34 @@ describe("telahubd user", () => {
       const listed = (yield* user("list")).stdout
       assert.match(listed, /^owner /m)
       assert.notMatch(listed, /^\./m)
+    })
+  )
+
+  it.scopedLive("goes on from an older copy of the file only by force, and finds the record through a link too", () =>
+    Effect.gen(function* () {
+      const { file, folder, text, user } = yield* folderWithHub
+      yield* user("bootstrap", "-quiet")
+      yield* user("add", "mallory", "-role", "admin")
+      const old = text()
+      yield* user("remove", "mallory")
+      Fs.writeFileSync(file, old)
+      const refused = yield* user("grant", "owner", "barn")
+      assert.strictEqual(refused.code, 1)
+      assert.match(refused.stderr, /older copy, of revision \d+, while \d+ is the last that was recorded.*-force\n$/)
+      assert.strictEqual(text(), old)
+      const links = Path.join(folder, "links")
+      Fs.mkdirSync(links)
+      Fs.symlinkSync(file, Path.join(links, "hub.yaml"))
+      const forced = yield* Program.outcome({
+        command: bin("telahubd"),
+        args: ["user", "grant", "owner", "barn", "-force", "-config", Path.join(links, "hub.yaml")],
+        env: { HOME: folder }
+      })
+      assert.match(forced.stderr, /older copy.*\n.*mallory was removed before/)
+      assert.strictEqual(forced.code, 0)
+      assert.notInclude(text(), "mallory")
+      assert.deepStrictEqual(Fs.readdirSync(links), ["hub.yaml"])
+      assert.strictEqual((yield* user("grant", "owner", "mill")).code, 0)
     })
   )
 

@@ -4,19 +4,22 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
+import * as Token from "../../crypto/Token.ts"
 import { Change } from "../../policy/Change.ts"
 import { identitiesOf, identityOf, invalidity } from "../../policy/Identity.ts"
 import type { Identity } from "../../policy/Identity.ts"
 import { formatInstant } from "../../protocol/Duration.ts"
 import * as HubFile from "../../store/HubFile.ts"
 import * as Command from "../Command.ts"
+import { expires, readExpiry } from "../GrantWords.ts"
+import * as Secret from "../Secret.ts"
 import { note, print, printJson } from "../Shell.ts"
 import * as Table from "../Table.ts"
 import * as HubFlags from "./HubFlags.ts"
 import * as OwnerToken from "./OwnerToken.ts"
 import * as UserAccess from "./UserAccess.ts"
 import * as UserFile from "./UserFile.ts"
-import { expires, force, identity, json, quiet, readExpiry, readName, readNewId, role } from "./UserWords.ts"
+import { force, identity, json, quiet, readName, readNewId, role } from "./UserWords.ts"
 
 const bootstrap = Command.make(
   {
@@ -92,15 +95,25 @@ const add = Command.make(
     Effect.gen(function* () {
       const id = yield* readNewId(given)
       const as = yield* given.flag(role)
-      const expiresAt = yield* readExpiry(given)
+      const expiresAt = yield* readExpiry(given, expires)
       const short = yield* given.flag(quiet)
       const file = yield* UserFile.open(given)
-      const { kept, token } = UserFile.freshToken()
+      const token = Token.generate()
       yield* file.change({ action: "token-add", detail: `role ${as}` }, () => [
-        Change.Add({ id, role: as, token: kept, grants: [], ...(expiresAt !== undefined && { expiresAt }) })
+        Change.Add({
+          id,
+          role: as,
+          token: Token.kept(token),
+          grants: [],
+          ...(expiresAt !== undefined && { expiresAt })
+        })
       ])
       const until = expiresAt === undefined ? "" : `, until ${formatInstant(expiresAt)}`
-      yield* UserFile.showToken(token, { quiet: short, before: `Added ${id}, role ${as}${until}.` })
+      yield* Secret.show(token, {
+        quiet: short,
+        before: `Added ${id}, role ${as}${until}.`,
+        after: "It works from now on."
+      })
     }).pipe(Effect.scoped)
 )
 
@@ -135,16 +148,19 @@ const rotate = Command.make(
       const id = yield* readName(given, identity)
       const short = yield* given.flag(quiet)
       const file = yield* UserFile.open(given)
-      const { kept, token } = UserFile.freshToken()
+      const token = Token.generate()
       const { identity: rotated } = yield* file.change({ action: "token-rotate" }, (snapshot, now) => {
         const before = identityOf(snapshot, id)
         // An owner whose time is over would stay out with a new token too.
         const isOver = before?.role === "owner" && before.expiresAt !== undefined && before.expiresAt <= now
-        const change = Change.Rotate({ id, token: kept })
+        const change = Change.Rotate({ id, token: Token.kept(token) })
         return isOver ? [change, Change.Update({ id, expiresAt: null })] : [change]
       })
-      const before = `Rotated ${id}: the old token does not work any more.`
-      yield* UserFile.showToken(token, { quiet: short, before })
+      yield* Secret.show(token, {
+        quiet: short,
+        before: `Rotated the token of ${id}.`,
+        after: "The old one has stopped working."
+      })
       if (invalidity(rotated, yield* Clock.currentTimeMillis) !== undefined) {
         yield* note(
           `Note: ${id} has expired and stays so; to change that, run: tela admin tokens set ${id} -expires 30d`

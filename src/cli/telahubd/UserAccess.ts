@@ -7,25 +7,14 @@ import { Change } from "../../policy/Change.ts"
 import { identityOf } from "../../policy/Identity.ts"
 import type { GrantEntry } from "../../policy/Identity.ts"
 import { formatInstant } from "../../protocol/Duration.ts"
+import { namedInGrant } from "../../protocol/Service.ts"
 import * as Command from "../Command.ts"
 import { WrongUsage } from "../Failure.ts"
+import { expires, readExpiry, readPermissions, readServices, services } from "../GrantWords.ts"
 import { print } from "../Shell.ts"
 import * as HubFlags from "./HubFlags.ts"
 import * as UserFile from "./UserFile.ts"
-import {
-  expires,
-  force,
-  identity,
-  machine,
-  permissions,
-  readExpiry,
-  readMachine,
-  readName,
-  readPermissions,
-  readServices,
-  services,
-  someMachine
-} from "./UserWords.ts"
+import { force, identity, machine, permissions, readMachine, readName, someMachine } from "./UserWords.ts"
 
 const shown = (grants: ReadonlyArray<Omit<GrantEntry, "id" | "machine">>): string =>
   grants
@@ -47,9 +36,9 @@ export const grant = Command.make(
   (given) =>
     Effect.gen(function* () {
       const id = yield* readName(given, identity)
-      const granted = yield* readPermissions(given)
-      const names = yield* readServices(given, granted)
-      const expiresAt = yield* readExpiry(given)
+      const granted = yield* readPermissions(Option.getOrElse(yield* given.word(permissions), () => "connect"))
+      const names = (yield* readServices(given, granted))?.map(namedInGrant)
+      const expiresAt = yield* readExpiry(given, expires)
       const file = yield* UserFile.open(given)
       const on = yield* readMachine(given, file.snapshot())
       const limits = {

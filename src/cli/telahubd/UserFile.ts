@@ -7,9 +7,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
-import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
-import * as Token from "../../crypto/Token.ts"
 import { apply, type Applied, type Change, type ChangeRefused } from "../../policy/Change.ts"
 import type { Snapshot } from "../../policy/Identity.ts"
 import { Audit, type AuditEvent } from "../../store/Audit.ts"
@@ -20,7 +18,7 @@ import { eventsOf } from "../../store/IdentityStore.ts"
 import type { IdentityStore, TakenIn } from "../../store/IdentityStore.ts"
 import type { Given } from "../Command.ts"
 import { Failed, type Failure } from "../Failure.ts"
-import { note, print, type Shell } from "../Shell.ts"
+import { note, type Shell } from "../Shell.ts"
 import * as HubFlags from "./HubFlags.ts"
 import { force } from "./UserWords.ts"
 
@@ -130,18 +128,3 @@ export const open = (given: Given): Effect.Effect<UserFile, Failure, Scope.Scope
     const identities = yield* HubIdentities.make(path, { ownerless: "taken", older, recorded })
     return { path, snapshot: identities.current, change: changeWith(identities, audit) }
   })
-
-/** A fresh token, and what the hub keeps of it. */
-export const freshToken = () => {
-  const token = Token.generate()
-  return { token, kept: { tokenHash: Token.hashOf(token), prefix: Token.prefixOf(token) } }
-}
-
-/** Prints a token, alone when `quiet`. */
-export const showToken = (
-  token: Redacted.Redacted,
-  options: { readonly quiet: boolean; readonly before: string }
-): Effect.Effect<void, never, Shell> => {
-  const value = Redacted.value(token)
-  return print(options.quiet ? value : `${options.before}\n\n  ${value}\n\nSave this token now: it is shown only once.`)
-}

@@ -7,6 +7,7 @@ import { decide } from "../../policy/Policy.ts"
 import type { Permission } from "../../policy/Policy.ts"
 import type { ExplainQuery, Explanation } from "../../protocol/api/Access.ts"
 import * as Duration from "../../protocol/Duration.ts"
+import { quoted } from "../../protocol/Printable.ts"
 import { isNamed } from "../../protocol/Service.ts"
 import { Authority } from "../Authority.ts"
 import { Directory } from "../Directory.ts"
@@ -20,7 +21,7 @@ const permissions: ReadonlyArray<Permission> = [...machinePermissions, "view", "
 const permissionOf = (word: string): Effect.Effect<Permission, Problem> => {
   const permission = permissions.find((one) => one === word)
   return permission === undefined
-    ? bad(`${JSON.stringify(word)} is no permission; there are ${permissions.join(", ")}`)
+    ? bad(`${quoted(word)} is no permission; there are ${permissions.join(", ")}`)
     : Effect.succeed(permission)
 }
 

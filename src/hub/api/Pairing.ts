@@ -4,13 +4,14 @@ import type { HttpServerRequest } from "@effect/platform/HttpServerRequest"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Redacted from "effect/Redacted"
+import { DEFAULT_LIFETIME, GREATEST_LIFETIME, LEAST_LIFETIME, show } from "../../crypto/PairCode.ts"
 import { ANY_MACHINE } from "../../policy/Identity.ts"
 import { PairCodeRequest, RedeemRequest } from "../../protocol/api/Pairing.ts"
 import type { PairCodeAnswer, PairCodeEntry, RedeemAnswer } from "../../protocol/api/Pairing.ts"
 import * as Duration from "../../protocol/Duration.ts"
 import { HubApi } from "../../protocol/HubApi.ts"
 import { PAIR_CODE_MACHINES, PAIR_CODES } from "../../protocol/Limits.ts"
-import { DEFAULT_LIFETIME, GREATEST_LIFETIME, LEAST_LIFETIME, show } from "../../crypto/PairCode.ts"
+import { quoted } from "../../protocol/Printable.ts"
 import type { PairCode } from "../../store/PairCodes.ts"
 import { Pairing } from "../Pairing.ts"
 import { answering, json } from "./Answer.ts"
@@ -55,7 +56,7 @@ const machinesOf = (type: PairCode["type"], { machineId, machines = [] }: Asked)
 const typeOf = (word: string | undefined): Effect.Effect<PairCode["type"], Problem> =>
   word === undefined || word === "connect" || word === "register"
     ? Effect.succeed(word ?? "connect")
-    : bad(`${JSON.stringify(word)} is no type of pairing code; use connect or register`)
+    : bad(`${quoted(word)} is no type of pairing code; use connect or register`)
 
 const create = (request: HttpServerRequest) =>
   Effect.gen(function* () {

@@ -6,14 +6,12 @@ import type { AssignableRole, MachinePermission } from "../../policy/Identity.ts
 import * as Duration from "../../protocol/Duration.ts"
 import { GRANT_SERVICES, SERVICE_NAME_CHARACTERS } from "../../protocol/Limits.ts"
 import { isNewName, nameRule } from "../../protocol/Name.ts"
-import { printable } from "../../protocol/Printable.ts"
+import { printable, quoted } from "../../protocol/Printable.ts"
 import { namedInGrant } from "../../protocol/Service.ts"
 import { Authority } from "../Authority.ts"
 import { Directory } from "../Directory.ts"
 import { bad } from "./Problem.ts"
 import type { Problem } from "./Problem.ts"
-
-const quoted = (text: string): string => JSON.stringify(printable(text))
 
 /** The id of an identity that is to be made. */
 export const newId = (text: string): Effect.Effect<string, Problem> =>

@@ -3,19 +3,17 @@
  * times, and how they make sure that something is meant.
  */
 import type * as HttpClientService from "@effect/platform/HttpClient"
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import * as Option from "effect/Option"
-import * as Schema from "effect/Schema"
 import type { AdminHeaders, Api } from "../../../client/AdminClient.ts"
 import type { ApiFailure, HubError } from "../../../client/HubError.ts"
 import { ANY_MACHINE } from "../../../policy/Identity.ts"
 import * as Duration from "../../../protocol/Duration.ts"
-import { printable } from "../../../protocol/Printable.ts"
+import { printable, quoted } from "../../../protocol/Printable.ts"
 import type { Given } from "../../Command.ts"
 import { Failed, type Failure, WrongUsage } from "../../Failure.ts"
 import * as Flags from "../../Flags.ts"
+import * as GrantWords from "../../GrantWords.ts"
 import * as Prompt from "../../Prompt.ts"
 import type { Shell } from "../../Shell.ts"
 import { explain, hub, readHub, readToken, type Refusal } from "../HubFlags.ts"
@@ -83,22 +81,18 @@ export const open = (given: Given): Effect.Effect<Admin, Failure, Shell> =>
 export const readName = (given: Given, positional: Flags.Positional<string>): Effect.Effect<string, WrongUsage> =>
   Effect.flatMap(given.word(positional), (text) =>
     text === "" || text === "." || text === ".."
-      ? new WrongUsage({ message: `<${positional.placeholder}>: ${JSON.stringify(text)} is no name` })
+      ? new WrongUsage({ message: `<${positional.placeholder}>: ${quoted(text)} is no name` })
       : Effect.succeed(text)
   )
 
 /** A name that hubs take for something new; `what` names it in the sentence of an error. */
 export const newName = (text: string, what: string): Effect.Effect<string, WrongUsage> =>
   Effect.flatMap(
-    Effect.promise(() => import("../../../protocol/Control.ts")),
-    ({ MachineName }) =>
-      Schema.is(MachineName)(text) && printable(text) === text
+    Effect.promise(() => import("../../../protocol/Name.ts")),
+    ({ isNewName, nameRule }) =>
+      isNewName(text)
         ? Effect.succeed(text)
-        : new WrongUsage({
-            message:
-              `${what}: ${JSON.stringify(printable(text))} is no name; it is 1 to 128 printable characters without ` +
-              "spaces and slashes, and none of ., .. and words like __proto__"
-          })
+        : new WrongUsage({ message: `${what}: ${quoted(text)} is no name; it ${nameRule}` })
   )
 
 /** A name for an identity. */
@@ -127,21 +121,7 @@ export const readExpiry = (
   given: Given,
   flag: Flags.OptionalFlag<string>
 ): Effect.Effect<string | undefined, WrongUsage> =>
-  Effect.gen(function* () {
-    const text = Option.getOrUndefined(yield* given.flag(flag))
-    if (text === undefined) return undefined
-    const at = Duration.parseExpiry(text, yield* Clock.currentTimeMillis)
-    if (Either.isLeft(at)) return yield* new WrongUsage({ message: `-${flag.info.name}: ${at.left}` })
-    return Duration.formatInstant(at.right)
-  })
-
-/** The parts of a comma list, of which none is empty; `what` names it in the sentence of an error. */
-export const readList = (text: string, what: string): Effect.Effect<ReadonlyArray<string>, WrongUsage> => {
-  const parts = [...new Set(text.split(",").map((part) => part.trim()))]
-  return parts.includes("")
-    ? new WrongUsage({ message: `${what}: ${JSON.stringify(text)} has an empty part; write a,b` })
-    : Effect.succeed(parts)
-}
+  Effect.map(GrantWords.readExpiry(given, flag), (at) => (at === undefined ? undefined : Duration.formatInstant(at)))
 
 /** Goes on when it is meant: -yes, a person who says so, or nobody to ask. */
 export const confirm = (given: Given, question: string): Effect.Effect<void, Failure> =>

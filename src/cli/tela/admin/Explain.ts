@@ -7,7 +7,7 @@ import * as Option from "effect/Option"
 import { machinePermissions } from "../../../policy/Identity.ts"
 import * as Duration from "../../../protocol/Duration.ts"
 import { didYouMean } from "../../../protocol/Nearest.ts"
-import { oneLine } from "../../../protocol/Printable.ts"
+import { oneLine, quoted } from "../../../protocol/Printable.ts"
 import * as Command from "../../Command.ts"
 import { WrongUsage } from "../../Failure.ts"
 import * as Flags from "../../Flags.ts"
@@ -40,7 +40,7 @@ export const command = Command.make(
       const asked = yield* given.word(permission)
       if (!askable.includes(asked)) {
         return yield* new WrongUsage({
-          message: `<permission>: "${asked}" is none; give one of ${askable.join(", ")}${didYouMean(asked, askable)}`
+          message: `<permission>: ${quoted(asked)} is no permission; give one of ${askable.join(", ")}${didYouMean(asked, askable)}`
         })
       }
       const name = Option.getOrUndefined(yield* given.flag(service))

@@ -2,13 +2,11 @@
  * `tela admin access grant` and `revoke`: what one identity may do on one machine.
  */
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
-import { type MachinePermission, machinePermissions } from "../../../policy/Identity.ts"
-import { didYouMean } from "../../../protocol/Nearest.ts"
 import { oneLine } from "../../../protocol/Printable.ts"
 import * as Command from "../../Command.ts"
-import { Failed, WrongUsage } from "../../Failure.ts"
+import { Failed } from "../../Failure.ts"
 import * as Flags from "../../Flags.ts"
+import { expires, readPermissions, readServices, services } from "../../GrantWords.ts"
 import { note, print } from "../../Shell.ts"
 import * as AccessTable from "./AccessTable.ts"
 import {
@@ -20,7 +18,6 @@ import {
   newName,
   open,
   readExpiry,
-  readList,
   readName,
   requireExpiries,
   segment,
@@ -28,32 +25,6 @@ import {
 } from "./AdminFlags.ts"
 
 const wanted = Flags.argument("permissions")
-const services = Flags.text({
-  name: "services",
-  placeholder: "LIST",
-  description: "limit connect to services: ssh,postgres"
-})
-const expires = Flags.text({
-  name: "expires",
-  placeholder: "WHEN",
-  description: "when it ends: 2h, 30d, 2027-01-31T12:00:00Z"
-})
-
-/** The permissions that a word list names. Deployed hubs pass over a word they do not know, so it stops here. */
-const readPermissions = (given: Command.Given) =>
-  Effect.gen(function* () {
-    const words = yield* readList(yield* given.word(wanted), "<permissions>")
-    const known = words.flatMap((word): ReadonlyArray<MachinePermission> =>
-      machinePermissions.filter((permission) => permission === word)
-    )
-    const unknown = words.find((word) => !known.some((permission) => permission === word))
-    if (unknown === undefined) return known
-    return yield* new WrongUsage({
-      message:
-        `<permissions>: "${unknown}" is none; give some of ${machinePermissions.join(",")}` +
-        didYouMean(unknown, machinePermissions)
-    })
-  })
 
 /** Through a hub that does not know grants for single services, such a grant would be one for all of them. */
 const requireServices = (admin: Admin) =>
@@ -80,12 +51,8 @@ export const grant = Command.make(
     Effect.gen(function* () {
       const id = yield* readName(given, identity)
       const on = yield* newName(yield* given.word(machine), "<machine>")
-      const permissions = yield* readPermissions(given)
-      const list = Option.getOrUndefined(yield* given.flag(services))
-      const names = list === undefined ? undefined : yield* readList(list, "-services")
-      if (names !== undefined && !permissions.includes("connect")) {
-        return yield* new WrongUsage({ message: "-services limits connect, which is not among the permissions" })
-      }
+      const permissions = yield* readPermissions(yield* given.word(wanted))
+      const names = yield* readServices(given, permissions)
       const expiresAt = yield* readExpiry(given, expires)
       const admin = yield* open(given)
       if (names !== undefined) yield* requireServices(admin)

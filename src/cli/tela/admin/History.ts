@@ -27,10 +27,11 @@ const identity = Flags.text({
   description: "only events by or about this identity"
 })
 
-/** A name as it was, and as it is now. */
+/** A name as it was, and as it is now; of one that is gone, the last with a word that says so. */
 const named = (then: string | undefined, now: string | undefined): string => {
   if (then === undefined || then === "") return "-"
-  return now === undefined || now === then ? then : `${then} (now ${now})`
+  if (now === undefined || now === then) return then
+  return now.startsWith(`${then} (`) ? now : `${then} (now ${now})`
 }
 
 /** The table. */

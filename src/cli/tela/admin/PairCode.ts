@@ -12,11 +12,12 @@ import * as Lifetime from "../../../crypto/PairCode.ts"
 import * as Command from "../../Command.ts"
 import { WrongUsage } from "../../Failure.ts"
 import * as Flags from "../../Flags.ts"
+import { readList } from "../../GrantWords.ts"
 import * as Quote from "../../Quote.ts"
 import { print, printJson } from "../../Shell.ts"
 import * as Table from "../../Table.ts"
 import { hub, json } from "../HubFlags.ts"
-import { hubFlags, newName, open, quiet, readList, readName, segment, shownTime } from "./AdminFlags.ts"
+import { hubFlags, newName, open, quiet, readName, segment, shownTime } from "./AdminFlags.ts"
 
 const machine = Flags.optionalArgument("machine")
 const expires = Flags.text({ name: "expires", placeholder: "TIME", description: "how long it is good: 10m to 7d, 24h" })
@@ -89,8 +90,15 @@ const redemption = (hubAsGiven: string, code: string, { machines: of, type: kind
 /** The table that `pair-code list` prints. */
 export const table = (codes: ReadonlyArray<PairCodeEntry>): string =>
   Table.render(
-    ["ID", "TYPE", "MACHINES", "CREATED BY", "EXPIRES"],
-    codes.map((code) => [code.id, code.type, code.machines.join(", "), code.createdBy, shownTime(code.expiresAt)])
+    ["ID", "TYPE", "ROLE", "MACHINES", "CREATED BY", "EXPIRES"],
+    codes.map((code) => [
+      code.id,
+      code.type,
+      code.role || "user",
+      code.machines.join(", "),
+      code.createdBy,
+      shownTime(code.expiresAt)
+    ])
   )
 
 const list = Command.make(

@@ -3,8 +3,8 @@
  */
 import * as Effect from "effect/Effect"
 import * as Command from "../../Command.ts"
+import * as Secret from "../../Secret.ts"
 import { confirm, hubFlags, identity, open, quiet, readName, segment, yes } from "./AdminFlags.ts"
-import * as Secret from "./Secret.ts"
 
 /** The command at a path, which only its examples need. */
 export const make = (path: string): Command.Command =>

@@ -5,10 +5,11 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { TokenEntry } from "../../../protocol/api/Tokens.ts"
-import { printable } from "../../../protocol/Printable.ts"
+import { printable, quoted } from "../../../protocol/Printable.ts"
 import * as Command from "../../Command.ts"
 import { WrongUsage } from "../../Failure.ts"
 import * as Flags from "../../Flags.ts"
+import * as Secret from "../../Secret.ts"
 import { print, printJson } from "../../Shell.ts"
 import * as Table from "../../Table.ts"
 import { json } from "../HubFlags.ts"
@@ -28,7 +29,6 @@ import {
 } from "./AdminFlags.ts"
 import * as Remove from "./Remove.ts"
 import * as Rotate from "./Rotate.ts"
-import * as Secret from "./Secret.ts"
 
 /** Roles that can be given; `viewer` is the hub's own. An empty choice is none. */
 const role = Flags.text({ name: "role", placeholder: "ROLE", description: "user, admin or owner" })
@@ -51,7 +51,7 @@ const readRole = (given: Command.Given): Effect.Effect<string | undefined, Wrong
         return Effect.succeed(Option.getOrUndefined(chosen))
       default:
         return new WrongUsage({
-          message: `-role is one of user, admin, owner, not ${JSON.stringify(Option.getOrElse(chosen, () => ""))}`
+          message: `-role is one of user, admin, owner, not ${quoted(Option.getOrElse(chosen, () => ""))}`
         })
     }
   })

@@ -3,7 +3,7 @@
  */
 import type * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
-import { print, type Shell } from "../../Shell.ts"
+import { print, type Shell } from "./Shell.ts"
 
 /** Prints a token. It is on stdout alone when `quiet`, so that `TOKEN=$(...)` works. */
 export const show = (
