@@ -1,6 +1,6 @@
 /**
  * A hub that measures itself: how long a decision takes, and how long its event loop is held. Takes the file; answers
- * `decide`, `reset` and `gaps` on stdin with a line of JSON each.
+ * `decide` and `longest` on stdin with a line of JSON each.
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -33,11 +33,12 @@ const decision = (authority: typeof Authority.Authority.Service): number => {
   return ((performance.now() - started) * 1_000) / DECISIONS
 }
 
-let gaps: Array<number> = []
+/** The longest time between two turns of the event loop since somebody asked. */
+let longest = 0
 let last = performance.now()
 const turn = () => {
   const now = performance.now()
-  gaps.push(now - last)
+  longest = Math.max(longest, now - last)
   last = now
   setImmediate(turn)
 }
@@ -48,15 +49,9 @@ const program = Effect.gen(function* () {
   yield* Effect.sync(() => {
     createInterface({ input: process.stdin }).on("line", (line) => {
       if (line === "decide") say({ micros: decision(authority) })
-      if (line === "reset") {
-        gaps = []
-        last = performance.now()
-        say({ reset: true })
-      }
-      if (line === "gaps") {
-        const sorted = gaps.toSorted((a, b) => a - b)
-        const at = (share: number) => sorted[Math.floor((sorted.length - 1) * share)] ?? 0
-        say({ turns: sorted.length, p999: at(0.999), most: at(1) })
+      if (line === "longest") {
+        say({ longest })
+        longest = 0
       }
     })
     say({ port: hub.port })
