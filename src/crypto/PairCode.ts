@@ -8,11 +8,6 @@ import * as Redacted from "effect/Redacted"
 const ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 const LENGTH = 8
 
-/** Validity of a code: what is given when nothing is asked for, and the bounds of what may be. Milliseconds. */
-export const DEFAULT_LIFETIME = 24 * 3_600_000
-export const LEAST_LIFETIME = 10 * 60_000
-export const GREATEST_LIFETIME = 7 * 24 * 3_600_000
-
 /** A fresh code in its canonical form. */
 export const generate = (): Redacted.Redacted =>
   Redacted.make(Array.from(Crypto.randomBytes(LENGTH), (byte) => ALPHABET.charAt(byte & 31)).join(""))

@@ -3,7 +3,6 @@
  * is worth what its maker may do at the moment of redemption, and nothing when that has ended. Whatever is wrong with a
  * code, the answer is the same; a code is in no log, no record and no error.
  */
-import * as Crypto from "node:crypto"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
@@ -25,6 +24,7 @@ import type { PairCode } from "../store/PairCodes.ts"
 import { Authority } from "./Authority.ts"
 import type { Caller } from "./Authority.ts"
 import * as Deadlines from "./internal/deadlines.ts"
+import { pairedId } from "./internal/pairedId.ts"
 import * as Tries from "./internal/pairingTries.ts"
 import type { TooManyTries } from "./internal/pairingTries.ts"
 
@@ -50,6 +50,7 @@ export interface Try {
   readonly type?: string | undefined
 }
 
+/** What came of a code. */
 export interface Redeemed {
   readonly token: Redacted.Redacted
   readonly identity: string
@@ -59,6 +60,7 @@ export interface Redeemed {
 export class Pairing extends Context.Tag("tela/hub/Pairing")<
   Pairing,
   {
+    /** Makes a code, which nothing shows again. */
     readonly create: (
       by: Caller,
       asked: NewCode
@@ -87,20 +89,6 @@ const makerOf = (snapshot: Snapshot, code: PairCode, now: number): Identity | un
 
 const describe = ({ id, machines, role, type }: PairCode): string =>
   `code=${id} type=${type} role=${role} machines=${machines.join(",")}`
-
-const suffix = (): string =>
-  Array.from({ length: 4 }, () => "abcdefghjkmnpqrstvwxyz23456789".charAt(Crypto.randomInt(30))).join("")
-
-/** A name that is free: the machine's for an agent, one of the day for a person. */
-const newIdentity = (code: PairCode, now: number, isFree: (id: string) => boolean): string => {
-  const day = new Date(now).toISOString().slice(0, 10).replaceAll("-", "")
-  const [machine = ""] = code.machines
-  for (let nth = 1; ; nth++) {
-    const agent = nth === 1 ? `${machine.slice(0, 110)}-agent` : `${machine.slice(0, 110)}-agent-${nth}`
-    const id = code.type === "register" ? agent : `paired-${code.role}-${day}-${suffix()}`
-    if (isFree(id)) return id
-  }
-}
 
 /** A code whose identity was made is good for nothing any more, even while that cannot be written. */
 const settle = (codes: typeof PairCodes.Service, id: string) =>
@@ -219,7 +207,7 @@ export const make: Effect.Effect<typeof Pairing.Service, never, Authority | Audi
       Effect.acquireUseRelease(
         Effect.sync(() => {
           const isFree = (id: string) => !making.has(id) && identityOf(authority.snapshot(), id) === undefined
-          const id = newIdentity(about, now, isFree)
+          const id = pairedId(about, now, isFree)
           making.add(id)
           return id
         }),

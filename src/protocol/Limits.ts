@@ -197,6 +197,9 @@ export const LIST_CHUNK = 32
 /** Pairing codes that can be redeemed at a time; to make a further one, one must be cancelled or expire. */
 export const PAIR_CODES = 1_000
 
+/** How long a code is good: what is given when nothing is asked for, and what may be. Long enough to be passed on. */
+export const PAIR_CODE_LIFETIME = { default: 24 * 3_600_000, least: 10 * 60_000, most: 7 * 24 * 3_600_000 } as const
+
 /** How long a code that is spent or expired is remembered. */
 export const PAIR_CODE_KEPT = 24 * 3_600_000
 

@@ -19,14 +19,15 @@ export const ownerless = (path: string, empty: boolean): StoreFailure =>
   )
 
 /** The valid owner whose time ends last. */
-const longestOwner = (snapshot: Snapshot, now: number): Identity | undefined =>
-  HashMap.reduce(snapshot.identities, undefined as Identity | undefined, (best, identity) =>
-    identity.role !== "owner" || invalidity(identity, now) !== undefined
-      ? best
-      : best === undefined || (identity.expiresAt ?? Infinity) > (best.expiresAt ?? Infinity)
-        ? identity
-        : best
-  )
+const longestOwner = (snapshot: Snapshot, now: number): Identity | undefined => {
+  let longest: Identity | undefined
+  for (const identity of HashMap.values(snapshot.identities)) {
+    if (identity.role !== "owner" || invalidity(identity, now) !== undefined) continue
+    const { expiresAt = Infinity } = identity
+    if (longest === undefined || expiresAt > (longest.expiresAt ?? Infinity)) longest = identity
+  }
+  return longest
+}
 
 /** Whether the file itself has a valid owner, whatever it is merged with. */
 export const hasOwner = (reading: Reading, known: Snapshot, now: number): boolean => {

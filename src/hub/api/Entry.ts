@@ -15,6 +15,7 @@ const instants = ({ expiresAt, issuedAt, revokedAt }: Identity) => ({
   ...(revokedAt !== undefined && { revokedAt: formatInstant(revokedAt) })
 })
 
+/** An identity as the list of tokens has it. */
 export const tokenEntry = (identity: Identity): TokenEntry => ({
   id: identity.id,
   role: identity.role,
@@ -73,6 +74,7 @@ export const machinesOf = (snapshot: Snapshot, identity: Identity, now: number):
   })
 }
 
+/** An identity with its permissions. */
 export const accessEntry = (snapshot: Snapshot, identity: Identity, now: number): AccessEntry => {
   const machines = machinesOf(snapshot, identity, now)
   const inherited = machines === everything ? undefined : machines.find(({ machineId }) => machineId === ANY_MACHINE)

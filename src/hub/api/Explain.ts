@@ -32,6 +32,7 @@ const serviceOf = (machine: string, named: string) =>
     return offered ?? (/^\d{1,5}$/.test(named) ? { port: Number(named), name: "" } : { port: 0, name: named })
   })
 
+/** Answers the question; 404 for an identity that there is not, 400 when it makes no sense. */
 export const explain = (request: HttpServerRequest, query: typeof ExplainQuery.Type) =>
   Effect.gen(function* () {
     yield* administrator(request)

@@ -68,6 +68,7 @@ const search = (audit: typeof Audit.Service, query: AuditQuery, id: string, mach
 
 const authRequired: typeof HistoryAuthRequired.Encoded = { error: "auth_required", events: [] }
 
+/** Answers with events; 401 with an empty list for strangers, 400 for a number that is none. */
 export const history = (request: HttpServerRequest, asked: typeof HistoryQuery.Type) =>
   Effect.gen(function* () {
     const authority = yield* Authority

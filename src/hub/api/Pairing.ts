@@ -4,13 +4,13 @@ import type { HttpServerRequest } from "@effect/platform/HttpServerRequest"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Redacted from "effect/Redacted"
-import { DEFAULT_LIFETIME, GREATEST_LIFETIME, LEAST_LIFETIME, show } from "../../crypto/PairCode.ts"
+import { show } from "../../crypto/PairCode.ts"
 import { ANY_MACHINE } from "../../policy/Identity.ts"
 import { PairCodeRequest, RedeemRequest } from "../../protocol/api/Pairing.ts"
 import type { PairCodeAnswer, PairCodeEntry, RedeemAnswer } from "../../protocol/api/Pairing.ts"
 import * as Duration from "../../protocol/Duration.ts"
 import { HubApi } from "../../protocol/HubApi.ts"
-import { PAIR_CODE_MACHINES, PAIR_CODES } from "../../protocol/Limits.ts"
+import { PAIR_CODE_LIFETIME, PAIR_CODE_MACHINES, PAIR_CODES } from "../../protocol/Limits.ts"
 import { quoted } from "../../protocol/Printable.ts"
 import type { PairCode } from "../../store/PairCodes.ts"
 import { Pairing } from "../Pairing.ts"
@@ -26,12 +26,12 @@ type Asked = typeof PairCodeRequest.Type
 /** Milliseconds of seconds or of a duration, within the bounds of a code. */
 const lifetimeOf = (expiresIn: Asked["expiresIn"]): Effect.Effect<number, Problem> =>
   Effect.gen(function* () {
-    if (expiresIn === undefined) return DEFAULT_LIFETIME
+    if (expiresIn === undefined) return PAIR_CODE_LIFETIME.default
     const lifetime =
       typeof expiresIn === "number"
         ? Math.trunc(expiresIn) * 1_000
         : yield* Either.mapLeft(Duration.parse(expiresIn), (error) => bad(`expiresIn: ${error}`))
-    return lifetime >= LEAST_LIFETIME && lifetime <= GREATEST_LIFETIME
+    return lifetime >= PAIR_CODE_LIFETIME.least && lifetime <= PAIR_CODE_LIFETIME.most
       ? lifetime
       : yield* bad("a pairing code lasts from 10 minutes (10m) to 7 days (7d)")
   })

@@ -3,6 +3,7 @@ import * as Data from "effect/Data"
 import type { ChangeRefused } from "../../policy/Change.ts"
 import type { StoreFailure } from "../../store/IdentityStore.ts"
 
+/** Why a request was not done. `error` is a sentence without a point at its end. */
 export class Problem extends Data.TaggedError("Problem")<{
   readonly status: number
   readonly error: string
@@ -21,6 +22,7 @@ export const unknownCaller = (error: string): Problem =>
 /** Somebody's token, who may not do this. */
 export const forbidden = (error: string): Problem => new Problem({ status: 403, error })
 
+/** There is no such thing. */
 export const notFound = (error: string): Problem => new Problem({ status: 404, error })
 
 /** It cannot be done as things stand. */

@@ -8,7 +8,7 @@ import * as Redacted from "effect/Redacted"
 import { ANY_MACHINE } from "../../../policy/Identity.ts"
 import type { PairCodeEntry } from "../../../protocol/api/Pairing.ts"
 import * as Duration from "../../../protocol/Duration.ts"
-import * as Lifetime from "../../../crypto/PairCode.ts"
+import { PAIR_CODE_LIFETIME } from "../../../protocol/Limits.ts"
 import * as Command from "../../Command.ts"
 import { WrongUsage } from "../../Failure.ts"
 import * as Flags from "../../Flags.ts"
@@ -38,10 +38,10 @@ const machines = Flags.text({
 const readLifetime = (given: Command.Given) =>
   Effect.gen(function* () {
     const text = Option.getOrUndefined(yield* given.flag(expires))
-    const parsed = text === undefined ? Either.right(Lifetime.DEFAULT_LIFETIME) : Duration.parse(text)
+    const parsed = text === undefined ? Either.right(PAIR_CODE_LIFETIME.default) : Duration.parse(text)
     if (Either.isLeft(parsed)) return yield* new WrongUsage({ message: `-expires: ${parsed.left}` })
     const millis = parsed.right
-    if (millis < Lifetime.LEAST_LIFETIME || millis > Lifetime.GREATEST_LIFETIME) {
+    if (millis < PAIR_CODE_LIFETIME.least || millis > PAIR_CODE_LIFETIME.most) {
       return yield* new WrongUsage({ message: `-expires: a code is good for 10m to 7d, not ${text}` })
     }
     return Math.round(millis / 1000)
