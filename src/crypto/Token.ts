@@ -21,8 +21,14 @@ export const hashOf = (token: Redacted.Redacted): string =>
 /** What the hub shows of a token. */
 export const prefixOf = (token: Redacted.Redacted): string => Redacted.value(token).slice(0, PREFIX_CHARS)
 
-/** Both, as an identity has them. */
-export const kept = (token: Redacted.Redacted): { readonly tokenHash: string; readonly prefix: string } => ({
+/** A token as an identity has it: {@link hashOf} and {@link prefixOf}. */
+export interface Kept {
+  readonly tokenHash: string
+  readonly prefix: string
+}
+
+/** What a hub keeps of a token. */
+export const kept = (token: Redacted.Redacted): Kept => ({
   tokenHash: hashOf(token),
   prefix: prefixOf(token)
 })

@@ -5,33 +5,12 @@
 import * as Data from "effect/Data"
 import * as Either from "effect/Either"
 import * as HashMap from "effect/HashMap"
+import type { Kept } from "../crypto/Token.ts"
 import { COUNT_MAX } from "../protocol/Limits.ts"
-import {
-  grantsOf,
-  grantsOn,
-  identityOf,
-  isLastingOwner,
-  machinePermissions,
-  machinesOf,
-  noGrants,
-  nobody
-} from "./Identity.ts"
-import type {
-  AssignableRole,
-  Grant,
-  GrantEntry,
-  Identity,
-  MachineGrants,
-  MachinePermission,
-  Role,
-  Snapshot
-} from "./Identity.ts"
-
-/** A token that was made for an identity, as the hub keeps it. */
-export interface NewToken {
-  readonly tokenHash: string
-  readonly prefix: string
-}
+import { identityOf, isLastingOwner, machinesOf } from "./Identity.ts"
+import type { AssignableRole, GrantEntry, Identity, MachinePermission, Role, Snapshot } from "./Identity.ts"
+import { byPermission, dropIdentity, grantsOnMachine, putIdentity, rename, setGrants } from "./SnapshotEdit.ts"
+import type { Held } from "./SnapshotEdit.ts"
 
 /** One change. Each is applied whole or not at all. */
 export type Change = Data.TaggedEnum<{
@@ -39,14 +18,14 @@ export type Change = Data.TaggedEnum<{
   Add: {
     readonly id: string
     readonly role: AssignableRole
-    readonly token: NewToken
+    readonly token: Kept
     readonly expiresAt?: number
     readonly grants: ReadonlyArray<Omit<GrantEntry, "id">>
   }
   /** The token counts for nothing from now on; identity and grants stay for the record. */
   Revoke: { readonly id: string }
   /** A new token in place of the old one, revoked or not; grants, role and expiry stay. */
-  Rotate: { readonly id: string; readonly token: NewToken }
+  Rotate: { readonly id: string; readonly token: Kept }
   /** Another name, role or expiry; `null` takes an expiry away. */
   Update: {
     readonly id: string
@@ -67,6 +46,7 @@ export type Change = Data.TaggedEnum<{
   /** Takes every permission of this identity on this machine. */
   RevokeMachine: { readonly id: string; readonly machine: string }
 }>
+/** Makes changes: `Change.Revoke({ id })`. */
 export const Change = Data.taggedEnum<Change>()
 
 /** Why a change was not made. */
@@ -122,107 +102,8 @@ const refuse = (kind: ChangeProblem, message: string) => Either.left(new ChangeR
 /** What the policy of identities says to a person who may not touch owners. */
 const ownerOnly = "only an owner may create, rotate, rename, demote, revoke or remove an owner, or give that role"
 
-/** One machine's grants with those of one identity replaced. */
-const withGrants = (
-  on: MachineGrants,
-  id: string,
-  held: Partial<Record<MachinePermission, ReadonlyArray<Grant>>>
-): MachineGrants => {
-  const made: Record<MachinePermission, ReadonlyMap<string, ReadonlyArray<Grant>>> = { ...on }
-  for (const permission of machinePermissions) {
-    const grants = held[permission]
-    if (grants === undefined && !on[permission].has(id)) continue
-    const of = new Map(on[permission])
-    if (grants === undefined) of.delete(id)
-    else of.set(id, grants)
-    made[permission] = of.size === 0 ? nobody : of
-  }
-  return made
-}
-
-const isEmpty = (on: MachineGrants): boolean => machinePermissions.every((permission) => on[permission].size === 0)
-
-/** Replaces everything an identity holds on one machine. */
-const setGrants = (
-  snapshot: Snapshot,
-  id: string,
-  machine: string,
-  held: Partial<Record<MachinePermission, ReadonlyArray<Grant>>>
-): Snapshot => {
-  const on = withGrants(grantsOn(snapshot, machine) ?? noGrants, id, held)
-  const machines = new Set(machinesOf(snapshot, id))
-  if (machinePermissions.some((permission) => on[permission].has(id))) machines.add(machine)
-  else machines.delete(machine)
-  return {
-    ...snapshot,
-    machines: isEmpty(on) ? HashMap.remove(snapshot.machines, machine) : HashMap.set(snapshot.machines, machine, on),
-    machinesOf:
-      machines.size === 0
-        ? HashMap.remove(snapshot.machinesOf, id)
-        : HashMap.set<string, ReadonlySet<string>>(snapshot.machinesOf, id, machines)
-  }
-}
-
-const putIdentity = (snapshot: Snapshot, identity: Identity, before: Identity | undefined): Snapshot => {
-  const tokens =
-    before === undefined || before.tokenHash === identity.tokenHash
-      ? snapshot.byTokenHash
-      : HashMap.remove(snapshot.byTokenHash, before.tokenHash)
-  return {
-    ...snapshot,
-    identities: HashMap.set(snapshot.identities, identity.id, identity),
-    byTokenHash: HashMap.set(tokens, identity.tokenHash, identity.id)
-  }
-}
-
-const dropGrants = (snapshot: Snapshot, id: string): Snapshot =>
-  machinesOf(snapshot, id).reduce((kept, machine) => setGrants(kept, id, machine, {}), snapshot)
-
-const dropIdentity = (snapshot: Snapshot, { id, tokenHash }: Identity): Snapshot => ({
-  ...dropGrants(snapshot, id),
-  identities: HashMap.remove(snapshot.identities, id),
-  byTokenHash: HashMap.remove(snapshot.byTokenHash, tokenHash)
-})
-
-/** The grants of one machine as a map by permission. */
-const byPermission = (grants: ReadonlyArray<GrantEntry>, id: string) => {
-  const held: Partial<Record<MachinePermission, Array<Grant>>> = {}
-  for (const { expiresAt, permission, services } of grants) {
-    const grant: Grant = {
-      id,
-      ...(services !== undefined && { services }),
-      ...(expiresAt !== undefined && { expiresAt })
-    }
-    ;(held[permission] ??= []).push(grant)
-  }
-  return held
-}
-
-const rename = (snapshot: Snapshot, from: Identity, to: Identity): Snapshot => {
-  const held = grantsOf(snapshot, from.id)
-  const machines = machinesOf(snapshot, from.id)
-  const without = dropGrants(dropIdentity(snapshot, from), to.id)
-  const renamed = machines.reduce(
-    (made, machine) =>
-      setGrants(
-        made,
-        to.id,
-        machine,
-        byPermission(
-          held.filter((grant) => grant.machine === machine),
-          to.id
-        )
-      ),
-    without
-  )
-  return putIdentity(renamed, to, undefined)
-}
-
-const grantsOnMachine = (snapshot: Snapshot, id: string, machine: string): ReadonlyArray<GrantEntry> =>
-  grantsOf(snapshot, id).filter((grant) => grant.machine === machine)
-
-interface Made extends Omit<Applied, "snapshot" | "replaced"> {
-  readonly snapshot: Snapshot
+/** What a change makes before it counts as one: the revision is still the former. */
+interface Made extends Omit<Applied, "replaced"> {
   readonly replaced?: ReadonlyArray<GrantEntry>
 }
 
@@ -263,7 +144,7 @@ const changeIdentity = (
     machines: [],
     tokens
   })
-  const onMachine = (machine: string, held: Parameters<typeof setGrants>[3]): Made => ({
+  const onMachine = (machine: string, held: Held): Made => ({
     ...put(next),
     snapshot: putIdentity(setGrants(snapshot, id, machine, held), next, current),
     machines: [machine],
