@@ -20,13 +20,19 @@ const withGrants = (on: MachineGrants, id: string, held: Held): MachineGrants =>
   return made
 }
 
-const isEmpty = (on: MachineGrants): boolean => machinePermissions.every((permission) => on[permission].size === 0)
+/** Whether nobody holds anything on a machine. */
+export const isEmpty = (on: MachineGrants): boolean =>
+  machinePermissions.every((permission) => on[permission].size === 0)
+
+/** Whether an identity holds anything on a machine. */
+export const holds = (on: MachineGrants, id: string): boolean =>
+  machinePermissions.some((permission) => on[permission].has(id))
 
 /** Replaces everything an identity holds on one machine. */
 export const setGrants = (snapshot: Snapshot, id: string, machine: string, held: Held): Snapshot => {
   const on = withGrants(grantsOn(snapshot, machine) ?? noGrants, id, held)
   const machines = new Set(machinesOf(snapshot, id))
-  if (machinePermissions.some((permission) => on[permission].has(id))) machines.add(machine)
+  if (holds(on, id)) machines.add(machine)
   else machines.delete(machine)
   return {
     ...snapshot,

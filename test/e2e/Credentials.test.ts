@@ -71,7 +71,7 @@ describe("tela login, logout and whoami", () => {
       assert.deepStrictEqual([again.code, again.stdout], [0, `Nothing is kept for ${hub.url}.\n`])
       const nobody = yield* run("tela", ["whoami", "-hub", hub.url])
       assert.strictEqual(nobody.code, 1)
-      assert.match(nobody.stderr, /^tela: nobody: no token .*; run: tela login ws:.*\n$/)
+      assert.match(nobody.stderr, /^tela: no token for ws:.*, or run: tela login ws:.*\n$/)
     })
   )
 

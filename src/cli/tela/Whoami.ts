@@ -23,7 +23,9 @@ export const command = Command.make(
       const asJson = yield* given.flag(json)
       const credential = yield* readToken(given, where)
       if (credential.token === undefined) {
-        return yield* new Failed({ message: `nobody: no token for ${where} was given; run: tela login ${where}` })
+        return yield* new Failed({
+          message: `no token for ${where}: give -token, set TELA_TOKEN, or run: tela login ${where}`
+        })
       }
       const Self = yield* Effect.promise(() => import("../../client/Self.ts"))
       const HttpClient = yield* Effect.promise(() => import("../../transport/HttpClient.ts"))

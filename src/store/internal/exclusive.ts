@@ -1,6 +1,7 @@
 /**
  * Mutual exclusion between programs that write the same file. Node has no lock that the system frees when its holder is
  * killed, but SQLite has: a transaction on an empty database beside the file.
+ * Programs that go without SQLite use {@link file://./lock.ts}.
  */
 import * as Fs from "node:fs"
 import * as Clock from "effect/Clock"

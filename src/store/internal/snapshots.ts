@@ -3,6 +3,7 @@ import * as HashMap from "effect/HashMap"
 import * as Option from "effect/Option"
 import { grantsOn, machinePermissions, machinesOf, makeSnapshot } from "../../policy/Identity.ts"
 import type { MachineGrants, MachinePermission, Snapshot, StoredIdentity } from "../../policy/Identity.ts"
+import { holds, isEmpty } from "../../policy/SnapshotEdit.ts"
 
 /** Entries by id and by machine; undefined for an identity that goes. */
 export interface Exchange {
@@ -13,10 +14,6 @@ export interface Exchange {
 
 /** Nobody, and nothing granted. */
 export const empty: Snapshot = makeSnapshot(0, [], [])
-
-const isEmpty = (on: MachineGrants) => machinePermissions.every((permission) => on[permission].size === 0)
-
-const holds = (on: MachineGrants, id: string) => machinePermissions.some((permission) => on[permission].has(id))
 
 const idsOn = (on: MachineGrants | undefined): ReadonlyArray<string> =>
   on === undefined ? [] : machinePermissions.flatMap((permission) => [...on[permission].keys()])
