@@ -134,7 +134,9 @@ const answers: Readonly<Record<string, FakeHub.Answer>> = {
           machineId: "",
           event: "login\u001b[2J",
           timestamp: "2026-04-15T10:29:00Z",
-          detail: "denied",
+          detail: "denied: GET /api/admin/tokens",
+          actor: "bob",
+          actorNow: "bob (removed)",
           outcome: "denied",
           reason: "unknown token"
         }

@@ -238,8 +238,7 @@ describe("telad login, logout and pair", () => {
           0,
           "",
           [
-            `Paired with ${hub.url} as barn-agent.`,
-            `The token is kept in ${system}.`,
+            `Paired with ${hub.url} as barn-agent; the token is kept in ${system}.`,
             "It may register barn.",
             `Next: telad -hub ${hub.url} -machine barn -ports "22:SSH"`,
             ""

@@ -31,8 +31,7 @@ export const command = Command.make(
       const next = `telad ${Quote.flag("hub", hubAsGiven)} ${Quote.flag("machine", name)} -ports "22:SSH"`
       yield* print(
         [
-          `Paired with ${where} as ${answer.identity}.`,
-          `The token is kept in ${store.file}.`,
+          `Paired with ${where} as ${answer.identity}; the token is kept in ${store.file}.`,
           `It may register ${name}.`,
           `Next: ${next}`
         ]

@@ -34,6 +34,12 @@ const named = (then: string | undefined, now: string | undefined): string => {
   return now.startsWith(`${then} (`) ? now : `${then} (now ${now})`
 }
 
+/** What else is known of an event. The outcome, which the hub repeats for readers without that column, goes once. */
+const detailOf = ({ detail = "", outcome, reason }: HistoryEvent): string => {
+  const rest = outcome !== undefined && detail.startsWith(`${outcome}: `) ? detail.slice(outcome.length + 2) : detail
+  return [rest, reason].filter((text) => text && text !== outcome).join("; ") || "-"
+}
+
 /** The table. */
 export const table = (events: ReadonlyArray<HistoryEvent>): string =>
   Table.render(
@@ -46,7 +52,7 @@ export const table = (events: ReadonlyArray<HistoryEvent>): string =>
       named(event.target, event.targetNow),
       event.address ?? "-",
       event.outcome ?? "-",
-      [event.detail, event.reason].filter((text) => text && text !== event.outcome).join("; ") || "-"
+      detailOf(event)
     ])
   )
 
