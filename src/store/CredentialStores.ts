@@ -18,8 +18,10 @@ export interface CredentialStores {
   readonly user: Credentials.Credentials
   /** In the system's folder: for agents, which outlive whoever logged in. */
   readonly system: Credentials.Credentials
-  /** The token for a hub; an entry that has none, only a pin, hides none in the other store. */
+  /** A person's token for a hub: the user's before the system's. An entry with a pin alone hides no token in the other. */
   readonly token: (hub: string) => Effect.Effect<StoredToken | undefined, Credentials.CredentialsError>
+  /** An agent's: the system's before that of whoever starts it, who may be the hub's owner. */
+  readonly agentToken: (hub: string) => Effect.Effect<StoredToken | undefined, Credentials.CredentialsError>
   /** The pin for whatever is reached at the origin of an address, since TLS knows nothing of paths. */
   readonly pinOf: (url: string) => Effect.Effect<string | undefined, Credentials.CredentialsError>
   /**
@@ -31,6 +33,15 @@ export interface CredentialStores {
 
 /** People may have written something else than an address into the file. */
 const originOf = (hub: string): string | undefined => (URL.canParse(hub) ? httpOrigin(hub) : undefined)
+
+const firstToken = (hub: string, stores: ReadonlyArray<Credentials.Credentials>) =>
+  Effect.gen(function* () {
+    for (const { file, find } of stores) {
+      const token = (yield* find(hub))?.token
+      if (token !== undefined) return { token, file }
+    }
+    return undefined
+  })
 
 /** The stores of a program with this environment. */
 export const make = (env: Readonly<Record<string, string | undefined>>): CredentialStores => {
@@ -49,14 +60,8 @@ export const make = (env: Readonly<Record<string, string | undefined>>): Credent
   return {
     user,
     system,
-    token: (hub) =>
-      Effect.gen(function* () {
-        for (const { file, find } of [user, system]) {
-          const token = (yield* find(hub))?.token
-          if (token !== undefined) return { token, file }
-        }
-        return undefined
-      }),
+    token: (hub) => firstToken(hub, [user, system]),
+    agentToken: (hub) => firstToken(hub, [system, user]),
     pinOf: (url) => Effect.map(pinsOf(url), ([first]) => first?.pin),
     setPin: (hub, pin) =>
       Effect.gen(function* () {

@@ -148,7 +148,7 @@ describe("Hub administration, as the page has it", () => {
 
   it.scopedLive("Pair codes, and what they print works when pasted", () =>
     Effect.gen(function* () {
-      const { hub, typed } = yield* loggedIn
+      const { hub, owner, typed } = yield* loggedIn
       const shape = (verb: string) =>
         new RegExp(
           [
@@ -192,11 +192,14 @@ describe("Hub administration, as the page has it", () => {
 
       // The agent that was paired registers with what the store holds, and the client that was paired reaches it.
       const machine = yield* Typed.make({})
+      // Whoever sets the agent up may be the owner: what the agent was paired as counts all the same.
+      yield* machine.run(`tela login ${hub.url}`, { input: `${owner}\n` })
       yield* machine.run(agent.command)
       const telad = yield* Program.start(
         machine.command(`exec telad -hub ${hub.url} -machine barn -ports ${hub.port}`, { name: "telad" })
       )
       yield* Tela.registered(telad, "barn")
+      yield* hub.program.expect(/agent registered .*principal=barn-agent/)
       assert.match(yield* paired.run(`tela machines -hub ${hub.url}`), /^barn +online/m)
 
       // Those that were redeemed are not in the list, and one that was cancelled cannot be.

@@ -120,7 +120,7 @@ const withStoredToken = (settings: Settings): Effect.Effect<Settings, Failure, S
     const { hub: where, machines } = settings.config
     if (machines.every((each) => each.token !== undefined)) return settings
     const stores = yield* Stores.stores
-    const stored = (yield* stores.token(where))?.token
+    const stored = (yield* stores.agentToken(where))?.token
     return {
       ...settings,
       config: { hub: where, machines: machines.map((each) => ({ ...each, token: each.token ?? stored })) }

@@ -4,7 +4,6 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { Change } from "../../policy/Change.ts"
-import { identityOf } from "../../policy/Identity.ts"
 import type { GrantEntry } from "../../policy/Identity.ts"
 import { formatInstant } from "../../protocol/Duration.ts"
 import { namedInGrant } from "../../protocol/Service.ts"
@@ -14,7 +13,7 @@ import { expires, readExpiry, readPermissions, readServices, services } from "..
 import { print } from "../Shell.ts"
 import * as HubFlags from "./HubFlags.ts"
 import * as UserFile from "./UserFile.ts"
-import { force, identity, machine, permissions, readMachine, readName, someMachine } from "./UserWords.ts"
+import { force, identity, machine, permissions, readMachine, readName } from "./UserWords.ts"
 
 const shown = (grants: ReadonlyArray<Omit<GrantEntry, "id" | "machine">>): string =>
   grants
@@ -58,32 +57,22 @@ export const grant = Command.make(
     }).pipe(Effect.scoped)
 )
 
-/** Ends a token. One that is revoked already stays so, with the time at which it was. */
-const revokeToken = (file: UserFile.UserFile, id: string) =>
-  Effect.gen(function* () {
-    if (identityOf(file.snapshot(), id)?.revokedAt !== undefined) {
-      return yield* print(`The token of ${id} was revoked already.`)
-    }
-    yield* file.change({ action: "token-revoke" }, () => [Change.Revoke({ id })])
-    yield* print(`Revoked the token of ${id}; telahubd user rotate ${id} makes a new one.`)
-  })
-
 export const revoke = Command.make(
   {
     name: "revoke",
-    summary: "take permissions on a machine, or end a token",
+    summary: "take what an identity may do on a machine",
     flags: [HubFlags.config, force],
-    positionals: [identity, someMachine],
-    examples: ["telahubd user revoke alice barn", "telahubd user revoke alice"],
-    notes: ["What '*' gives is taken with: telahubd user revoke alice '*'"]
+    positionals: [identity, machine],
+    examples: ["telahubd user revoke alice barn", "telahubd user revoke alice '*'"],
+    notes: ["What '*' gives is taken by '*'. To end a token: telahubd user rotate, or remove."]
   },
   (given) =>
     Effect.gen(function* () {
       const id = yield* readName(given, identity)
-      const on = Option.getOrUndefined(yield* given.word(someMachine))
+      // One that exists may be called in a way that a new one may not.
+      const on = yield* given.word(machine)
       if (on === "") return yield* new WrongUsage({ message: '<machine>: "" is no name' })
       const file = yield* UserFile.open(given)
-      if (on === undefined) return yield* revokeToken(file, id)
       yield* file.change({ action: "access-revoke", machine: on }, () => [Change.RevokeMachine({ id, machine: on })])
       yield* print(`${id} has no permission of its own on ${on} any more.`)
     }).pipe(Effect.scoped)

@@ -22,7 +22,6 @@ export const force = Flags.toggle("force", "change the file although it is older
 
 export const identity = Flags.argument("id")
 export const machine = Flags.argument("machine")
-export const someMachine = Flags.optionalArgument("machine")
 export const permissions = Flags.optionalArgument("permissions")
 
 /** A name of an identity or machine. */
