@@ -333,6 +333,9 @@ export const WAITING_TIMEOUT = 30_000
 
 // ---- files
 
+/** What is handed to the system in one write of a whole file. */
+export const FILE_WRITE_BYTES = 256 * KiB
+
 /** Largest configuration or state file read whole, unless its reader says otherwise. */
 export const CONFIG_FILE_BYTES = MiB
 

@@ -4,6 +4,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
 import { following } from "../policy/Change.ts"
 import type { Snapshot } from "../policy/Identity.ts"
 import { HUB_FILE_BYTES, KEPT_REVISIONS } from "../protocol/Limits.ts"
@@ -15,7 +16,7 @@ import type { HubFile } from "./HubFile.ts"
 import * as HubState from "./HubState.ts"
 import { IdentityStore, StoreFailure } from "./IdentityStore.ts"
 import type { OutsideChange, TakenIn } from "./IdentityStore.ts"
-import { exclusively } from "./internal/exclusive.ts"
+import * as Exclusive from "./internal/exclusive.ts"
 import * as Files from "./internal/files.ts"
 
 const isFull = (code: string) => code === "ENOSPC" || code === "EDQUOT" || code === "SQLITE_FULL"
@@ -58,9 +59,10 @@ export const makeFrom = (
   path: string,
   first: HubState.Taken,
   options: HubState.Options
-): Effect.Effect<typeof IdentityStore.Service, StoreFailure> =>
+): Effect.Effect<typeof IdentityStore.Service, StoreFailure, Scope.Scope> =>
   Effect.gen(function* () {
     const turns = yield* Effect.makeSemaphore(1)
+    const exclusively = yield* Exclusive.make
     const kept = new Map<number, Snapshot>()
     let state = first.state
     let isChecked = false
@@ -224,15 +226,15 @@ export const makeFrom = (
     }
   })
 
-/** The store of a file that exists. */
+/** The store of a file that exists; it lives as long as the scope. */
 export const make = (
   path: string,
   options: HubState.Options = { ownerless: "refused" }
-): Effect.Effect<typeof IdentityStore.Service, StoreFailure> =>
+): Effect.Effect<typeof IdentityStore.Service, StoreFailure, Scope.Scope> =>
   Effect.flatMap(HubState.load(path, options), (loaded) => makeFrom(path, loaded, options))
 
 /** The store of a hub's file, which must be there and have an owner. */
-export const layer = (path: string): Layer.Layer<IdentityStore, StoreFailure> => Layer.effect(IdentityStore, make(path))
+export const layer = (path: string): Layer.Layer<IdentityStore, StoreFailure> => Layer.scoped(IdentityStore, make(path))
 
 /** What a record says of the file. One that cannot be read says nothing. */
 export const recordedIn = ({ lastVersion, revision }: typeof Audit.Service): HubState.Recorded => ({
@@ -242,7 +244,7 @@ export const recordedIn = ({ lastVersion, revision }: typeof Audit.Service): Hub
 
 /** The same of a file that was loaded a moment ago: what happened to it since is taken in, and the record beside it asked. */
 export const layerFrom = (file: HubFile): Layer.Layer<IdentityStore, StoreFailure, Audit> =>
-  Layer.effect(
+  Layer.scoped(
     IdentityStore,
     Effect.flatMap(Audit, (audit) =>
       makeFrom(file.path, file.loaded, { ownerless: "refused", recorded: recordedIn(audit) })

@@ -27,7 +27,7 @@ const text = () => {
 }
 
 /** Runs an effect, and says how long it took and how long the event loop was held at most meanwhile. */
-const measured = <A, E>(effect: Effect.Effect<A, E>) =>
+const measured = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   Effect.gen(function* () {
     let longest = 0
     let last = performance.now()

@@ -15,4 +15,4 @@ const program = Effect.gen(function* () {
   }
 })
 
-Effect.runFork(program)
+Effect.runFork(Effect.scoped(program))

@@ -49,7 +49,7 @@ export const look = (given: Given): Effect.Effect<Snapshot, Failure, Shell> =>
   Effect.gen(function* () {
     const identities = yield* HubIdentities.make(yield* fileOf(given), { ownerless: "taken" })
     return identities.current()
-  })
+  }).pipe(Effect.scoped)
 
 /** The record beside a file. Nobody is let in or kept out by it, so that without it a note has to do. */
 const recordBeside = (path: string): Effect.Effect<typeof Audit.Service, never, Scope.Scope | Shell> =>

@@ -4,10 +4,12 @@
  * Programs that go without SQLite use {@link file://./lock.ts}.
  */
 import * as Fs from "node:fs"
+import type { SqlClient } from "@effect/sql/SqlClient"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import type * as Scope from "effect/Scope"
+import * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
 import { HUB_LOCK_RETRY, HUB_LOCK_TIMEOUT } from "../../protocol/Limits.ts"
 import { attempt, FileProblem } from "./files.ts"
 import * as Sqlite from "./sqlite.ts"
@@ -26,36 +28,78 @@ const create = (lock: string, file: string) =>
     }
   })
 
-const acquire = (lock: string, file: string): Effect.Effect<void, FileProblem | Sqlite.DatabaseError, Scope.Scope> =>
-  Effect.gen(function* () {
-    yield* create(lock, file)
-    const sql = yield* Sqlite.connect({ filename: lock, disableWAL: true })
-    const deadline = (yield* Clock.currentTimeMillis) + HUB_LOCK_TIMEOUT
-    while (true) {
-      const taken = yield* Effect.either(Effect.mapError(sql.unsafe("BEGIN IMMEDIATE"), Sqlite.errorOf(lock)))
-      if (Either.isRight(taken)) return
-      if (!taken.left.code.startsWith("SQLITE_BUSY")) return yield* taken.left
-      if ((yield* Clock.currentTimeMillis) >= deadline) {
-        return yield* new FileProblem({
-          file: lock,
-          code: "EBUSY",
-          problem: "another program is writing it; try again in a moment"
-        })
-      }
-      yield* Effect.sleep(HUB_LOCK_RETRY)
-    }
-  })
-
 /** The lock of a file: beside it, under its name. */
 const lockOf = (file: string): string => `${file.replace(/\.ya?ml$/, "")}.lock`
 
-/** Runs `use` while no other program runs one for the same file. The system frees the lock of a program that is killed. */
-export const exclusively = <A, E>(file: string, use: Effect.Effect<A, E>): Effect.Effect<A, E | FileProblem> => {
-  const lock = lockOf(file)
-  const acquired = Effect.catchTag(
-    acquire(lock, file),
-    "DatabaseError",
-    ({ code, message }) => new FileProblem({ file: lock, code, problem: message })
-  )
-  return Effect.scoped(Effect.zipRight(acquired, use))
+/** An open database, and which file it is: one that was removed locks nobody out any more. */
+interface Held {
+  readonly lock: string
+  readonly inode: bigint
+  readonly sql: SqlClient
+  readonly scope: Scope.CloseableScope
 }
+
+/** Runs something while no other program runs something so for the same file, and nothing else of the same Exclusive. */
+export type Exclusive = <A, E>(file: string, use: Effect.Effect<A, E>) => Effect.Effect<A, E | FileProblem>
+
+/**
+ * The database stays open from one use to the next, until the scope ends: opening it is most of the work. The system frees
+ * the lock of a program that is killed.
+ */
+export const make: Effect.Effect<Exclusive, never, Scope.Scope> = Effect.gen(function* () {
+  let held: Held | undefined
+  const close = Effect.suspend(() => {
+    const scope = held?.scope
+    held = undefined
+    return scope === undefined ? Effect.void : Scope.close(scope, Exit.void)
+  })
+  yield* Effect.addFinalizer(() => close)
+
+  const open = (lock: string, file: string) =>
+    Effect.gen(function* () {
+      yield* create(lock, file)
+      const { ino: inode } = yield* attempt(lock, () => Fs.promises.stat(lock, { bigint: true }))
+      if (held?.lock === lock && held.inode === inode) return held.sql
+      yield* close
+      const scope = yield* Scope.make()
+      const opened = yield* Effect.exit(Scope.extend(Sqlite.connect({ filename: lock, disableWAL: true }), scope))
+      if (Exit.isFailure(opened)) {
+        yield* Scope.close(scope, opened)
+        return yield* opened
+      }
+      held = { lock, inode, sql: opened.value, scope }
+      return opened.value
+    })
+
+  const acquire = (lock: string, file: string) =>
+    Effect.gen(function* () {
+      const sql = yield* open(lock, file)
+      const deadline = (yield* Clock.currentTimeMillis) + HUB_LOCK_TIMEOUT
+      while (true) {
+        const taken = yield* Effect.either(Effect.mapError(sql.unsafe("BEGIN IMMEDIATE"), Sqlite.errorOf(lock)))
+        if (Either.isRight(taken)) return sql
+        if (!taken.left.code.startsWith("SQLITE_BUSY")) {
+          yield* close
+          return yield* taken.left
+        }
+        if ((yield* Clock.currentTimeMillis) >= deadline) {
+          return yield* new FileProblem({
+            file: lock,
+            code: "EBUSY",
+            problem: "another program is writing it; try again in a moment"
+          })
+        }
+        yield* Effect.interruptible(Effect.sleep(HUB_LOCK_RETRY))
+      }
+    }).pipe(
+      Effect.catchTag("DatabaseError", ({ code, message }) => new FileProblem({ file: lock, code, problem: message }))
+    )
+
+  return (file, use) =>
+    Effect.acquireUseRelease(
+      acquire(lockOf(file), file),
+      () => use,
+      // A transaction that cannot be ended goes with its connection.
+      (sql) => Effect.catchAllCause(sql.unsafe("ROLLBACK"), () => close)
+    )
+})

@@ -4,6 +4,7 @@ import * as Fs from "node:fs/promises"
 import * as Path from "node:path"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
+import { FILE_WRITE_BYTES } from "../../protocol/Limits.ts"
 
 /** A file operation that failed; `code` is the system's (ENOENT, EEXIST, ...) or ETOOBIG for a file over its bound. */
 export class FileProblem extends Data.TaggedError("FileProblem")<{
@@ -146,11 +147,29 @@ const syncFolder = async (folder: string) => {
   }
 }
 
-const writeAll = async (handle: Fs.FileHandle, pieces: ReadonlyArray<Uint8Array>) => {
+const writePortion = async (handle: Fs.FileHandle, pieces: ReadonlyArray<Uint8Array>) => {
   const total = pieces.reduce((sum, piece) => sum + piece.length, 0)
   const { bytesWritten } = await handle.writev([...pieces])
   // A system may take a part only, as when the disk is nearly full: the rest then says why.
   if (bytesWritten < total) await handle.writeFile(Buffer.concat(pieces).subarray(bytesWritten))
+}
+
+/**
+ * Writes pieces one after the other, FILE_WRITE_BYTES at a time: where processors are few, the thread that copies them
+ * keeps the event loop waiting for as long as it copies.
+ */
+const writeAll = async (handle: Fs.FileHandle, pieces: ReadonlyArray<Uint8Array>) => {
+  let portion: Array<Uint8Array> = []
+  let bytes = 0
+  for (const piece of pieces) {
+    portion.push(piece)
+    bytes += piece.length
+    if (bytes < FILE_WRITE_BYTES) continue
+    await writePortion(handle, portion)
+    portion = []
+    bytes = 0
+  }
+  if (portion.length > 0) await writePortion(handle, portion)
 }
 
 /**
