@@ -159,7 +159,7 @@ const cases: ReadonlyArray<Case> = [
     name: "a permission that is none",
     ...asAlice("admin", "access", "grant", "bob", "web-01", "conect"),
     code: 2,
-    says: [/"conect" is none; .*did you mean "connect"\?/]
+    says: [/"conect" is no permission; .*did you mean "connect"\?/]
   },
   {
     name: "a pairing code that nobody made",
