@@ -39,7 +39,7 @@ interface Held {
   readonly scope: Scope.CloseableScope
 }
 
-/** Runs something while no other program runs something so for the same file, and nothing else of the same Exclusive. */
+/** Runs something while no other program runs something so for the same file. Its owner calls it once at a time. */
 export type Exclusive = <A, E>(file: string, use: Effect.Effect<A, E>) => Effect.Effect<A, E | FileProblem>
 
 /**
