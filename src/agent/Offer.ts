@@ -11,7 +11,7 @@ import * as Stream1 from "../tunnel/Stream1.ts"
 export const tunnels: ReadonlyArray<string> = [Stream1.name]
 
 /** `serviceGrants` tells our hub that this agent keeps sessions to the services that session-request names. */
-export const capabilities = { tunnels, serviceGrants: true }
+export const capabilities = { tunnels, serviceGrants: true, resumes: true }
 
 /** The first message of a control socket. Members without content are left out. */
 export const register = (machine: MachineConfig, identity: KeyPair, state: AgentState): Register => {

@@ -12,7 +12,9 @@ export const CloseCode = {
   /** What ws reports for a socket that vanished without a close frame. */
   abnormal: 1006,
   policy: 1008,
-  tooBig: 1009
+  tooBig: 1009,
+  /** The hub restarts (RFC 6455 registry): come back. */
+  restart: 1012
 } as const
 
 export const Refusal = {
@@ -27,6 +29,8 @@ export const Refusal = {
   agentDidNotJoin: "agent did not join session",
   agentDisconnected: "agent disconnected",
   agentSessionEnded: "agent session ended",
+  /** To whoever asks for something new while the hub is about to stop. */
+  draining: "this hub is restarting; try again in a moment",
   /** To a client whose session policy no longer permits. Ours end on the first two words, deployed ones on the last two. */
   accessRevoked: "access revoked: invalid token",
   /** To an agent whose registration policy no longer permits: holds neither of the texts that would stop it for good. */

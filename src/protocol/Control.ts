@@ -43,6 +43,10 @@ const ServiceEntry = Schema.Struct({
 /** A free-form map that an agent registers and the hub republishes. */
 export const Capabilities = Schema.Record({ key: Schema.String, value: Schema.Unknown })
 
+/** Ours, inside register: a link whose last session is over, by that session, and for whom it waits. */
+export const DetachedLink = Schema.Struct({ sessionId: Schema.String, principal: Schema.String })
+export type DetachedLink = typeof DetachedLink.Type
+
 /** Agent to hub, first message on a control socket (spec: wire 2.3). */
 export const Register = Schema.Struct({
   type: Schema.Literal("register"),
@@ -62,7 +66,9 @@ export const Register = Schema.Struct({
   services: list(ServiceEntry),
   capabilities: optional(Capabilities),
   /** Ours: the agent's long-term public key; two agents of one name are told apart by it. */
-  identity: optional(HexKey)
+  identity: optional(HexKey),
+  /** Ours: links that wait for their client, so that a hub which restarted meanwhile can say which of them may not be any more. */
+  detached: list(DetachedLink)
 })
 export type Register = typeof Register.Type
 
@@ -78,7 +84,9 @@ export const SessionClient = Schema.Struct({
   /** Names of the services that the session may use; absent means all. */
   services: optional(Schema.Array(Schema.String)),
   /** Revision of the policy that permitted it. */
-  revision: Schema.Int
+  revision: Schema.Int,
+  /** Streams that the session may have open at a time; absent means as many as a tunnel can. */
+  streams: optional(Schema.Int)
 })
 export type SessionClient = typeof SessionClient.Type
 
@@ -123,7 +131,9 @@ export const Connect = Schema.Struct({
   ports: list(Schema.Int),
   token: optional(Schema.String),
   /** Ours: the client's long-term public key. */
-  identity: optional(HexKey)
+  identity: optional(HexKey),
+  /** Ours: the client can go on with its streams in another session, when this one is lost. */
+  resumes: optional(Schema.Boolean)
 })
 export type Connect = typeof Connect.Type
 
@@ -164,11 +174,24 @@ export type WgPubkey = typeof WgPubkey.Type
 /** Hub to agent on the session socket: the client has gone. */
 export const SessionEnd = Schema.Struct({ type: Schema.Literal("session-end") })
 
+/**
+ * Ours, hub to every peer, on any socket: this hub is about to stop; come back in `retryIn` milliseconds. The socket stays
+ * until its peer has moved or the hub has waited long enough. On a session's socket it says no more than a lost connection
+ * would, which is why it may be believed there.
+ */
+export const Drain = Schema.Struct({ type: Schema.Literal("drain"), retryIn: Schema.NonNegativeInt })
+export type Drain = typeof Drain.Type
+
 /** Keeps proxies from closing an idle socket; swallowed by the hub. */
 export const Keepalive = Schema.Struct({ type: Schema.Literal("keepalive") })
 
 /** Hub to anyone: refused; the same text closes the socket (spec: wire 1.5). */
-export const ErrorMessage = Schema.Struct({ type: Schema.Literal("error"), message: Schema.String })
+export const ErrorMessage = Schema.Struct({
+  type: Schema.Literal("error"),
+  message: Schema.String,
+  /** Ours: when to ask again, in milliseconds; the refusal is for now only. */
+  retryIn: optional(Schema.NonNegativeInt)
+})
 
 /** Everything that this version of the programs says or acts on. */
 export const ControlMessage = Schema.Union(
@@ -183,6 +206,7 @@ export const ControlMessage = Schema.Union(
   Ready,
   WgPubkey,
   SessionEnd,
+  Drain,
   Keepalive,
   ErrorMessage
 )
