@@ -27,9 +27,19 @@ export const DIAL_TIMEOUT = 15_000
 /** Signalling messages that may wait in a connection's inbox; the carrier is paused above it. */
 export const INBOX_MESSAGES = 16
 
-/** How often every open socket is pinged, and how long silence may last, to within one ping, before it counts as dead. */
+/**
+ * How often a hub looks whether a socket was silent since the last look, and asks it with a ping; and how long silence may
+ * last, to within one look, before the socket counts as dead.
+ */
 export const PING_INTERVAL = 10_000
 export const DEAD_AFTER = 45_000
+
+/**
+ * The same for whoever dialled: an agent must know within 15 s that nobody can reach its machine. So it is the one that
+ * asks, and a hub of 20,000 idle machines has only to answer.
+ */
+export const DIALLED_PING_INTERVAL = 5_000
+export const DIALLED_DEAD_AFTER = 10_000
 
 // ---- before authentication: nothing here may cost more than a small fixed amount
 
@@ -89,11 +99,93 @@ export const HUB_FILE_BYTES = 32 * MiB
 /** Session indices are 1 to 254 (spec: wire 3.4); the lowest free one is given out, so a machine has at most 254 sessions at a time. */
 export const SESSION_INDEX_MAX = 254
 
+/**
+ * What a hub bears unless `limits:` in its file says otherwise: sessions in all and of one identity, far above what
+ * people open; and bytes for peers that read slowly, of which a session takes at most some 600 KiB.
+ */
+export const HUB_SESSIONS = 20_000
+export const IDENTITY_SESSIONS = 1_000
+export const HUB_MEMORY = 1024 * MiB
+
+/** The least that `limits:` may set: below it nothing works any more, rather than slowly. */
+export const HUB_MEMORY_LEAST = 16 * MiB
+export const BANDWIDTH_LEAST = 64 * KiB
+
+/** Identities that `limits:` may name, and its largest number of sessions or machines. */
+export const LIMITED_IDENTITIES = 10_000
+export const LIMIT_MOST = 1_000_000
+
+/** How often what a hub holds for slow peers is measured against its bound, and `limits:` applied to what is up. */
+export const LOAD_LOOK = 250
+
+/**
+ * Paced sessions wait for their turn in ticks of this length, in each of which one may be expected to pass what Node reads
+ * at a time; whoever was quiet may be ahead of its rate by PACE_BURST.
+ */
+export const PACE_TICK = 20
+export const PACE_QUANTUM = 64 * KiB
+export const PACE_BURST = 100
+
+/**
+ * Where no session may be added, one whose client has said nothing for so long gives way to the same client's next: the
+ * hub has not noticed that it was lost. A client that lives answers its agent, or asks the hub, more often than that.
+ */
+export const REPLACED_SILENCE = 15_000
+
+/** When whoever was refused for a limit is told to ask again. */
+export const LIMIT_RETRY = 5_000
+
+/**
+ * How long a hub remembers sessions whose link the agent may keep for its client: longer than any grace. And how many, of
+ * one identity on one machine and in all; the oldest is forgotten first.
+ */
+export const RESUME_REMEMBERED = 600_000
+export const DETACHED_PER_IDENTITY = 128
+export const DETACHED_SESSIONS = 20_000
+
 /** Time an agent has to join a session it was asked for. */
 export const SESSION_JOIN_TIMEOUT = 30_000
 
 /** Machines the directory remembers, connected or not; the one offline longest is forgotten first. */
 export const DIRECTORY_MACHINES = 20_000
+
+/** How long a connect waits for a machine that is expected back: agents dial again within a few seconds of a restart. */
+export const REGISTRATION_WAIT = 10_000
+
+/** How long an agent that was lost, or was there when the hub stopped, is expected back. */
+export const MACHINE_RETURN = 60_000
+
+/** Connects that wait so, in all and of one identity, which a whole team may share; each costs a socket and a fiber. */
+export const AWAITING_CONNECTS = 4_096
+export const AWAITING_CONNECTS_PER_IDENTITY = 256
+
+/** How long machines last seen wait to be written together, and how many are written in one turn of the event loop. */
+export const MACHINES_BATCH_DELAY = 250
+export const MACHINES_WRITE = 16
+
+/** How often a hub notes that it runs: of an agent that a crash took by surprise, no more is known than that. */
+export const HUB_RUNNING_INTERVAL = 60_000
+
+/**
+ * A hub that stops: from the first word to when the first peers are to come back, which a successor needs to start; how many
+ * are told to come in a second, which a starting hub takes in without keeping others waiting; and how long after its agent
+ * a client comes.
+ */
+export const DRAIN_RETURN = 500
+export const DRAIN_RATE = 1_000
+export const DRAIN_CLIENT_LAG = 100
+
+/** How long peers that can move get to do so while their old socket stands, and how often the hub looks who is left. */
+export const DRAIN_MOVE = 3_000
+export const DRAIN_LOOK = 50
+
+/** How long a stopping hub waits for requests under way, and for those who cannot move unless telahubd.yaml says otherwise. */
+export const DRAIN_ANSWERS = 1_000
+export const SHUTDOWN_TIMEOUT = { default: 30_000, most: 3_600_000 } as const
+
+/** How long a successor tries to bind a port that the hub before it has not left yet, and the pause between two tries. */
+export const SUCCESSOR_BIND = 10_000
+export const SUCCESSOR_BIND_RETRY = 20
 
 /** Longest list in a control message: more ports or services than any machine has. */
 export const LISTED_ITEMS = 1_024
@@ -284,6 +376,43 @@ export const STREAM_SEND_QUEUE = 128 * KiB
 /** Opens, accepts and resets waiting for the carrier on one link. A peer that makes us exceed it asks without reading. */
 export const LINK_CONTROL_BYTES = 1 * MiB
 
+/** Records after which a sender asks for an acknowledgement however little they held: each is kept until then. */
+export const ACK_RECORDS = 256
+
+/** What a record that is kept counts for beyond its bytes. */
+export const KEPT_RECORD_BYTES = 512
+
+/** How long a link waits for a new carrier: unless told, and at most. A hub remembers for as long whom to tell of. */
+export const RESUME_GRACE = 2 * 60_000
+export const RESUME_GRACE_MAX = 10 * 60_000
+
+/**
+ * Memory for what links keep until it is acknowledged, or wait with: of a program, of one identity in it, what a link has
+ * from its birth to its end, and the pieces in which it takes more. A link that gets no reserve cannot be resumed; one
+ * that gets no more has a smaller window.
+ */
+export const KEPT_BYTES = 256 * MiB
+export const KEPT_BYTES_PER_IDENTITY = 128 * MiB
+export const KEPT_RESERVE = 512 * KiB
+export const KEPT_STEP = 512 * KiB
+
+/** How often links are looked at: for silence, and to give memory back. */
+export const LINK_TICK = 1_000
+
+/** Silence after which a link asks whether the other end is still there: with streams open, and without. */
+export const PROBE_AFTER = 3_000
+export const PROBE_IDLE = 15_000
+
+/**
+ * How long it waits for any word: this, four round trips, and four times what its unacknowledged bytes need at the rate
+ * measured, or at the rate given here as long as none was.
+ */
+export const PROBE_DEADLINE = 4_000
+export const PROBE_RATE_BYTES_PER_MS = 16
+
+/** A carrier is replaced after this long, so that no key is used for ever. */
+export const CARRIER_LIFETIME = 24 * 3_600_000
+
 /** Chunks below this are copied together while they wait, so that a queue of tiny chunks costs what its bytes cost. */
 export const SMALL_CHUNK = 4 * KiB
 
@@ -318,6 +447,19 @@ export const LISTEN_TRIES = 100
 /** From an HTTP request to the whole answer, and the largest answer: the status of some 50,000 machines. */
 export const HTTP_CLIENT_TIMEOUT = 10_000
 export const HTTP_CLIENT_BYTES = 32 * MiB
+
+/** Largest file of certificates that is read: the bundles of systems have a quarter of a megabyte. */
+export const CA_FILE_BYTES = 4 * MiB
+
+/**
+ * How long one address of a hub's name may take before the next is tried. Node gives up on the one before, so that a way
+ * of some hundred milliseconds, and a first packet that is lost, have to fit.
+ */
+export const ADDRESS_TIMEOUT = 1_500
+
+/** How long `tela admin hub restart` waits for the hub beyond its shutdownTimeout, and how often it looks. */
+export const RESTART_WAIT = 45_000
+export const RESTART_LOOK = 200
 
 /** What may be typed, or piped, where a program asks for one line: more than any token has. */
 export const PROMPT_BYTES = 4 * KiB

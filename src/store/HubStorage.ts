@@ -1,6 +1,6 @@
 /**
- * What a hub keeps, beside its file: what happened and the pairing codes in telahubd.db, and the key of its digests in
- * telahubd.key. A file of another name has a database and a key of that name.
+ * What a hub keeps, beside its file: what happened, the pairing codes and the machines last seen in telahubd.db, and the
+ * key of its digests in telahubd.key. A file of another name has a database and a key of that name.
  */
 import * as Fs from "node:fs/promises"
 import * as Path from "node:path"
@@ -13,6 +13,9 @@ import * as AuditSql from "./AuditSql.ts"
 import * as Database from "./Database.ts"
 import * as IdentityStore from "./IdentityStore.ts"
 import * as KeyFile from "./KeyFile.ts"
+import type { Machines } from "./Machines.ts"
+import * as MachinesMemory from "./MachinesMemory.ts"
+import * as MachinesSql from "./MachinesSql.ts"
 import type { PairCodes } from "./PairCodes.ts"
 import * as PairCodesMemory from "./PairCodesMemory.ts"
 import * as PairCodesSql from "./PairCodesSql.ts"
@@ -36,16 +39,21 @@ const beside = <A, E>(path: string, layer: (file: string) => Layer.Layer<A, E>):
 export const layerRecord = (path: string): Layer.Layer<Audit, Database.DatabaseError> =>
   beside(path, (file) => Layer.provide(AuditSql.layer, Database.layer(databaseFile(file))))
 
-/** The record and the pairing codes beside a hub's file. */
+/** The record, the pairing codes and the machines last seen, beside a hub's file. */
 export const layer = (options: {
   /** telahubd.yaml. */
   readonly path: string
-}): Layer.Layer<Audit | PairCodes, Database.DatabaseError | KeyFile.KeyFileError> =>
+}): Layer.Layer<Audit | PairCodes | Machines, Database.DatabaseError | KeyFile.KeyFileError> =>
   beside(options.path, (file) => {
     const pairCodes = Layer.unwrapEffect(Effect.map(KeyFile.loadOrCreateSecret(keyFile(file)), PairCodesSql.layer))
-    return Layer.provide(Layer.merge(AuditSql.layer, pairCodes), Database.layer(databaseFile(file)))
+    return Layer.provide(
+      Layer.mergeAll(AuditSql.layer, pairCodes, MachinesSql.layer),
+      Database.layer(databaseFile(file))
+    )
   })
 
 /** Everything in memory, beginning with the identities and grants of a snapshot. */
-export const layerMemory = (snapshot: Snapshot): Layer.Layer<IdentityStore.IdentityStore | Audit | PairCodes> =>
-  Layer.mergeAll(IdentityStore.layerMemory(snapshot), AuditMemory.layer, PairCodesMemory.layer)
+export const layerMemory = (
+  snapshot: Snapshot
+): Layer.Layer<IdentityStore.IdentityStore | Audit | PairCodes | Machines> =>
+  Layer.mergeAll(IdentityStore.layerMemory(snapshot), AuditMemory.layer, PairCodesMemory.layer, MachinesMemory.layer)

@@ -52,6 +52,17 @@ const migrations = {
       spent_at INTEGER,
       spent_for TEXT
     ) STRICT`
+  ),
+  "3_machines": statements(
+    `CREATE TABLE machines (
+      name TEXT PRIMARY KEY,
+      about TEXT NOT NULL,
+      registered_by TEXT NOT NULL,
+      registered_at INTEGER NOT NULL,
+      last_seen INTEGER
+    ) STRICT, WITHOUT ROWID`,
+    "CREATE TABLE running (at INTEGER NOT NULL) STRICT",
+    "INSERT INTO running VALUES (0)"
   )
 }
 
