@@ -8,7 +8,7 @@ import * as Layer from "effect/Layer"
 import * as Crypto from "node:crypto"
 import type { Identity } from "../policy/Identity.ts"
 import type { Register } from "../protocol/Control.ts"
-import { DIRECTORY_MACHINES } from "../protocol/Limits.ts"
+import { DIRECTORY_MACHINES, MACHINE_RETURN } from "../protocol/Limits.ts"
 import { normalise } from "../protocol/Service.ts"
 import type { Service } from "../protocol/Service.ts"
 import type { Carrier } from "../transport/Carrier.ts"
@@ -49,7 +49,12 @@ export interface Machine {
   readonly registeredAt: number
   /** When its agent left; of no meaning while one is connected. */
   readonly lastSeen: number
+  /** Until when that agent is expected back; of no meaning while one is connected. */
+  readonly expectedUntil: number
 }
+
+/** Who registered a machine, as far as it matters later. */
+export type Registrant = Pick<Identity, "id" | "tokenHash">
 
 /** What became of a registration. */
 export type Registration =
@@ -76,16 +81,20 @@ export class Directory extends Context.Tag("tela/hub/Directory")<
     readonly list: () => ReadonlyArray<Machine>
     /** Machines whose agent is connected. */
     readonly connected: () => number
+    /** Takes in machines that a hub before this one has seen, the one not seen longest first. */
+    readonly restore: (machines: ReadonlyArray<Omit<Machine, "agent"> & { readonly principal: Registrant }>) => void
+    /** Calls `listener` when an agent has registered or left, for as long as the hub runs. */
+    readonly onSeen: (listener: (machine: Machine, principal: Registrant) => void) => void
   }
 >() {}
 
 type Entry = { -readonly [Key in keyof Machine]: Machine[Key] } & {
   /** The identity that registered it last, as it was then, connected or not. */
-  principal: Identity
+  principal: Registrant
 }
 
 /** One identity: by its name, which a rotation leaves, or by its token, which a rename leaves. */
-const isSameIdentity = (a: Identity, b: Identity): boolean => a.id === b.id || a.tokenHash === b.tokenHash
+const isSameIdentity = (a: Registrant, b: Registrant): boolean => a.id === b.id || a.tokenHash === b.tokenHash
 
 /**
  * The same agent, as far as can be told: one install id, which anybody may have read, one identity, and the key it had, if
@@ -126,6 +135,11 @@ export const make: Effect.Effect<typeof Directory.Service> = Effect.map(Effect.c
   /** Names whose agent left, the one that is away longest first. */
   const offline = new Set<string>()
   const byToken = KeyIndex.make<Entry>()
+  const listeners: Array<(machine: Machine, principal: Registrant) => void> = []
+
+  const seen = (machine: Entry) => {
+    for (const listener of listeners) listener(machine, machine.principal)
+  }
 
   const setAgent = (machine: Entry, agent: Agent | undefined) => {
     if (machine.agent !== undefined) byToken.remove(machine.agent.principal.tokenHash, machine)
@@ -149,9 +163,11 @@ export const make: Effect.Effect<typeof Directory.Service> = Effect.map(Effect.c
         if (!makeRoom()) return { _tag: "Full" }
         const about = describe(said, undefined)
         const { principal } = agent
-        const machine: Entry = { name, about, agent: undefined, principal, registeredAt: now, lastSeen: now }
+        const times = { registeredAt: now, lastSeen: now, expectedUntil: now }
+        const machine: Entry = { name, about, agent: undefined, principal, ...times }
         machines.set(name, machine)
         setAgent(machine, agent)
+        seen(machine)
         return { _tag: "Registered", machine, replaced: undefined }
       }
       const same = isSameAgent(held, agent, said)
@@ -163,6 +179,7 @@ export const make: Effect.Effect<typeof Directory.Service> = Effect.map(Effect.c
       held.principal = agent.principal
       held.registeredAt = now
       held.lastSeen = now
+      seen(held)
       return { _tag: "Registered", machine: held, replaced }
     },
     leave: (name, agent) => {
@@ -170,7 +187,9 @@ export const make: Effect.Effect<typeof Directory.Service> = Effect.map(Effect.c
       if (machine?.agent !== agent) return false
       setAgent(machine, undefined)
       machine.lastSeen = clock.unsafeCurrentTimeMillis()
+      machine.expectedUntil = machine.lastSeen + MACHINE_RETURN
       offline.add(name)
+      seen(machine)
       return true
     },
     amend: (name, principal) => {
@@ -183,7 +202,15 @@ export const make: Effect.Effect<typeof Directory.Service> = Effect.map(Effect.c
     ofToken: byToken.of,
     tokens: byToken.keys,
     list: () => [...machines.values()].sort((a, b) => (a.name < b.name ? -1 : 1)),
-    connected: () => machines.size - offline.size
+    connected: () => machines.size - offline.size,
+    restore: (former) => {
+      for (const machine of former) {
+        if (machines.has(machine.name) || !makeRoom()) continue
+        machines.set(machine.name, { ...machine, agent: undefined })
+        offline.add(machine.name)
+      }
+    },
+    onSeen: (listener) => void listeners.push(listener)
   }
 })
 
