@@ -49,6 +49,10 @@ export interface Session {
   readonly client: Inbox
   /** The client's session key, for session-start. */
   readonly wgPubKey: string
+  /** Whether both ends can go on in another session, on another hub too. */
+  readonly resumes: boolean
+  /** The agent's session socket, once it has joined. */
+  readonly agent: Carrier | undefined
   /** Done when the agent has joined, or the session has ended without that. */
   readonly settled: Deferred.Deferred<void>
   readonly ended: Deferred.Deferred<Ended>
@@ -59,7 +63,7 @@ export class Sessions extends Context.Tag("tela/hub/Sessions")<
   {
     /** A new session; undefined when the machine has no index left. */
     readonly open: (
-      asked: Pick<Session, "machine" | "principal" | "services" | "client" | "wgPubKey">
+      asked: Pick<Session, "machine" | "principal" | "services" | "client" | "wgPubKey" | "resumes">
     ) => Session | undefined
     /** A session that waits for its agent. */
     readonly waiting: (id: string, machine: string) => Session | undefined
@@ -83,6 +87,8 @@ export class Sessions extends Context.Tag("tela/hub/Sessions")<
     /** Sessions of a machine, those not joined yet included. */
     readonly countOf: (machine: string) => number
     readonly size: () => number
+    /** All that have not ended. */
+    readonly all: () => Iterable<Session>
   }
 >() {}
 
@@ -154,7 +160,7 @@ export const make = (node: string): typeof Sessions.Service => {
   }
 
   return {
-    open: ({ client, machine, principal, services, wgPubKey }) => {
+    open: ({ client, machine, principal, resumes, services, wgPubKey }) => {
       const index = freeIndex(byMachine.get(machine))
       if (index === undefined) return undefined
       const id = node + Crypto.randomBytes(16).toString("hex")
@@ -166,6 +172,7 @@ export const make = (node: string): typeof Sessions.Service => {
         services,
         client,
         wgPubKey,
+        resumes,
         settled: Deferred.unsafeMake(FiberId.none),
         ended: Deferred.unsafeMake(FiberId.none),
         agent: undefined,
@@ -213,7 +220,8 @@ export const make = (node: string): typeof Sessions.Service => {
       session.services = services
     },
     countOf: (machine) => byMachine.get(machine)?.size ?? 0,
-    size: () => byId.size
+    size: () => byId.size,
+    all: () => byId.values()
   }
 }
 

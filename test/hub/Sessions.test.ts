@@ -28,7 +28,7 @@ const connection = () => {
 
 const opened = (sessions: typeof Sessions.Sessions.Service, principal: string, machine = "barn") => {
   const client = connection()
-  const asked = { machine, principal: identity(principal), services: undefined, wgPubKey: KEY }
+  const asked = { machine, principal: identity(principal), services: undefined, wgPubKey: KEY, resumes: false }
   const session = sessions.open({ ...asked, client: client.inbox })
   assert(session !== undefined)
   return { client, session }
