@@ -11,12 +11,14 @@ import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import { oneLine } from "../protocol/Printable.ts"
 import * as Scheduler from "../telemetry/Scheduler.ts"
+import { HubNetwork } from "../transport/HubNetwork.ts"
 import { HubPins } from "../transport/TlsPin.ts"
 import * as Argv from "./Argv.ts"
 import type { Command } from "./Command.ts"
 import { ExitCode, type Failure, WrongUsage } from "./Failure.ts"
 import * as Help from "./Help.ts"
 import { logger } from "./LogFlags.ts"
+import * as NetworkFlags from "./NetworkFlags.ts"
 import { Shell } from "./Shell.ts"
 import * as VersionCommand from "./VersionCommand.ts"
 
@@ -83,6 +85,7 @@ export const run = (root: Command, host: Host, up: () => void): Effect.Effect<vo
         Effect.flatMap((log) => Effect.provide(action, log)),
         Effect.provideService(Shell, shell),
         Effect.provideService(HubPins, { pinOf: pinOf(host.env) }),
+        Effect.provideServiceEffect(HubNetwork, NetworkFlags.network(command.flags, parsed.flags, host)),
         Effect.provide(configOf(host.env)),
         Effect.catchAll((failure) =>
           failure instanceof WrongUsage ? usageError(root, parsed.path, failure.message) : Effect.fail(failure)

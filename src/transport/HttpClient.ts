@@ -1,9 +1,10 @@
 /**
- * An HttpClient of @effect/platform on node:http and node:https: the whole answer at once, bounded in size and in time,
- * and no redirect is followed, since a token would go with it.
+ * An HttpClient of @effect/platform for what hubs serve, on node:http and node:https: the whole answer at once, bounded in
+ * size and in time. No redirect is followed, since a token would go with it, and what answers in a hub's place is named.
  */
 import * as Http from "node:http"
 import * as Https from "node:https"
+import type { Socket } from "node:net"
 import * as Cookies from "@effect/platform/Cookies"
 import * as Headers from "@effect/platform/Headers"
 import * as HttpClient from "@effect/platform/HttpClient"
@@ -18,8 +19,9 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { HTTP_CLIENT_BYTES, HTTP_CLIENT_TIMEOUT } from "../protocol/Limits.ts"
-import { explain } from "./Dialer.ts"
-import * as TlsPin from "./TlsPin.ts"
+import * as DialReason from "./DialReason.ts"
+import * as HubSocket from "./HubSocket.ts"
+import { isSecure } from "./Proxy.ts"
 
 class Answer extends Inspectable.Class implements HttpClientResponse.HttpClientResponse {
   readonly [HttpClientResponse.TypeId]: HttpClientResponse.TypeId = HttpClientResponse.TypeId
@@ -94,60 +96,85 @@ const bodyOf = (request: HttpClientRequest.HttpClientRequest) => {
   }
 }
 
+const transportError = (request: HttpClientRequest.HttpClientRequest, description: string) =>
+  new HttpClientError.RequestError({ request, reason: "Transport", description })
+
+/** Sends the request on a connection to the hub. */
+const send = (
+  request: HttpClientRequest.HttpClientRequest,
+  { url }: HubSocket.Way,
+  body: Uint8Array | undefined,
+  socket: Socket,
+  resume: (answer: Effect.Effect<Answer, HttpClientError.HttpClientError>) => void
+): Http.ClientRequest => {
+  const fail = (description: string) => resume(transportError(request, description))
+  // Without an agent: one request a program, nothing is to be kept open, and nothing to be waited for at its end.
+  const sent = (isSecure(url) ? Https : Http).request(url, {
+    method: request.method,
+    headers: body === undefined ? request.headers : { ...request.headers, "content-length": body.length },
+    createConnection: () => socket
+  })
+  sent.on("error", (error) => fail(DialReason.explain(error)))
+  sent.on("response", (source) => {
+    const { headers, statusCode: status = 0 } = source
+    const problem = DialReason.inBetween(url, { status, headers })
+    if (problem !== undefined) {
+      sent.destroy()
+      return fail(problem)
+    }
+    const chunks: Array<Buffer> = []
+    let length = 0
+    source.on("data", (chunk: Buffer) => {
+      length += chunk.length
+      if (length > HTTP_CLIENT_BYTES) {
+        fail(`the answer is larger than ${HTTP_CLIENT_BYTES} bytes`)
+        sent.destroy()
+      } else chunks.push(chunk)
+    })
+    source.on("error", (error) => fail(DialReason.explain(error)))
+    source.on("end", () => resume(Effect.succeed(new Answer(request, source, Buffer.concat(chunks)))))
+  })
+  sent.end(body)
+  return sent
+}
+
+/** Opens a connection, sends the request on it and takes the answer, within HTTP_CLIENT_TIMEOUT. */
 const exchange = (
   request: HttpClientRequest.HttpClientRequest,
-  url: URL,
-  body: Uint8Array | undefined,
-  { tls }: TlsPin.PinCheck
-) =>
-  Effect.async<HttpClientResponse.HttpClientResponse, HttpClientError.HttpClientError>((resume) => {
-    const fail = (description: string) =>
-      resume(Effect.fail(new HttpClientError.RequestError({ request, reason: "Transport", description })))
-    const sent = (url.protocol === "https:" ? Https : Http).request(url, {
-      method: request.method,
-      headers: body === undefined ? request.headers : { ...request.headers, "content-length": body.length },
-      // One request a program: nothing is to be kept open, and nothing to be waited for at its end.
-      agent: false,
-      ...tls
-    })
-    sent.on("error", (error) => fail(explain(error)))
-    sent.on("response", (source) => {
-      const chunks: Array<Buffer> = []
-      let length = 0
-      source.on("data", (chunk: Buffer) => {
-        length += chunk.length
-        if (length > HTTP_CLIENT_BYTES) {
-          fail(`the answer is larger than ${HTTP_CLIENT_BYTES} bytes`)
-          sent.destroy()
-        } else chunks.push(chunk)
+  way: HubSocket.Way,
+  body: Uint8Array | undefined
+): Effect.Effect<Answer, HttpClientError.HttpClientError> =>
+  Effect.suspend(() => {
+    let silent = () => ""
+    return Effect.async<Answer, HttpClientError.HttpClientError>((resume) => {
+      let sent: Http.ClientRequest | undefined
+      const attempt = HubSocket.open(
+        way,
+        (socket) => {
+          sent = send(request, way, body, socket, resume)
+        },
+        ({ reason }) => resume(transportError(request, reason))
+      )
+      silent = attempt.silent
+      return Effect.sync(() => {
+        attempt.cancel()
+        sent?.destroy()
       })
-      source.on("error", (error) => fail(explain(error)))
-      source.on("end", () => resume(Effect.succeed(new Answer(request, source, Buffer.concat(chunks)))))
-    })
-    sent.end(body)
-    return Effect.sync(() => sent.destroy())
-  }).pipe(
-    Effect.timeoutFail({
-      duration: HTTP_CLIENT_TIMEOUT,
-      onTimeout: () =>
-        new HttpClientError.RequestError({
-          request,
-          reason: "Transport",
-          description: `no answer within ${HTTP_CLIENT_TIMEOUT / 1000} s`
-        })
-    })
-  )
+    }).pipe(
+      Effect.timeoutFail({
+        duration: HTTP_CLIENT_TIMEOUT,
+        onTimeout: () => transportError(request, `${silent()} within ${HTTP_CLIENT_TIMEOUT / 1000} s`)
+      })
+    )
+  })
 
 /** The client. Its failures carry a sentence for people in `description`. */
 export const make: HttpClient.HttpClient = HttpClient.make((request, url) =>
   Effect.gen(function* () {
     const body = yield* bodyOf(request)
-    const check = yield* Effect.mapError(
-      TlsPin.checkOf(url.href),
-      ({ message }) => new HttpClientError.RequestError({ request, reason: "Transport", description: message })
-    )
-    const answer = yield* exchange(request, url, body, check)
-    yield* check.suggest
+    const way = yield* Effect.mapError(HubSocket.wayTo(url.href), ({ reason }) => transportError(request, reason))
+    const answer = yield* exchange(request, way, body)
+    yield* way.check.suggest
     return answer
   })
 )

@@ -86,8 +86,7 @@ describe("HubClient", () => {
     [200, "<html>hello</html>"],
     [200, `{"machines":"none"}`],
     [404, "no"],
-    [500, ""],
-    [302, "elsewhere"]
+    [500, ""]
   ] as const)("knows that HTTP %d with %j is no hub", ([code, body]) =>
     Effect.gen(function* () {
       const { hub } = yield* server((_, response) => {

@@ -9,6 +9,7 @@ import * as Command from "../Command.ts"
 import { WrongUsage } from "../Failure.ts"
 import * as Flags from "../Flags.ts"
 import { logFlags } from "../LogFlags.ts"
+import { ca } from "../NetworkFlags.ts"
 import { hub, machine, readFingerprint, readHub, readToken, token } from "./HubFlags.ts"
 
 const ports = Flags.text({ name: "ports", placeholder: "LIST", description: "ports to bind, such as 2222:22,5432" })
@@ -24,7 +25,7 @@ export const command = Command.make(
   {
     name: "connect",
     summary: "bind local ports that lead to a machine's services",
-    flags: [hub, machine, token, ports, services, fingerprint, wait, ...logFlags],
+    flags: [hub, machine, token, ports, services, fingerprint, wait, ca, ...logFlags],
     examples: [
       "tela connect -hub wss://hub.example.com -machine web-01 -token TOKEN",
       "tela connect -machine db-01 -ports 15432:5432",

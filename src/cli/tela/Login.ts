@@ -6,6 +6,7 @@ import * as Option from "effect/Option"
 import * as Command from "../Command.ts"
 import * as Flags from "../Flags.ts"
 import * as Login from "../Login.ts"
+import { ca } from "../NetworkFlags.ts"
 import { print } from "../Shell.ts"
 import * as Stores from "../Stores.ts"
 import { address, readAddress } from "./HubFlags.ts"
@@ -21,7 +22,7 @@ export const login = Command.make(
   {
     name: "login",
     summary: "keep your token for a hub",
-    flags: [pin],
+    flags: [pin, ca],
     positionals: [address],
     examples: ["tela login wss://hub.example.com", "tela login hub.example.com -pin sha256:..."],
     notes: ["Asks for the token without showing it, or reads it from a pipe."]

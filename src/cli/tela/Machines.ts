@@ -3,6 +3,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Command from "../Command.ts"
+import { ca } from "../NetworkFlags.ts"
 import { print, printJson } from "../Shell.ts"
 import * as Table from "../Table.ts"
 import { hub, json, token } from "./HubFlags.ts"
@@ -12,7 +13,7 @@ export const command = Command.make(
   {
     name: "machines",
     summary: "list machines and what they offer",
-    flags: [hub, token, json],
+    flags: [hub, token, ca, json],
     examples: ["tela machines -hub wss://hub.example.com -token TOKEN", "tela machines -json"]
   },
   (given) =>

@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import type { WhoAmI } from "../../protocol/api/Self.ts"
 import { oneLine } from "../../protocol/Printable.ts"
 import * as Command from "../Command.ts"
+import { ca } from "../NetworkFlags.ts"
 import * as Pairing from "../Pairing.ts"
 import * as Quote from "../Quote.ts"
 import { print } from "../Shell.ts"
@@ -27,7 +28,7 @@ export const command = Command.make(
   {
     name: "pair",
     summary: "redeem a pairing code",
-    flags: [hub, Pairing.code, Pairing.replace],
+    flags: [hub, Pairing.code, Pairing.replace, ca],
     examples: ["tela pair -hub wss://hub.example.com -code ABCD-1234"],
     notes: ["The token that the code is worth is kept as `tela login` would keep it."]
   },

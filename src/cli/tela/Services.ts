@@ -7,6 +7,7 @@ import { oneLine } from "../../protocol/Printable.ts"
 import { label } from "../../protocol/Service.ts"
 import * as Command from "../Command.ts"
 import { Failed } from "../Failure.ts"
+import { ca } from "../NetworkFlags.ts"
 import { print, printJson } from "../Shell.ts"
 import * as Table from "../Table.ts"
 import { hub, json, machine, token } from "./HubFlags.ts"
@@ -16,7 +17,7 @@ export const command = Command.make(
   {
     name: "services",
     summary: "list the services of one machine",
-    flags: [hub, machine, token, json],
+    flags: [hub, machine, token, ca, json],
     examples: ["tela services -hub wss://hub.example.com -machine web-01 -token TOKEN", "tela services -json"]
   },
   (given) =>

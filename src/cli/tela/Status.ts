@@ -4,6 +4,7 @@
 import * as Effect from "effect/Effect"
 import { printable } from "../../protocol/Printable.ts"
 import * as Command from "../Command.ts"
+import { ca } from "../NetworkFlags.ts"
 import { print, printJson } from "../Shell.ts"
 import { hub, json, token } from "./HubFlags.ts"
 import * as HubStatus from "./HubStatus.ts"
@@ -12,7 +13,7 @@ export const command = Command.make(
   {
     name: "status",
     summary: "summarise the hub",
-    flags: [hub, token, json],
+    flags: [hub, token, ca, json],
     examples: ["tela status -hub wss://hub.example.com -token TOKEN", "tela status -json"]
   },
   (given) =>

@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import { oneLine } from "../../protocol/Printable.ts"
 import * as Command from "../Command.ts"
 import { Failed } from "../Failure.ts"
+import { ca } from "../NetworkFlags.ts"
 import { print, printJson } from "../Shell.ts"
 import * as AccessTable from "./admin/AccessTable.ts"
 import { shownTime } from "./admin/AdminFlags.ts"
@@ -14,7 +15,7 @@ export const command = Command.make(
   {
     name: "whoami",
     summary: "say whom the hub takes you for",
-    flags: [hub, token, json],
+    flags: [hub, token, ca, json],
     examples: ["tela whoami -hub wss://hub.example.com", "tela whoami -json"]
   },
   (given) =>

@@ -4,6 +4,7 @@
 import * as Effect from "effect/Effect"
 import * as Command from "../Command.ts"
 import * as Login from "../Login.ts"
+import { ca } from "../NetworkFlags.ts"
 import { print } from "../Shell.ts"
 import * as Stores from "../Stores.ts"
 import { hub, readHub } from "./AgentFlags.ts"
@@ -13,7 +14,7 @@ export const login = Command.make(
   {
     name: "login",
     summary: "keep the agent's token for a hub",
-    flags: [hub],
+    flags: [hub, ca],
     examples: ["telad login -hub wss://hub.example.com"],
     notes: ["Asks for the token without showing it, or reads it from a pipe."]
   },

@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { oneLine } from "../../protocol/Printable.ts"
 import * as Command from "../Command.ts"
+import { ca } from "../NetworkFlags.ts"
 import * as Pairing from "../Pairing.ts"
 import * as Quote from "../Quote.ts"
 import { print } from "../Shell.ts"
@@ -15,7 +16,7 @@ export const command = Command.make(
   {
     name: "pair",
     summary: "redeem a register code for the agent's token",
-    flags: [hub, Pairing.code, machine, Pairing.replace],
+    flags: [hub, Pairing.code, machine, Pairing.replace, ca],
     examples: ["telad pair -hub wss://hub.example.com -code ABCD-1234 -machine barn"],
     notes: ["The token that the code is worth is kept as `telad login` would keep it."]
   },

@@ -9,6 +9,7 @@ import * as Paths from "../../store/Paths.ts"
 import * as Dialer from "../../transport/Dialer.ts"
 import * as Command from "../Command.ts"
 import { logFlags } from "../LogFlags.ts"
+import { ca } from "../NetworkFlags.ts"
 import * as Signals from "../Signals.ts"
 import * as VersionCommand from "../VersionCommand.ts"
 import * as AgentFlags from "./AgentFlags.ts"
@@ -27,6 +28,7 @@ export const root = Command.make(
       AgentFlags.ports,
       AgentFlags.token,
       AgentFlags.targetHost,
+      ca,
       ...logFlags
     ],
     subcommands: [Login.login, Login.logout, Pair.command, Fingerprint.command, VersionCommand.command("telad")],

@@ -14,6 +14,7 @@ import type { Given } from "../../Command.ts"
 import { Failed, type Failure, WrongUsage } from "../../Failure.ts"
 import * as Flags from "../../Flags.ts"
 import * as GrantWords from "../../GrantWords.ts"
+import { ca } from "../../NetworkFlags.ts"
 import * as Prompt from "../../Prompt.ts"
 import type { Shell } from "../../Shell.ts"
 import { explain, hub, readHub, readToken, type Refusal } from "../HubFlags.ts"
@@ -26,7 +27,7 @@ export const token = Flags.token({
 })
 
 /** What every command takes. */
-export const hubFlags: ReadonlyArray<Flags.Flag<unknown>> = [hub, token]
+export const hubFlags: ReadonlyArray<Flags.Flag<unknown>> = [hub, token, ca]
 
 export const yes = Flags.toggle("yes", "do not ask whether it is meant")
 export const quiet = Flags.toggle("quiet", "print the secret and nothing else")
