@@ -21,6 +21,7 @@ import type { Decision, Question } from "../policy/Policy.ts"
 import { HUB_FILE_POLL, PENDING_CHANGES } from "../protocol/Limits.ts"
 import { Audit } from "../store/Audit.ts"
 import type { AuditEvent } from "../store/Audit.ts"
+import type { HubLimits } from "../store/HubLimits.ts"
 import { eventsOf, IdentityStore, StoreFailure } from "../store/IdentityStore.ts"
 import type { Edited, TakenIn } from "../store/IdentityStore.ts"
 
@@ -55,6 +56,8 @@ export class Authority extends Context.Tag("tela/hub/Authority")<
     readonly ask: (question: Omit<Question, "now">) => Decision
     /** The current snapshot. */
     readonly snapshot: () => Snapshot
+    /** How much the hub bears of each identity, and in all, at this moment. */
+    readonly limits: () => HubLimits
     /** Makes a change; it is on disk, recorded and in force when this succeeds. Waits in PENDING_CHANGES. */
     readonly change: (request: ChangeRequest) => Effect.Effect<Applied, ChangeRefused | StoreFailure>
     /** Calls `listener` at each change from now on, for as long as the hub runs. `all`: what others did to the file. */
@@ -268,6 +271,7 @@ export const make: Effect.Effect<typeof Authority.Service, never, IdentityStore 
           : identify(current, hashOf(token), clock.unsafeCurrentTimeMillis()),
       ask: (question) => decide(current, { ...question, now: clock.unsafeCurrentTimeMillis() }),
       snapshot: () => current,
+      limits: store.limits,
       change: (request) =>
         Effect.gen(function* () {
           const answer = yield* Deferred.make<Applied, ChangeRefused | StoreFailure>()

@@ -183,6 +183,7 @@ export const makeFrom = (
     told = state.snapshot
     return {
       current: () => state.snapshot,
+      limits: () => state.settings.limits,
       update: (takenIn, edit) =>
         Effect.suspend(() =>
           locked(

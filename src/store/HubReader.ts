@@ -154,10 +154,12 @@ export const read = (path: string, content: string, known: Known): Effect.Effect
     const onMachines = new Set([...named.machines, ...ownLines.map(({ key }) => key)])
     const settings = settingsOf(path, value)
     const noId = `no hubId, so each start makes one up; to keep one, add the line: hubId: ${Crypto.randomUUID()}`
+    const strangers = [...settings.limits.identities.keys()].filter((id) => !ids.has(id)).slice(0, SHOWN_DOUBTS)
     const own = [
       ...(settings.hubId === undefined && known.text.parts.length === 0 ? [noId] : []),
       ...meant.warnings,
-      ...doubtsOf(ids, scanned.changedIdentities, found.machines)
+      ...doubtsOf(ids, scanned.changedIdentities, found.machines),
+      ...strangers.map((id) => `limits.identities: nobody is called ${id}${didYouMean(id, ids)}`)
     ]
     return {
       settings,

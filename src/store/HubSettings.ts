@@ -6,6 +6,8 @@ import * as Path from "node:path"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { Auth } from "./HubAuth.ts"
+import { limitsOf, LimitsShape } from "./HubLimits.ts"
+import type { HubLimits } from "./HubLimits.ts"
 import { optional, optionalOr } from "./YamlFile.ts"
 
 /** What the file itself says; undefined where it says nothing. */
@@ -17,6 +19,8 @@ export interface FileSettings {
   /** Paths as they stand, resolved against the file's folder. */
   readonly tls: { readonly cert: string; readonly key: string } | undefined
   readonly trustedProxies: ReadonlyArray<string>
+  /** Taken from the file while the hub runs, too. */
+  readonly limits: HubLimits
 }
 
 /** What a hub runs with. */
@@ -57,6 +61,7 @@ export const FileShape = Schema.Struct({
   ),
   tls: optional(Schema.Struct({ cert: Schema.NonEmptyString, key: Schema.NonEmptyString })),
   trustedProxies: optionalOr(Schema.Array(Schema.String), []),
+  limits: optional(LimitsShape),
   auth: optional(Auth)
 })
 
@@ -69,7 +74,8 @@ export const settingsOf = (path: string, file: typeof FileShape.Type): FileSetti
     host: file.host,
     port: file.port || undefined,
     tls: file.tls && { cert: beside(file.tls.cert), key: beside(file.tls.key) },
-    trustedProxies: file.trustedProxies
+    trustedProxies: file.trustedProxies,
+    limits: limitsOf(file.limits)
   }
 }
 

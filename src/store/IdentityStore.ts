@@ -8,6 +8,8 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { Snapshot } from "../policy/Identity.ts"
 import type { AuditEvent } from "./Audit.ts"
+import { defaults } from "./HubLimits.ts"
+import type { HubLimits } from "./HubLimits.ts"
 
 /** Why identities and grants could not be stored; nothing has changed. The message says what to do. */
 export class StoreFailure extends Data.TaggedError("StoreFailure")<{
@@ -72,6 +74,8 @@ export class IdentityStore extends Context.Tag("tela/store/IdentityStore")<
   {
     /** What is stored at this moment, as far as is known. */
     readonly current: () => Snapshot
+    /** How much each identity may have, as the same place says it at this moment. */
+    readonly limits: () => HubLimits
     /**
      * Takes in what others did, lets `edit` (called at most once, in one turn) make the next state of that, and succeeds
      * when it is on disk. An edit without changed names writes nothing. What others did is taken in even when the write
@@ -87,11 +91,12 @@ export class IdentityStore extends Context.Tag("tela/store/IdentityStore")<
 >() {}
 
 /** Keeps them in memory only; for tests and for hubs whose identities come from elsewhere at each start. */
-export const layerMemory = (initial: Snapshot): Layer.Layer<IdentityStore> =>
+export const layerMemory = (initial: Snapshot, limits = defaults): Layer.Layer<IdentityStore> =>
   Layer.sync(IdentityStore, () => {
     let snapshot = initial
     return {
       current: () => snapshot,
+      limits: () => limits,
       update: (_takenIn, edit) =>
         Effect.sync(() => {
           const edited = edit(snapshot)

@@ -14,6 +14,7 @@ import type { Identity, Snapshot } from "../../src/policy/Identity.ts"
 import { HUB_FILE_POLL, PENDING_CHANGES } from "../../src/protocol/Limits.ts"
 import { Audit } from "../../src/store/Audit.ts"
 import type { AuditEvent } from "../../src/store/Audit.ts"
+import { defaults } from "../../src/store/HubLimits.ts"
 import { IdentityStore, StoreFailure } from "../../src/store/IdentityStore.ts"
 import type { Edited, TakenIn } from "../../src/store/IdentityStore.ts"
 import { turn } from "../support/turn.ts"
@@ -36,6 +37,7 @@ const world = (begin: Snapshot = initial) =>
     }
     const store = IdentityStore.of({
       current: () => file.snapshot,
+      limits: () => defaults,
       refresh: Effect.suspend(() => (faults.store instanceof StoreFailure ? faults.store : Effect.sync(takeIn))),
       update: <A>(takenIn: (state: TakenIn) => void, edit: (base: Snapshot) => Edited<A>) =>
         Effect.gen(function* () {

@@ -10,6 +10,7 @@ import { apply, Change } from "../../src/policy/Change.ts"
 import { identityOf } from "../../src/policy/Identity.ts"
 import type { Snapshot } from "../../src/policy/Identity.ts"
 import { HUB_FILE_POLL } from "../../src/protocol/Limits.ts"
+import { defaults } from "../../src/store/HubLimits.ts"
 import { IdentityStore } from "../../src/store/IdentityStore.ts"
 import type { TakenIn } from "../../src/store/IdentityStore.ts"
 import { turn } from "../support/turn.ts"
@@ -35,6 +36,7 @@ const edited = () => {
   return {
     layer: Layer.succeed(IdentityStore, {
       current: () => snapshot,
+      limits: () => defaults,
       update: (_takenIn, edit) =>
         Effect.sync(() => {
           const made = edit(snapshot)
