@@ -1,5 +1,6 @@
 import { EventEmitter } from "node:events"
 import { assert, describe, it } from "@effect/vitest"
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as TestClock from "effect/TestClock"
 import { DEAD_AFTER, PING_INTERVAL } from "../../src/protocol/Limits.ts"
@@ -10,6 +11,7 @@ class Peer extends EventEmitter {
   readonly OPEN = 1
   readyState = 1
   isPaused = false
+  bufferedAmount = 0
   pings = 0
   isDead = false
   answers = true
@@ -26,9 +28,11 @@ class Peer extends EventEmitter {
   }
 }
 
-const watched = (peer: Peer) =>
+const watched = (peer: Peer, rhythm = Heartbeat.accepted) =>
   Effect.gen(function* () {
-    const heartbeat = yield* Heartbeat.make
+    const heartbeat = yield* Heartbeat.make(rhythm)
+    // The first look is at once.
+    yield* TestClock.adjust(1)
     heartbeat.watch(peer)
     return peer
   })
@@ -39,7 +43,78 @@ describe("Heartbeat", () => {
       const peer = yield* watched(new Peer())
       yield* TestClock.adjust(10 * DEAD_AFTER)
       assert.isFalse(peer.isDead)
-      assert.isAtLeast(peer.pings, (10 * DEAD_AFTER) / PING_INTERVAL - 1)
+      assert.approximately(peer.pings, (10 * DEAD_AFTER) / PING_INTERVAL / 2, 1)
+    })
+  )
+
+  it.scoped("does not ask who is heard anyway", () =>
+    Effect.gen(function* () {
+      const peer = yield* watched(new Peer())
+      for (let i = 0; i < 20; i++) {
+        peer.emit("ping")
+        yield* TestClock.adjust(PING_INTERVAL)
+      }
+      assert.strictEqual(peer.pings, 0)
+    })
+  )
+
+  it.scoped("of whoever dialled: notices within 15 s that nobody answers, and not before it has asked for 5 s", () =>
+    Effect.gen(function* () {
+      const peer = yield* watched(new Peer(), Heartbeat.dialled)
+      yield* TestClock.adjust(60_000)
+      assert.isFalse(peer.isDead)
+      assert.isAtMost(peer.pings, 7)
+      peer.answers = false
+      const { pings } = peer
+      yield* TestClock.adjust(5_000)
+      assert.isFalse(peer.isDead)
+      yield* TestClock.adjust(10_000)
+      assert.isTrue(peer.isDead)
+      assert.isAbove(peer.pings, pings)
+    })
+  )
+
+  it.scoped("gives a slow link on which our own messages wait the longer time", () =>
+    Effect.gen(function* () {
+      const peer = yield* watched(new Peer(), Heartbeat.dialled)
+      peer.answers = false
+      peer.bufferedAmount = 1
+      yield* TestClock.adjust(DEAD_AFTER - 10_000)
+      assert.isFalse(peer.isDead)
+      peer.bufferedAmount = 0
+      yield* TestClock.adjust(5_000)
+      assert.isTrue(peer.isDead)
+    })
+  )
+
+  it.scoped("gives everybody the whole time once more when this computer slept", () =>
+    Effect.gen(function* () {
+      const running = yield* Effect.clock
+      let slept = 0
+      const peer = new Peer()
+      const heartbeat = yield* Heartbeat.make(Heartbeat.dialled).pipe(
+        Effect.withClock({
+          [Clock.ClockTypeId]: Clock.ClockTypeId,
+          currentTimeMillis: running.currentTimeMillis,
+          currentTimeNanos: running.currentTimeNanos,
+          unsafeCurrentTimeMillis: () => running.unsafeCurrentTimeMillis() + slept,
+          unsafeCurrentTimeNanos: () => running.unsafeCurrentTimeNanos(),
+          sleep: (duration) => running.sleep(duration)
+        })
+      )
+      yield* TestClock.adjust(1)
+      heartbeat.watch(peer)
+      peer.answers = false
+      yield* TestClock.adjust(9_000)
+      slept = 3_600_000
+      yield* TestClock.adjust(5_000)
+      assert.isFalse(peer.isDead)
+      const { pings } = peer
+      yield* TestClock.adjust(10_000)
+      assert.isFalse(peer.isDead)
+      assert.isAbove(peer.pings, pings)
+      yield* TestClock.adjust(5_000)
+      assert.isTrue(peer.isDead)
     })
   )
 
