@@ -45,7 +45,7 @@ export const render = (command: Command, program: string, path: ReadonlyArray<st
     flag.env.length === 0 ? flag.description : `${flag.description} (${flag.env.join(", ")})`
   ])
   const children = command.subcommands.map((child): readonly [string, string] => [child.name, child.summary])
-  return [
+  const lines = [
     `${name}: ${command.summary}`,
     `Usage: ${usageOf(name, command)}`,
     ...section("Commands", table(children)),
@@ -55,5 +55,7 @@ export const render = (command: Command, program: string, path: ReadonlyArray<st
       command.examples.map((example) => `  ${example}`)
     ),
     ...(command.notes.length === 0 ? [] : ["", ...command.notes])
-  ].join("\n")
+  ]
+  // One line is the prompt's; what comes near is still better read without spaces than scrolled away.
+  return (lines.length < LINES ? lines : lines.filter((line) => line !== "")).join("\n")
 }
