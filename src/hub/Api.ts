@@ -23,6 +23,7 @@ import * as Access from "./api/Access.ts"
 import { json, ofProblem } from "./api/Answer.ts"
 import { addressOf } from "./api/Asker.ts"
 import { description } from "./api/Description.ts"
+import * as Operations from "./api/Operations.ts"
 import * as PairingGroup from "./api/Pairing.ts"
 import { bad, notFound, Problem } from "./api/Problem.ts"
 import * as Routes from "./api/Routes.ts"
@@ -34,6 +35,7 @@ import { Authority } from "./Authority.ts"
 import { credentialOf, queryOf, tokenOf } from "./Credentials.ts"
 import { Directory } from "./Directory.ts"
 import * as Pairing from "./Pairing.ts"
+import type { Restart } from "./Restart.ts"
 import { Sessions } from "./Sessions.ts"
 import * as Status from "./Status.ts"
 
@@ -41,6 +43,8 @@ export interface ApiOptions {
   readonly about: Status.About
   /** Whether the hub takes connections. */
   readonly isReady: () => boolean
+  /** How it is restarted, where it can be. */
+  readonly restart?: Restart | undefined
 }
 
 type Services = Authority | Audit | Directory | PairCodes | Sessions
@@ -113,7 +117,14 @@ const routes = (options: ApiOptions, services: Context.Context<Services | Pairin
       .handle("health", () => Effect.succeed(HttpServerResponse.text("ok\n")))
       .handle("ready", () => ready)
   )
-  const groups = [hub, Self.layer, Tokens.layer, Access.layer, PairingGroup.layer] as const
+  const groups = [
+    hub,
+    Self.layer,
+    Tokens.layer,
+    Access.layer,
+    PairingGroup.layer,
+    Operations.layer(options.restart)
+  ] as const
   return Layer.mergeAll(
     HttpLayerRouter.addHttpApi(HubApi).pipe(Layer.provide(groups)),
     HttpLayerRouter.add("GET", openApiPath, Effect.succeed(described)),

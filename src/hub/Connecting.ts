@@ -1,29 +1,36 @@
 /**
- * A client's socket, from its `connect` to the end of its session (spec: wire 3): permitted, announced to the agent, then
- * waiting until the agent's session socket comes, from when on the relay has it.
+ * A client's socket, from its `connect` to the end of its session (spec: wire 3): permitted, if need be waiting until the
+ * agent is back, announced to it, then waiting until its session socket comes, from when on the relay has it.
  */
+import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import { Refusal } from "../protocol/Close.ts"
 import { decodeNothing, encode } from "../protocol/Control.ts"
 import type { Connect } from "../protocol/Control.ts"
-import { SESSION_JOIN_TIMEOUT } from "../protocol/Limits.ts"
+import { REGISTRATION_WAIT, SESSION_JOIN_TIMEOUT } from "../protocol/Limits.ts"
 import * as SessionId from "../protocol/SessionId.ts"
 import { Audit } from "../store/Audit.ts"
 import type { CarrierClosed } from "../transport/Carrier.ts"
 import type { Inbox } from "../transport/Inbox.ts"
+import { Arrivals } from "./Arrivals.ts"
+import type { Awaited } from "./Arrivals.ts"
 import { Authority } from "./Authority.ts"
 import { Directory } from "./Directory.ts"
 import type { Machine } from "./Directory.ts"
+import { Drain } from "./Drain.ts"
 import { Enforcement, noServiceGrants } from "./Enforcement.ts"
 import { denied } from "./internal/denied.ts"
 import { isMachineName } from "./internal/machineName.ts"
 import { nameNow } from "./internal/nameNow.ts"
 import { nextMessage } from "./internal/nextMessage.ts"
-import { refused, refusedStranger } from "./Refused.ts"
+import { refused, refusedForNow, refusedStranger } from "./Refused.ts"
 import type { Refused } from "./Refused.ts"
 import { Sessions } from "./Sessions.ts"
+import type { Session } from "./Sessions.ts"
+
+type Services = Arrivals | Authority | Directory | Drain | Sessions | Enforcement | Audit
 
 /** Deployed clients end on "invalid token" and retry on anything else. */
 const invalidToken = `${Refusal.accessDenied}: invalid token`
@@ -37,9 +44,22 @@ const wanted = (ports: ReadonlyArray<number>, { about }: Machine): string => {
   return names.length === 0 ? "" : `services=${names.join(",")}`
 }
 
-/** Opens the session and tells the agent, if the token may. Asks the policy before it looks whether there is a machine. */
-const ask = (inbox: Inbox, said: Connect) =>
+/** What came of asking: a session that the agent was told of, or that its agent may be there in a moment. */
+type Asked =
+  | { readonly _tag: "Opened"; readonly session: Session; readonly detail: string }
+  | { readonly _tag: "Absent"; readonly awaited: Awaited }
+
+/**
+ * Opens the session and tells the agent, if the token may. Asks the policy before it looks whether there is a machine. One
+ * that is expected back is absent until `deadline`, and not found from then on.
+ */
+const ask = (
+  inbox: Inbox,
+  said: Connect,
+  deadline: number
+): Effect.Effect<Asked, Refused, Exclude<Services, Arrivals>> =>
   Effect.gen(function* () {
+    yield* (yield* Drain).admits
     const authority = yield* Authority
     const directory = yield* Directory
     const sessions = yield* Sessions
@@ -56,6 +76,11 @@ const ask = (inbox: Inbox, said: Connect) =>
     if (!decision.permit) return yield* denied(by, refused(Refusal.accessDenied, decision.rule))
     const machine = directory.find(name)
     if (machine?.agent === undefined) {
+      const until = Math.min(deadline, decision.until ?? deadline)
+      const now = yield* Clock.currentTimeMillis
+      if (machine !== undefined && now < Math.min(until, machine.expectedUntil)) {
+        return { _tag: "Absent", awaited: { machine: name, tokenHash: principal.tokenHash, until } }
+      }
       return yield* refused(Refusal.machineNotFound, machine ? `${name} is offline` : `nobody registered ${name}`)
     }
     // A right that has just expired counts for nothing, whether or not its registration has been ended by now.
@@ -67,7 +92,8 @@ const ask = (inbox: Inbox, said: Connect) =>
     // Deployed ends put this into a configuration text as it is.
     if (!/^[0-9a-f]{64}$/i.test(wgPubKey)) return yield* refused("connect: wgPubKey must be 64 hex characters")
     const { services, until } = decision
-    const session = sessions.open({ machine: name, principal, services, client: inbox, wgPubKey })
+    const resumes = said.resumes === true && machine.about.capabilities?.["resumes"] === true
+    const session = sessions.open({ machine: name, principal, services, client: inbox, wgPubKey, resumes })
     if (session === undefined) return yield* refused(Refusal.tooManySessions)
     enforcement.watch(principal.tokenHash, until)
     const client = {
@@ -80,23 +106,43 @@ const ask = (inbox: Inbox, said: Connect) =>
     machine.agent.carrier.sendText(encode({ ...request, type: "session-request" }))
     const detail = wanted(ports, machine)
     audit.note({ ...by, outcome: "ok", detail })
-    return { session, detail }
+    return { _tag: "Opened", session, detail }
   })
 
 /** Listens to a client that has nothing to say yet, so that its leaving is seen. */
 const untilRefused = (inbox: Inbox): Effect.Effect<never, Refused | CarrierClosed> => nextMessage(inbox, decodeNothing)
+
+/** Asks, and asks again when the machine may have come. `admit` is called before waiting: the token is one that may. */
+const open = (inbox: Inbox, admit: () => void, said: Connect) =>
+  Effect.gen(function* () {
+    const arrivals = yield* Arrivals
+    const deadline = (yield* Clock.currentTimeMillis) + REGISTRATION_WAIT
+    while (true) {
+      const asked = yield* ask(inbox, said, deadline)
+      if (asked._tag === "Opened") return asked
+      admit()
+      const { machine } = asked.awaited
+      yield* Effect.logDebug("waits for its machine").pipe(Effect.annotateLogs({ machine, peer: inbox.carrier.peer }))
+      if (yield* Effect.raceFirst(arrivals.wait(asked.awaited), untilRefused(inbox))) continue
+      return yield* refusedForNow(
+        Refusal.machineNotFound,
+        REGISTRATION_WAIT / 2,
+        `too many wait for ${machine} already`
+      )
+    }
+  })
 
 /** Serves a client until its session is over. `admit` is called once the agent has been asked. */
 export const serve = (
   inbox: Inbox,
   admit: () => void,
   said: Connect
-): Effect.Effect<void, Refused | CarrierClosed, Authority | Directory | Sessions | Enforcement | Audit> =>
+): Effect.Effect<void, Refused | CarrierClosed, Services> =>
   Effect.gen(function* () {
     const authority = yield* Authority
     const sessions = yield* Sessions
     const audit = yield* Audit
-    const { detail, session } = yield* ask(inbox, said)
+    const { detail, session } = yield* open(inbox, admit, said)
     const { machine, principal } = session
     admit()
     yield* Effect.gen(function* () {

@@ -8,9 +8,11 @@ import type { Audit } from "../store/Audit.ts"
 import type { CarrierClosed } from "../transport/Carrier.ts"
 import * as Inbox from "../transport/Inbox.ts"
 import type { Accepted } from "../transport/Listener.ts"
+import type { Arrivals } from "./Arrivals.ts"
 import type { Authority } from "./Authority.ts"
 import * as Connecting from "./Connecting.ts"
 import type { Directory } from "./Directory.ts"
+import type { Drain } from "./Drain.ts"
 import type { Enforcement } from "./Enforcement.ts"
 import { firstMessage } from "./internal/nextMessage.ts"
 import * as Joining from "./Joining.ts"
@@ -20,7 +22,7 @@ import * as Registration from "./Registration.ts"
 import type { Sessions } from "./Sessions.ts"
 
 /** What serving a socket takes. */
-export type Services = Authority | Directory | Sessions | Enforcement | Audit
+export type Services = Arrivals | Authority | Directory | Drain | Sessions | Enforcement | Audit
 
 const route = (inbox: Inbox.Inbox, admit: () => void): Effect.Effect<void, Refused | CarrierClosed, Services> =>
   Effect.flatMap(firstMessage(inbox), (message): Effect.Effect<void, Refused | CarrierClosed, Services> => {

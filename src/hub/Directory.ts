@@ -68,8 +68,11 @@ export class Directory extends Context.Tag("tela/hub/Directory")<
   Directory,
   {
     readonly register: (name: string, agent: Agent, said: Register & { readonly agentId: string }) => Registration
-    /** The agent left. Returns whether it was still the machine's agent, and not replaced before. */
-    readonly leave: (name: string, agent: Agent) => boolean
+    /**
+     * The agent left, and is expected back unless said otherwise. Returns whether it was still the machine's agent, and not
+     * replaced before.
+     */
+    readonly leave: (name: string, agent: Agent, isExpected?: boolean) => boolean
     /** Notes what the identity of the agent that is connected is called now. */
     readonly amend: (name: string, principal: Identity) => void
     readonly find: (name: string) => Machine | undefined
@@ -182,12 +185,12 @@ export const make: Effect.Effect<typeof Directory.Service> = Effect.map(Effect.c
       seen(held)
       return { _tag: "Registered", machine: held, replaced }
     },
-    leave: (name, agent) => {
+    leave: (name, agent, isExpected = true) => {
       const machine = machines.get(name)
       if (machine?.agent !== agent) return false
       setAgent(machine, undefined)
       machine.lastSeen = clock.unsafeCurrentTimeMillis()
-      machine.expectedUntil = machine.lastSeen + MACHINE_RETURN
+      machine.expectedUntil = machine.lastSeen + (isExpected ? MACHINE_RETURN : 0)
       offline.add(name)
       seen(machine)
       return true

@@ -66,7 +66,7 @@ export const make: Effect.Effect<
   }
 
   const endRegistration = ({ agent, name }: Machine, rule: string) => {
-    if (agent === undefined || !directory.leave(name, agent)) return
+    if (agent === undefined || !directory.leave(name, agent, false)) return
     const { carrier, principal } = agent
     const target = nameNow(authority.snapshot(), principal)
     sessions.later(() => {

@@ -1,6 +1,7 @@
 /**
- * A hub as one scoped service: listening when the layer is built, closed politely when its scope ends. Put together from
- * {@link Authority}, {@link Directory}, {@link Sessions} and {@link Enforcement}, each of which may be another's.
+ * A hub as one scoped service: listening when the layer is built, closed politely when its scope ends, and drained before
+ * that by who wants nobody to lose a connection. Put together from {@link Authority}, {@link Directory}, {@link Sessions}
+ * and {@link Enforcement}, each of which may be another's.
  */
 import * as Crypto from "node:crypto"
 import * as Clock from "effect/Clock"
@@ -12,8 +13,10 @@ import type * as Scope from "effect/Scope"
 import type { Snapshot } from "../policy/Identity.ts"
 import type { Audit } from "../store/Audit.ts"
 import type { HubConfig } from "../store/HubFile.ts"
+import { SHUTDOWN_TIMEOUT } from "../protocol/Limits.ts"
 import * as HubStorage from "../store/HubStorage.ts"
 import type { IdentityStore } from "../store/IdentityStore.ts"
+import type { Machines } from "../store/Machines.ts"
 import type { PairCodes } from "../store/PairCodes.ts"
 import type { GuardLimits } from "../transport/Guard.ts"
 import * as Heartbeat from "../transport/Heartbeat.ts"
@@ -21,10 +24,15 @@ import type { ListenError } from "../transport/ListenError.ts"
 import * as Listener from "../transport/Listener.ts"
 import type { TlsError } from "../transport/TlsFiles.ts"
 import * as Api from "./Api.ts"
+import * as Draining from "./api/Draining.ts"
+import * as Arrivals from "./Arrivals.ts"
 import * as Authority from "./Authority.ts"
 import * as Connection from "./Connection.ts"
 import * as Directory from "./Directory.ts"
+import * as Drain from "./Drain.ts"
 import * as Enforcement from "./Enforcement.ts"
+import * as LastSeen from "./LastSeen.ts"
+import type { Restart } from "./Restart.ts"
 import * as Sessions from "./Sessions.ts"
 
 /** The hub could not start: the address is taken or not allowed, or the TLS files are unusable. Says what to do. */
@@ -41,6 +49,20 @@ export interface HubOptions {
   readonly version: string
   /** Bounds before authentication, for a deployment whose own front end sets tighter or wider ones. */
   readonly guard?: GuardLimits
+  /** How the hub is restarted when its administration asks for it; refused there unless given. */
+  readonly restart?: Restart
+  /** A socket that listens already, in place of the configured address (sd_listen_fds(3)). */
+  readonly fd?: number | undefined
+  /** How long a port that is taken is tried again, in milliseconds: by who takes over from a hub that is about to leave it. */
+  readonly patience?: number | undefined
+}
+
+/** How a hub is drained. */
+export interface DrainOptions {
+  /** Milliseconds until what is left is cut; SHUTDOWN_TIMEOUT unless given. */
+  readonly within?: number | undefined
+  /** Done as soon as the port is free and no request is under way: where a successor is started. */
+  readonly onceClosed?: Effect.Effect<void>
 }
 
 /** What a hub has in hand. */
@@ -65,6 +87,11 @@ export class Hub extends Context.Tag("tela/hub/Hub")<
     readonly url: string
     /** What it has in hand at this moment. */
     readonly counts: Effect.Effect<HubCounts>
+    /**
+     * Prepares for the end: not ready from now on, the port left, nothing new taken, and every peer told when to come back.
+     * Succeeds when nobody is left or the time is over, with what became of the sessions; the scope is to end then.
+     */
+    readonly drain: (options?: DrainOptions) => Effect.Effect<Drain.Drained>
   }
 >() {}
 
@@ -87,17 +114,22 @@ export const make = (
   options: HubOptions
 ): Effect.Effect<Context.Tag.Service<Hub>, HubStartError, HubParts | Scope.Scope> =>
   Effect.gen(function* () {
-    const { config, guard, version } = options
+    const { config, fd, guard, patience, restart, version } = options
+    yield* LastSeen.keep
+    const drain = yield* Drain.Drain
     const directory = yield* Directory.Directory
     const sessions = yield* Sessions.Sessions
     const services = yield* Effect.context<Connection.Services>()
     const startedAt = yield* Clock.currentTimeMillis
     const about = { hubId: config.hubId, name: config.name, version, startedAt }
     let ready = false
-    const http = yield* Api.make({ about, isReady: () => ready })
+    const isReady = () => ready && !drain.isDraining()
+    const http = Draining.make(yield* Api.make({ about, isReady, restart }), drain)
     const listener = yield* Listener.make({
       host: config.host,
       port: config.port,
+      fd,
+      patience,
       tls: config.tls,
       trustedProxies: config.trustedProxies,
       http,
@@ -115,17 +147,26 @@ export const make = (
         sessions: sessions.size(),
         unauthenticated: listener.unauthenticated(),
         held: listener.held()
-      }))
+      })),
+      drain: ({ onceClosed = Effect.void, within = SHUTDOWN_TIMEOUT.default } = {}) =>
+        Effect.gen(function* () {
+          drain.begin()
+          listener.stop()
+          yield* drain.answered
+          yield* onceClosed
+          return yield* drain.run(within)
+        })
     }
   })
 
 /** What a hub keeps, wherever that is. */
-export type Storage = IdentityStore | Audit | PairCodes
+export type Storage = IdentityStore | Audit | PairCodes | Machines
 
 /** A hub of this machine, on what is stored; with the authority, for programs that change access themselves. */
 export const layer = (options: HubOptions): Layer.Layer<Hub | Authority.Authority, HubStartError, Storage> =>
   Layer.scoped(Hub, make(options)).pipe(
-    Layer.provide(Enforcement.layer),
+    Layer.provide([Enforcement.layer, Drain.layer]),
+    Layer.provide(Arrivals.layer),
     Layer.provide([Directory.layer, Sessions.layer(nodeOf(options.config.hubId)), Heartbeat.layer]),
     Layer.provideMerge(Authority.layer)
   )

@@ -10,9 +10,11 @@ import type { Register } from "../protocol/Control.ts"
 import { Audit } from "../store/Audit.ts"
 import type { CarrierClosed } from "../transport/Carrier.ts"
 import type { Inbox } from "../transport/Inbox.ts"
+import { Arrivals } from "./Arrivals.ts"
 import { Authority } from "./Authority.ts"
 import { Directory } from "./Directory.ts"
 import type { Agent } from "./Directory.ts"
+import { Drain } from "./Drain.ts"
 import { Enforcement } from "./Enforcement.ts"
 import { denied } from "./internal/denied.ts"
 import { isMachineName } from "./internal/machineName.ts"
@@ -40,6 +42,7 @@ const noRight = (wasHere: boolean, rule: string): Refused =>
 /** Puts the machine into the directory, if the token may; says whose token it is. */
 const enrol = (inbox: Inbox, said: Register) =>
   Effect.gen(function* () {
+    const arrivals = yield* Arrivals
     const authority = yield* Authority
     const directory = yield* Directory
     const sessions = yield* Sessions
@@ -81,6 +84,7 @@ const enrol = (inbox: Inbox, said: Register) =>
         enforcement.watch(principal.tokenHash, decision.until)
         audit.note({ ...by, outcome: "ok", detail: `ports=[${(said.ports ?? []).join(" ")}]` })
         inbox.carrier.sendText(encode({ type: "registered", machineId: name }))
+        arrivals.arrived(name)
         return { name, agent, replaced: registration.replaced !== undefined }
       }
     }
@@ -94,17 +98,24 @@ export const serve = (
   inbox: Inbox,
   admit: () => void,
   first: Register
-): Effect.Effect<never, Refused | CarrierClosed, Authority | Directory | Sessions | Enforcement | Audit> =>
+): Effect.Effect<
+  never,
+  Refused | CarrierClosed,
+  Arrivals | Authority | Directory | Drain | Sessions | Enforcement | Audit
+> =>
   Effect.gen(function* () {
     const authority = yield* Authority
     const directory = yield* Directory
     const sessions = yield* Sessions
     const audit = yield* Audit
+    const drain = yield* Drain
+    yield* drain.admits
     let { agent, name, replaced } = yield* enrol(inbox, first)
     admit()
     const leave = Effect.suspend(() => {
       if (!directory.leave(name, agent)) return Effect.void
-      sessions.endOfMachine(name, "agent disconnected")
+      // An agent that has moved to the next hub leaves here those sessions whose client cannot; they live on sockets of their own.
+      sessions.endOfMachine(name, "agent disconnected", { unjoined: drain.isDraining() })
       const actor = nameNow(authority.snapshot(), agent.principal)
       audit.note({ action: "agent-disconnect", machine: name, actor, from: inbox.carrier.peer, outcome: "ok" })
       return Effect.logInfo("agent left").pipe(annotated(inbox, name, agent.principal.id))

@@ -49,6 +49,7 @@ const hubStatus = ({ startedAt, version }: About, now: number): HubStatus => ({
   hostname: Os.hostname(),
   os: goos(process.platform),
   uptime: Math.floor((now - startedAt) / 1_000),
+  startedAt: new Date(startedAt).toISOString(),
   version
 })
 

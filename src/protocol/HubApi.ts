@@ -9,6 +9,7 @@ import * as HttpApiSchema from "@effect/platform/HttpApiSchema"
 import * as OpenApi from "@effect/platform/OpenApi"
 import * as Schema from "effect/Schema"
 import { AccessGroup } from "./api/Access.ts"
+import { OperationsGroup } from "./api/Operations.ts"
 import { PairingGroup } from "./api/Pairing.ts"
 import { SelfGroup } from "./api/Self.ts"
 import { Credentials } from "./api/Shared.ts"
@@ -48,14 +49,18 @@ export const MachineStatus = Schema.Struct({
 })
 export type MachineStatus = typeof MachineStatus.Type
 
-/** The hub itself. `uptime` is whole seconds; `goVersion` names the runtime, whatever it is. */
+/**
+ * The hub itself. `uptime` is whole seconds; `goVersion` names the runtime, whatever it is. `startedAt`, to the millisecond,
+ * is ours: it tells one run of the hub from the next.
+ */
 export const HubStatus = Schema.Struct({
   os: nullable(Schema.String),
   arch: nullable(Schema.String),
   hostname: nullable(Schema.String),
   goVersion: nullable(Schema.String),
   version: nullable(Schema.String),
-  uptime: nullable(Schema.Int)
+  uptime: nullable(Schema.Int),
+  startedAt: nullable(Schema.String)
 })
 export type HubStatus = typeof HubStatus.Type
 
@@ -103,6 +108,7 @@ export class HubApi extends HttpApi.make("hub")
   .add(TokensGroup)
   .add(AccessGroup)
   .add(PairingGroup)
+  .add(OperationsGroup)
   .annotate(OpenApi.Title, "Tela hub")
   .annotate(OpenApi.Version, "1.1")
   .annotate(OpenApi.Description, "Machines, identities, their permissions, and what happened, as one hub knows them") {}

@@ -28,6 +28,8 @@ export const auditActions = [
   "file-edit",
   /** A change that stands in the file but not in the record: the hub stopped between the two. */
   "recovered",
+  /** Somebody had the hub restarted. */
+  "hub-restart",
   /** An attempt without rights on the API. */
   "admin-denied"
 ] as const

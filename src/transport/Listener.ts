@@ -37,6 +37,10 @@ export interface ListenerOptions {
   readonly host: string
   /** 0 lets the system choose. */
   readonly port: number
+  /** A socket that listens already, in place of host and port (sd_listen_fds(3)). */
+  readonly fd?: number | undefined
+  /** How long a port that is taken is tried again, in milliseconds; not at all unless given. */
+  readonly patience?: number | undefined
   readonly tls: TlsFiles.TlsPaths | undefined
   /** Addresses or ranges whose X-Forwarded-For is believed. */
   readonly trustedProxies: ReadonlyArray<string>
@@ -57,6 +61,8 @@ export interface Listener {
   readonly unauthenticated: () => number
   /** Bytes given to WebSockets that the system has not taken yet. */
   readonly held: () => number
+  /** Leaves the port to whoever wants it next; what is open stays. A socket that was given is left to its owner. */
+  readonly stop: () => void
 }
 
 const ignore = () => {}
@@ -194,12 +200,21 @@ export const make = (
       })
     })
 
+    let over: Promise<void> | undefined
+    const stop = () => {
+      if (!server.listening) return
+      over = new Promise((resolve) => {
+        server.close(() => resolve())
+      })
+    }
+
     const shutdown = Effect.async<void>((resume) => {
-      if (!server.listening) return resume(Effect.void)
+      stop()
+      if (over === undefined) return resume(Effect.void)
       const straggling = setTimeout(() => {
         for (const socket of sockets) socket.destroy()
       }, Limits.CLOSE_TIMEOUT)
-      server.close(() => {
+      void over.then(() => {
         clearTimeout(straggling)
         resume(Effect.void)
       })
@@ -208,7 +223,7 @@ export const make = (
     })
 
     yield* Effect.addFinalizer(() => shutdown)
-    yield* listen(server, options)
+    yield* listen(server, options, options.patience)
     if (options.tls !== undefined && server instanceof Https.Server) {
       yield* TlsFiles.watch(options.tls, (renewed) => server.setSecureContext(renewed))
     }
@@ -227,6 +242,7 @@ export const make = (
       port,
       url: `${options.tls === undefined ? "http" : "https"}://${authority}:${port}`,
       unauthenticated: guard.size,
-      held: () => [...carriers.values()].reduce((sum, carrier) => sum + carrier.buffered, 0)
+      held: () => [...carriers.values()].reduce((sum, carrier) => sum + carrier.buffered, 0),
+      stop
     }
   })

@@ -251,6 +251,8 @@ describe("connect", () => {
         yield* refusal(yield* say({ wgPubKey }), /wgPubKey/)
       agent.ws.close()
       yield* agent.closed
+      // Not expected back any more.
+      yield* TestClock.adjust("61 seconds")
       yield* refusal(yield* say({}), "Machine not found")
     })
   )

@@ -20,6 +20,7 @@ import { Audit } from "../../src/store/Audit.ts"
 import * as AuditMemory from "../../src/store/AuditMemory.ts"
 import type { HubConfig } from "../../src/store/HubFile.ts"
 import { IdentityStore, layerMemory } from "../../src/store/IdentityStore.ts"
+import * as MachinesMemory from "../../src/store/MachinesMemory.ts"
 import * as PairCodesMemory from "../../src/store/PairCodesMemory.ts"
 
 export const identity = (id: string, role: Role = "user", more: Partial<Identity> = {}): Identity => ({
@@ -84,7 +85,7 @@ export const startHub = (options: Partial<HubConfig> & Pick<Hub.HubOptions, "gua
   const { guard, ...settings } = options
   const { audit = AuditMemory.layer, identities = layerMemory(initial) } = kept
   const hubOptions = { config: { ...config, ...settings }, version: "v1.2.3", ...(guard && { guard }) }
-  const storage = Layer.mergeAll(identities, audit, PairCodesMemory.layer)
+  const storage = Layer.mergeAll(identities, audit, PairCodesMemory.layer, MachinesMemory.layer)
   return Effect.map(Layer.build(Layer.provideMerge(Hub.layer(hubOptions), storage)), (context) => {
     const authority = Context.get(context, Authority)
     return {

@@ -2,6 +2,7 @@
 import * as Http from "node:http"
 import * as Https from "node:https"
 import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
 import * as Limits from "../../protocol/Limits.ts"
 import { type ListenError, listenError } from "../ListenError.ts"
 import type { TlsMaterial } from "../TlsFiles.ts"
@@ -10,6 +11,8 @@ import type { TlsMaterial } from "../TlsFiles.ts"
 export interface Address {
   readonly host: string
   readonly port: number
+  /** A socket that listens already, opened by whoever started this process, in place of both. */
+  readonly fd?: number | undefined
 }
 
 /** A server that listens nowhere yet. */
@@ -30,14 +33,20 @@ export const createServer = (tls: TlsMaterial | undefined): Http.Server => {
   return server
 }
 
-/** Opens the port. */
-export const listen = (server: Http.Server, address: Address): Effect.Effect<void, ListenError> =>
+const tryListen = (server: Http.Server, { fd, host, port }: Address): Effect.Effect<void, ListenError> =>
   Effect.async<void, ListenError>((resume) => {
-    const failed = (error: Error) => resume(Effect.fail(listenError(error, address)))
+    const failed = (error: Error) => resume(Effect.fail(listenError(error, { host, port })))
     server.once("error", failed)
-    server.listen({ port: address.port, ...(address.host !== "" && { host: address.host }) }, () => {
+    server.listen(fd === undefined ? { port, ...(host !== "" && { host }) } : { fd }, () => {
       server.off("error", failed)
       server.on("error", () => {})
       resume(Effect.void)
     })
+  })
+
+/** Opens the port; one that is taken is tried again for `patience` milliseconds. */
+export const listen = (server: Http.Server, address: Address, patience = 0): Effect.Effect<void, ListenError> =>
+  Effect.retry(tryListen(server, address), {
+    while: ({ code }) => code === "EADDRINUSE" && patience > 0,
+    schedule: Schedule.upTo(Schedule.spaced(Limits.SUCCESSOR_BIND_RETRY), patience)
   })

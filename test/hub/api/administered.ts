@@ -14,6 +14,7 @@ import * as AuditMemory from "../../../src/store/AuditMemory.ts"
 import { IdentityStore, layerMemory } from "../../../src/store/IdentityStore.ts"
 import type { StoreFailure } from "../../../src/store/IdentityStore.ts"
 import { PairCodes } from "../../../src/store/PairCodes.ts"
+import * as MachinesMemory from "../../../src/store/MachinesMemory.ts"
 import * as PairCodesMemory from "../../../src/store/PairCodesMemory.ts"
 import { identity } from "../harness.ts"
 
@@ -73,7 +74,7 @@ export const start = (more: Partial<Hub.HubOptions["config"]> = {}) =>
     yield* TestClock.setTime(START)
     const trouble: Trouble = { failure: undefined, codes: undefined }
     const config = { hubId: "h", name: "", host: "127.0.0.1", port: 0, tls: undefined, trustedProxies: [], ...more }
-    const storage = Layer.mergeAll(breakable(trouble), AuditMemory.layer, breakableCodes(trouble))
+    const storage = Layer.mergeAll(breakable(trouble), AuditMemory.layer, breakableCodes(trouble), MachinesMemory.layer)
     const context = yield* Layer.build(Hub.layer({ config, version: "v1.2.3" }).pipe(Layer.provideMerge(storage)))
     return {
       url: Context.get(context, Hub.Hub).url,
