@@ -1,0 +1,80 @@
+/**
+ * Hub, agent and client in memory under faults that a seed chooses. Whatever happens, each stream delivers exactly its bytes
+ * in order, or ends with an error at both ends; and nothing is left. TELA_SEED replays one seed and shows its faults.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
+import * as Scope from "effect/Scope"
+import * as FaultSchedule from "../../src/testkit/FaultSchedule.ts"
+import * as MemoryTela from "../../src/testkit/MemoryTela.ts"
+import * as Seed from "../../src/testkit/Seed.ts"
+import * as Traffic from "./Traffic.ts"
+
+const LONG = process.env["TELA_LONG"] === "1"
+const ONE = process.env["TELA_SEED"]
+const SEEDS = ONE !== undefined ? [Number(ONE)] : Array.from({ length: LONG ? 1_000 : 40 }, (_, i) => i + 1)
+
+/** Schedules at a time; they wait for the network more than they compute. */
+const AT_ONCE = 8
+
+/** From the last fault to the end of every stream. */
+const PATIENCE = "60 seconds"
+
+/** Every third seed leaves the programs alone: then no stream may be lost either. */
+const restartsOf = (seed: number): ReadonlyArray<FaultSchedule.Restarted> =>
+  seed % 3 === 0 ? [] : seed % 3 === 1 ? ["hub"] : ["hub", "agent", "client"]
+
+const isLossless = (seed: number) => seed % 3 !== 2
+
+const played = (seed: number) =>
+  Effect.gen(function* () {
+    const schedule = FaultSchedule.make(seed, { restarts: restartsOf(seed) })
+    const told = `TELA_SEED=${seed} replays this\n${FaultSchedule.print(schedule)}`
+    const scope = yield* Scope.make()
+    const traffic = Traffic.make(Seed.make(seed ^ 0x5eed))
+    const tela = yield* Scope.extend(MemoryTela.make({ seed, services: traffic.services }), scope)
+    const play = Effect.gen(function* () {
+      yield* Effect.all([FaultSchedule.run(schedule, tela.network, tela.restart), traffic.run(tela)], {
+        concurrency: 2
+      })
+      yield* traffic.over.pipe(
+        Effect.timeoutFail({ duration: PATIENCE, onTimeout: () => new Error(`streams hang:\n${traffic.standing()}`) })
+      )
+      assert.deepStrictEqual(traffic.problems(isLossless(seed)), [])
+      yield* Traffic.eventually(() => {
+        const { agent, client } = tela.held()
+        return agent.streams + client.streams === 0 && agent.undelivered + client.undelivered === 0
+      })
+    })
+    const exit = yield* Effect.exit(play)
+    yield* Scope.close(scope, Exit.void)
+    if (Exit.isFailure(exit)) {
+      process.stderr.write(`${told}\n`)
+      return yield* exit
+    }
+    return yield* Traffic.eventually(() => tela.network.connections() === 0)
+  })
+
+/** Sockets and timers of this process, but for those of the test itself. */
+const resources = () =>
+  process
+    .getActiveResourcesInfo()
+    .filter((name) => name !== "Immediate")
+    .toSorted()
+
+describe("streams under faults", () => {
+  it.live(
+    `${SEEDS.length} seeded schedules: whole, or an error at both ends, and nothing left`,
+    () =>
+      Effect.gen(function* () {
+        const before = resources()
+        const quiet = ONE === undefined ? Logger.remove(Logger.defaultLogger) : Layer.empty
+        yield* Effect.provide(Effect.forEach(SEEDS, played, { concurrency: AT_ONCE, discard: true }), quiet)
+        yield* Traffic.eventually(() => resources().length <= before.length)
+      }),
+    LONG ? 1_800_000 : 120_000
+  )
+})
