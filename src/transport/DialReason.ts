@@ -77,7 +77,7 @@ const headerOf = ({ headers }: WebAnswer, name: string): string => {
   return typeof value === "string" ? value : ""
 }
 
-const isPage = (answer: WebAnswer): boolean => headerOf(answer, "content-type").startsWith("text/html")
+const isOf = (answer: WebAnswer, type: string): boolean => headerOf(answer, "content-type").startsWith(type)
 
 const portal = "log in to this network in a browser, or check the hub's address"
 
@@ -93,26 +93,37 @@ const redirected = (url: URL, answer: WebAnswer): string => {
   return `something in between leads to ${printable(to.origin)} instead, as the login page of a network does; ${portal}`
 }
 
+const withoutHub = (status: number): string =>
+  `a gateway answered that the hub behind it does not (HTTP ${status}); check that the hub runs`
+
+/** The hub's own word has a body that its interface defines; all that comes without one may be a gateway's. */
+const away = (answer: WebAnswer): string | undefined => {
+  const wait = headerOf(answer, "retry-after")
+  if (isOf(answer, "application/json")) return undefined
+  if (/^\d{1,6}$/.test(wait)) return `the hub is restarting, or its gateway is (HTTP 503); try again in ${wait} s`
+  return isOf(answer, "text/html") ? withoutHub(503) : undefined
+}
+
 /** The sentence for an answer that only a network in between gives, or a hub that is away; undefined for all else. */
 export const inBetween = (url: URL, answer: WebAnswer): string | undefined => {
   const { status } = answer
-  const said = `it answered HTTP ${status}`
-  if (status >= 300 && status < 400 && status !== 304) return redirected(url, answer)
   switch (status) {
+    case 304:
+      return undefined
     case 407:
-      return `a proxy in between wants credentials (HTTP 407); name it in HTTPS_PROXY as http://user:password@host:port`
+      return "a proxy in between wants credentials (HTTP 407); name it in HTTPS_PROXY as http://user:password@host:port"
     case 511:
       return `this network wants a login first (HTTP 511); ${portal}`
     case 502:
     case 504:
-      return `a gateway answered that the hub behind it does not (HTTP ${status}); check that the hub runs`
-    case 503: {
-      const wait = headerOf(answer, "retry-after")
-      if (/^\d{1,6}$/.test(wait)) return `the hub is restarting, or its gateway is (HTTP 503); try again in ${wait} s`
-      return isPage(answer) ? `${said}: a gateway without its hub; check that the hub runs` : undefined
-    }
+      return withoutHub(status)
+    case 503:
+      return away(answer)
     default:
-      return status < 400 && isPage(answer) ? `a web page answered, not a hub (HTTP ${status}); ${portal}` : undefined
+      if (status >= 300 && status < 400) return redirected(url, answer)
+      return status < 300 && isOf(answer, "text/html")
+        ? `a web page answered, not a hub (HTTP ${status}); ${portal}`
+        : undefined
   }
 }
 

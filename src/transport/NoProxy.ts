@@ -10,10 +10,11 @@ const inNetwork = (entry: string, address: string): boolean => {
   const family = isIP(network)
   const most = family === 4 ? 32 : 128
   const bits = prefix === undefined ? most : /^\d{1,3}$/.test(prefix) ? Number(prefix) : -1
-  if (family === 0 || bits < 0 || bits > most || more.length > 0 || isIP(address) === 0) return false
+  if (family === 0 || bits < 0 || bits > most || more.length > 0 || isIP(address) !== family) return false
+  const kind = family === 4 ? "ipv4" : "ipv6"
   const list = new BlockList()
-  list.addSubnet(network, bits, family === 4 ? "ipv4" : "ipv6")
-  return list.check(address, isIP(address) === 4 ? "ipv4" : "ipv6")
+  list.addSubnet(network, bits, kind)
+  return list.check(address, kind)
 }
 
 const withoutEndDot = (name: string): string => name.replace(/\.$/, "")
@@ -33,7 +34,7 @@ const split = (entry: string): readonly [host: string, port: string | undefined]
 
 /** Whether the host is this machine, which a proxy cannot mean. */
 export const isLoopback = (host: string): boolean =>
-  inDomain("localhost", host) || inNetwork("127.0.0.0/8", host) || inNetwork("::1", host)
+  inDomain("localhost", host) || ["127.0.0.0/8", "::1", "::ffff:127.0.0.0/104"].some((each) => inNetwork(each, host))
 
 /**
  * Whether `list`, as NO_PROXY has it (entries between commas or spaces), names the host. `host` is lower case, an address
