@@ -12,6 +12,7 @@ import type { Connect } from "../protocol/Control.ts"
 import { REGISTRATION_WAIT, SESSION_JOIN_TIMEOUT } from "../protocol/Limits.ts"
 import * as SessionId from "../protocol/SessionId.ts"
 import { Audit } from "../store/Audit.ts"
+import { capsOf } from "../store/HubLimits.ts"
 import type { CarrierClosed } from "../transport/Carrier.ts"
 import type { Inbox } from "../transport/Inbox.ts"
 import { Arrivals } from "./Arrivals.ts"
@@ -25,6 +26,7 @@ import { denied } from "./internal/denied.ts"
 import { isMachineName } from "./internal/machineName.ts"
 import { nameNow } from "./internal/nameNow.ts"
 import { nextMessage } from "./internal/nextMessage.ts"
+import { openSession } from "./Limits.ts"
 import { refused, refusedForNow, refusedStranger } from "./Refused.ts"
 import type { Refused } from "./Refused.ts"
 import { Sessions } from "./Sessions.ts"
@@ -62,7 +64,6 @@ const ask = (
     yield* (yield* Drain).admits
     const authority = yield* Authority
     const directory = yield* Directory
-    const sessions = yield* Sessions
     const enforcement = yield* Enforcement
     const audit = yield* Audit
     const { identity: key, machineId = "", ports = [], token, wgPubKey = "" } = said
@@ -93,14 +94,16 @@ const ask = (
     if (!/^[0-9a-f]{64}$/i.test(wgPubKey)) return yield* refused("connect: wgPubKey must be 64 hex characters")
     const { services, until } = decision
     const resumes = said.resumes === true && machine.about.capabilities?.["resumes"] === true
-    const session = sessions.open({ machine: name, principal, services, client: inbox, wgPubKey, resumes })
-    if (session === undefined) return yield* refused(Refusal.tooManySessions)
+    const asked = { machine: name, principal, services, client: inbox, key, wgPubKey, resumes }
+    const session = yield* openSession(asked, by)
     enforcement.watch(principal.tokenHash, until)
     const client = {
       principal: principal.id,
       revision: authority.snapshot().revision,
       ...(key !== undefined && { key }),
-      ...(services !== undefined && { services })
+      ...(services !== undefined && { services }),
+      // Agents that resume enforce this, too; others know nothing of it.
+      ...(machine.about.capabilities?.["resumes"] === true && { streams: capsOf(authority.limits(), principal).streams })
     }
     const request = { type: "session-request", sessionId: session.id, sessionIdx: session.index, wgPubKey, client }
     machine.agent.carrier.sendText(encode({ ...request, type: "session-request" }))

@@ -1,7 +1,7 @@
 /**
  * Joins a client's carrier and an agent's: what arrives on one leaves on the other, and nothing is read but the 7-byte
- * header. Plain calls, no Effect for a message. A carrier that is full pauses the one that fills it, so the hub holds at
- * most CARRIER_HIGH_WATER and one socket read for each direction.
+ * header. Plain calls, no Effect for a message. A carrier that is full pauses the one that fills it, and so does a lane
+ * that is ahead of its rate, so the hub holds at most CARRIER_HIGH_WATER and one socket read for each direction.
  */
 import { CloseCode, Refusal } from "../protocol/Close.ts"
 import { typeOf } from "../protocol/Control.ts"
@@ -10,6 +10,7 @@ import { countHop, isFrame } from "../protocol/RelayFrame.ts"
 import { compact } from "../transport/Bytes.ts"
 import type { Carrier, CarrierReceiver } from "../transport/Carrier.ts"
 import type { Inbox } from "../transport/Inbox.ts"
+import * as Pace from "./Pace.ts"
 
 /** Which end something came from. */
 export type End = "client" | "agent"
@@ -29,6 +30,14 @@ const relayedTypes: Readonly<Record<End, ReadonlySet<string>>> = {
   agent: new Set(["wg-pubkey", "peer-endpoint"])
 }
 
+/** The lane of each direction. */
+export interface Lanes {
+  readonly toAgent: Pace.Lane
+  readonly toClient: Pace.Lane
+}
+
+const openLanes: Lanes = { toAgent: Pace.open, toClient: Pace.open }
+
 /** Two carriers that are joined. */
 export interface Joined {
   readonly relayed: Relayed
@@ -36,52 +45,82 @@ export interface Joined {
   readonly unlink: () => void
 }
 
+/** One direction: what may hold its source back, and lets it go on. */
+const makeFlow = (from: Carrier, to: Carrier, lane: Pace.Lane) => {
+  let isFull = false
+  let isAhead = false
+  const goOn = () => {
+    if (!isFull && !isAhead) from.resume()
+  }
+  const turn = () => {
+    isAhead = false
+    goOn()
+  }
+  return {
+    passed: (hasRoom: boolean, bytes: number) => {
+      if (!hasRoom) isFull = true
+      if (!lane.pass(bytes, turn)) isAhead = true
+      if (isFull || isAhead) from.pause()
+    },
+    drained: () => {
+      isFull = false
+      goOn()
+    },
+    to,
+    stop: () => lane.leave(turn)
+  }
+}
+
+type Flow = ReturnType<typeof makeFlow>
+
 /**
  * Relays until one end closes or breaks the rules, then calls `ended` once with that end; what to do with the other is the
  * caller's. An end that broke the rules has been told so.
  */
-export const join = (client: Inbox, agent: Inbox, ended: (by: End) => void): Joined => {
+export const join = (client: Inbox, agent: Inbox, ended: (by: End) => void, lanes: Lanes = openLanes): Joined => {
   const relayed = { toAgent: 0, toClient: 0 }
   let over = false
+  const toAgent = makeFlow(client.carrier, agent.carrier, lanes.toAgent)
+  const toClient = makeFlow(agent.carrier, client.carrier, lanes.toClient)
 
+  const stop = () => {
+    over = true
+    toAgent.stop()
+    toClient.stop()
+  }
   const end = (by: End) => {
     if (over) return
-    over = true
+    stop()
     ended(by)
   }
 
-  const receiver = (by: End, from: Carrier, to: Carrier, count: (bytes: number) => void): CarrierReceiver => {
+  /** `there` is what this end says, `back` what it is told. */
+  const receiver = (by: End, { carrier }: Inbox, there: Flow, back: Flow, count: (bytes: number) => void) => {
     const violate = (code: number, reason: string) => {
-      from.close(code, reason)
+      carrier.close(code, reason)
       end(by)
     }
-    return {
+    const received: CarrierReceiver = {
       binary: (frame) => {
         if (over) return
         if (!isFrame(frame)) return violate(CloseCode.protocolError, Refusal.badFrame)
         if (!countHop(frame)) return
         count(frame.length)
-        if (!to.send(compact(frame))) from.pause()
+        there.passed(there.to.send(compact(frame)), frame.length)
       },
       text: (text) => {
         if (over) return
         if (Buffer.byteLength(text) > RELAYED_TEXT_BYTES) return violate(CloseCode.tooBig, "text message too large")
         if (!relayedTypes[by].has(typeOf(text) ?? "")) return
-        if (!to.sendText(text)) from.pause()
+        there.passed(there.to.sendText(text), text.length)
       },
-      drain: () => to.resume(),
+      drain: back.drained,
       closed: () => end(by)
     }
+    return received
   }
 
-  const a = client.carrier
-  const b = agent.carrier
-  client.handOver(receiver("client", a, b, (bytes) => (relayed.toAgent += bytes)))
-  agent.handOver(receiver("agent", b, a, (bytes) => (relayed.toClient += bytes)))
-  return {
-    relayed,
-    unlink: () => {
-      over = true
-    }
-  }
+  client.handOver(receiver("client", client, toAgent, toClient, (bytes) => (relayed.toAgent += bytes)))
+  agent.handOver(receiver("agent", agent, toClient, toAgent, (bytes) => (relayed.toClient += bytes)))
+  return { relayed, unlink: stop }
 }

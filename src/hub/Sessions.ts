@@ -6,27 +6,54 @@ import * as Crypto from "node:crypto"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as FiberId from "effect/FiberId"
 import * as Layer from "effect/Layer"
 import type { Identity } from "../policy/Identity.ts"
 import { CloseCode, closeReason, Refusal } from "../protocol/Close.ts"
 import { encode } from "../protocol/Control.ts"
-import { SESSION_INDEX_MAX } from "../protocol/Limits.ts"
+import { REPLACED_SILENCE, SESSION_INDEX_MAX } from "../protocol/Limits.ts"
 import type { Carrier } from "../transport/Carrier.ts"
 import type { Inbox } from "../transport/Inbox.ts"
 import * as Slices from "../transport/Slices.ts"
+import * as Detached from "./Detached.ts"
 import * as KeyIndex from "./internal/keyIndex.ts"
+import * as Pace from "./Pace.ts"
 import { withoutStopWords } from "./Refused.ts"
 import * as Relay from "./Relay.ts"
 
-/** Why a session ended (spec: wire 3.9). The last two are of our making: policy took the client's right, or the agent's. */
+/**
+ * Why a session ended (spec: wire 3.9). The last four are of our making: its client's next session took its place, a peer
+ * let the hub hold too much, or policy took the client's right, or the agent's.
+ */
 export type Ending =
   | "client left"
   | "agent session ended"
   | "agent disconnected"
   | "agent did not join"
+  | "replaced"
+  | "held too much"
   | "access ended"
   | "registration ended"
+
+/** Endings that no end has asked for: one that resumes goes on with its streams in another session. */
+const losses: ReadonlySet<Ending> = new Set<Ending>([
+  "client left",
+  "agent session ended",
+  "agent disconnected",
+  "replaced",
+  "held too much"
+])
+
+/** Why there is no room for a session: in the hub, of its identity, or on its machine. */
+export type Full = "hub" | "identity" | "machine"
+
+/** How many sessions there may be, in all and of the identity that asks; and how fast its bytes may pass, each way. */
+export interface Room {
+  readonly hub: number
+  readonly identity: number
+  readonly bandwidth: number
+}
 
 /** How a session ended, and what it carried. */
 export interface Ended {
@@ -47,6 +74,8 @@ export interface Session {
   /** Names of the only services that it may use, as the agent was told last; absent means all. */
   readonly services: ReadonlyArray<string> | undefined
   readonly client: Inbox
+  /** The client's long-term key, as it says; it proves that to the agent only. */
+  readonly key: string | undefined
   /** The client's session key, for session-start. */
   readonly wgPubKey: string
   /** Whether both ends can go on in another session, on another hub too. */
@@ -61,10 +90,14 @@ export interface Session {
 export class Sessions extends Context.Tag("tela/hub/Sessions")<
   Sessions,
   {
-    /** A new session; undefined when the machine has no index left. */
+    /**
+     * A new session, if there is room. Where there is none, a session of the same identity, client key and machine whose
+     * client has been silent for REPLACED_SILENCE ends for it, the one that is silent longest.
+     */
     readonly open: (
-      asked: Pick<Session, "machine" | "principal" | "services" | "client" | "wgPubKey" | "resumes">
-    ) => Session | undefined
+      asked: Pick<Session, "machine" | "principal" | "services" | "client" | "key" | "wgPubKey" | "resumes">,
+      room: Room
+    ) => Either.Either<Session, Full>
     /** A session that waits for its agent. */
     readonly waiting: (id: string, machine: string) => Session | undefined
     /** The agent's session socket: tells both ends, agent first, and relays from then on. */
@@ -89,6 +122,12 @@ export class Sessions extends Context.Tag("tela/hub/Sessions")<
     readonly size: () => number
     /** All that have not ended. */
     readonly all: () => Iterable<Session>
+    /** Those that ended and whose link may go on. */
+    readonly detached: Detached.Detached
+    /** Notes whose client was heard since the last look; says how much passed in all, and how often somebody had to wait. */
+    readonly look: () => { readonly relayed: number; readonly paced: number }
+    /** How fast the bytes of each identity may pass from now on. */
+    readonly setBandwidth: (of: (principal: Identity) => number) => void
   }
 >() {}
 
@@ -98,6 +137,9 @@ interface Live extends Session {
   services: ReadonlyArray<string> | undefined
   agent: Carrier | undefined
   relay: Relay.Joined | undefined
+  /** What its client had said at the last look, and when that was more than before. */
+  said: number
+  heardAt: number
 }
 
 const nothing: Relay.Relayed = { toAgent: 0, toClient: 0 }
@@ -116,6 +158,17 @@ const tell = ({ agent, client: { carrier: client } }: Live, why: Ending, rule: s
       return client.close(CloseCode.goingAway, Refusal.agentDisconnected)
     case "agent did not join":
       return client.close(CloseCode.goingAway, Refusal.agentDidNotJoin)
+    case "replaced":
+      agent?.sendText(encode({ type: "session-end" }))
+      agent?.close(CloseCode.normal, "")
+      return client.close(CloseCode.goingAway, "another session of this client took its place")
+    case "held too much":
+      // Who does not read would not read a goodbye either, and what waits for it is to be freed now.
+      for (const end of [agent, client]) {
+        if (end === undefined || end.buffered === 0) end?.close(CloseCode.goingAway, Refusal.heldTooMuch)
+        else end.terminate()
+      }
+      return
     case "access ended": {
       const message = closeReason(`${Refusal.accessRevoked}: ${rule}`)
       agent?.sendText(encode({ type: "session-end" }))
@@ -129,12 +182,22 @@ const tell = ({ agent, client: { carrier: client } }: Live, why: Ending, rule: s
   }
 }
 
-/** `node` starts every session id: 8 hex characters that name the hub which made it. */
-export const make = (node: string): typeof Sessions.Service => {
+/**
+ * `node` starts every session id: 8 hex characters that name the hub which made it. `now` is in milliseconds since the
+ * epoch.
+ */
+export const make = (node: string, now: () => number = Date.now): typeof Sessions.Service => {
   const byId = new Map<string, Live>()
   const byMachine = new Map<string, Map<number, Live>>()
   const byToken = KeyIndex.make<Live>()
   const later = Slices.make()
+  const detached = Detached.make(now)
+  const pace = Pace.make()
+  /** By token: the sessions of an identity share what it may. */
+  const lanes = new Map<string, Relay.Lanes>()
+  /** Bytes that passed in sessions that are over, and in all at the last look. */
+  let passed = 0
+  let passedBefore = 0
 
   const freeIndex = (taken: ReadonlyMap<number, Live> | undefined): number | undefined => {
     for (let index = 1; index <= SESSION_INDEX_MAX; index++) if (taken?.has(index) !== true) return index
@@ -146,9 +209,13 @@ export const make = (node: string): typeof Sessions.Service => {
     const ofMachine = byMachine.get(session.machine)
     ofMachine?.delete(session.index)
     if (ofMachine?.size === 0) byMachine.delete(session.machine)
-    byToken.remove(session.principal.tokenHash, session)
+    const { tokenHash } = session.principal
+    byToken.remove(tokenHash, session)
     session.relay?.unlink()
+    if (byToken.count(tokenHash) === 0) lanes.delete(tokenHash)
     const relayed = session.relay?.relayed ?? nothing
+    passed += relayed.toAgent + relayed.toClient
+    if (session.resumes && session.agent !== undefined && losses.has(why)) detached.add(session)
     later(() => {
       tell(session, why, rule ?? "")
       // Those who wait for it have logs to write: after everybody has been told who is still connected.
@@ -159,31 +226,56 @@ export const make = (node: string): typeof Sessions.Service => {
     })
   }
 
+  const fullFor = ({ machine, principal }: Pick<Session, "machine" | "principal">, room: Room): Full | undefined => {
+    if (byId.size >= room.hub) return "hub"
+    if (byToken.count(principal.tokenHash) >= room.identity) return "identity"
+    return freeIndex(byMachine.get(machine)) === undefined ? "machine" : undefined
+  }
+
+  /** The session that a client has most likely lost, if it says that it is the same client. */
+  const lostOf = ({ key, machine, principal }: Pick<Session, "key" | "machine" | "principal">): Live | undefined => {
+    const heardBefore = now() - REPLACED_SILENCE
+    let longest: Live | undefined
+    for (const session of byToken.of(principal.tokenHash)) {
+      if (key === undefined || session.key !== key || session.machine !== machine) continue
+      if (session.heardAt <= heardBefore && session.heardAt < (longest?.heardAt ?? Infinity)) longest = session
+    }
+    return longest
+  }
+
+  const lanesOf = (tokenHash: string, rate: number): Relay.Lanes => {
+    const shared = lanes.get(tokenHash) ?? { toAgent: pace.lane(rate), toClient: pace.lane(rate) }
+    lanes.set(tokenHash, shared)
+    return shared
+  }
+
   return {
-    open: ({ client, machine, principal, resumes, services, wgPubKey }) => {
-      const index = freeIndex(byMachine.get(machine))
-      if (index === undefined) return undefined
+    open: (asked, room) => {
+      const lost = fullFor(asked, room) === undefined ? undefined : lostOf(asked)
+      if (lost !== undefined) end(lost, "replaced")
+      const full = fullFor(asked, room)
+      const index = freeIndex(byMachine.get(asked.machine))
+      if (full !== undefined || index === undefined) return Either.left(full ?? "machine")
+      const { machine, principal } = asked
       const id = node + Crypto.randomBytes(16).toString("hex")
       const session: Live = {
+        ...asked,
         id,
         index,
-        machine,
-        principal,
-        services,
-        client,
-        wgPubKey,
-        resumes,
         settled: Deferred.unsafeMake(FiberId.none),
         ended: Deferred.unsafeMake(FiberId.none),
         agent: undefined,
-        relay: undefined
+        relay: undefined,
+        said: 0,
+        heardAt: now()
       }
       byId.set(id, session)
       const ofMachine = byMachine.get(machine)
       if (ofMachine === undefined) byMachine.set(machine, new Map([[index, session]]))
       else ofMachine.set(index, session)
       byToken.add(principal.tokenHash, session)
-      return session
+      lanesOf(principal.tokenHash, room.bandwidth)
+      return Either.right(session)
     },
     waiting: (id, machine) => {
       const session = byId.get(id)
@@ -196,8 +288,11 @@ export const make = (node: string): typeof Sessions.Service => {
       agent.carrier.sendText(encode({ type: "session-start", wgPubKey: session.wgPubKey }))
       const principal = session.principal.id
       session.client.carrier.sendText(encode({ type: "ready", sessionIdx: session.index, principal }))
-      session.relay = Relay.join(session.client, agent, (by) =>
-        end(session, by === "client" ? "client left" : "agent session ended")
+      session.relay = Relay.join(
+        session.client,
+        agent,
+        (by) => end(session, by === "client" ? "client left" : "agent session ended"),
+        lanes.get(session.principal.tokenHash)
       )
       Deferred.unsafeDone(session.settled, Effect.void)
     },
@@ -221,8 +316,35 @@ export const make = (node: string): typeof Sessions.Service => {
     },
     countOf: (machine) => byMachine.get(machine)?.size ?? 0,
     size: () => byId.size,
-    all: () => byId.values()
+    all: () => byId.values(),
+    detached,
+    look: () => {
+      const at = now()
+      let total = passed
+      for (const session of byId.values()) {
+        const { toAgent, toClient } = session.relay?.relayed ?? nothing
+        total += toAgent + toClient
+        if (toAgent === session.said) continue
+        session.said = toAgent
+        session.heardAt = at
+      }
+      const relayed = total - passedBefore
+      passedBefore = total
+      return { relayed, paced: pace.takeStops() }
+    },
+    setBandwidth: (of) => {
+      for (const { principal } of byId.values()) {
+        const shared = lanes.get(principal.tokenHash)
+        const rate = of(principal)
+        shared?.toAgent.setRate(rate)
+        shared?.toClient.setRate(rate)
+      }
+    }
   }
 }
 
-export const layer = (node: string): Layer.Layer<Sessions> => Layer.sync(Sessions, () => make(node))
+export const layer = (node: string): Layer.Layer<Sessions> =>
+  Layer.effect(
+    Sessions,
+    Effect.map(Effect.clock, (clock) => make(node, () => clock.unsafeCurrentTimeMillis()))
+  )

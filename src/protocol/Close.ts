@@ -29,6 +29,8 @@ export const Refusal = {
   agentDidNotJoin: "agent did not join session",
   agentDisconnected: "agent disconnected",
   agentSessionEnded: "agent session ended",
+  /** To the other end of a session whose peer did not read what it was sent. */
+  heldTooMuch: "the other end did not read, and the hub's memory for that is used up",
   /** To whoever asks for something new while the hub is about to stop. */
   draining: "this hub is restarting; try again in a moment",
   /** To a client whose session policy no longer permits. Ours end on the first two words, deployed ones on the last two. */

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Directory from "../../src/hub/Directory.ts"
 import * as Sessions from "../../src/hub/Sessions.ts"
 import { DIRECTORY_MACHINES, ENDING_SLICE, SESSION_INDEX_MAX } from "../../src/protocol/Limits.ts"
@@ -26,11 +27,13 @@ const connection = () => {
   return { inbox: Inbox.make(hub), send, said, frames: () => frames, how: () => how }
 }
 
+const anyNumber = { hub: Infinity, identity: Infinity, bandwidth: Infinity }
+
 const opened = (sessions: typeof Sessions.Sessions.Service, principal: string, machine = "barn") => {
   const client = connection()
-  const asked = { machine, principal: identity(principal), services: undefined, wgPubKey: KEY, resumes: false }
-  const session = sessions.open({ ...asked, client: client.inbox })
-  assert(session !== undefined)
+  const about = { services: undefined, key: undefined, wgPubKey: KEY, resumes: false }
+  const asked = { ...about, machine, principal: identity(principal), client: client.inbox }
+  const session = Either.getOrThrow(sessions.open(asked, anyNumber))
   return { client, session }
 }
 

@@ -2,8 +2,9 @@
 export interface KeyIndex<V> {
   readonly add: (key: string, value: V) => void
   readonly remove: (key: string, value: V) => void
-  /** Those of a key, as they are now: what is removed meanwhile does not disturb whoever goes through them. */
+  /** Those of a key, in the order they came, as they are now: what is removed meanwhile disturbs nobody who goes through them. */
   readonly of: (key: string) => ReadonlyArray<V>
+  readonly count: (key: string) => number
   readonly keys: () => Iterable<string>
 }
 
@@ -21,6 +22,7 @@ export const make = <V>(): KeyIndex<V> => {
       if (held?.size === 0) byKey.delete(key)
     },
     of: (key) => [...(byKey.get(key) ?? [])],
+    count: (key) => byKey.get(key)?.size ?? 0,
     keys: () => byKey.keys()
   }
 }
