@@ -80,6 +80,11 @@ class SymmetricState {
     return plaintext
   }
 
+  /** A secret of both sides under a label of its own, independent of the keys that {@link split} makes (RFC 5869). */
+  export(label: string): Buffer {
+    return Buffer.from(Crypto.hkdfSync("sha256", this.#chainingKey, new Uint8Array(0), label, KEY_BYTES))
+  }
+
   split(): readonly [CipherState, CipherState] {
     const [first, second] = hkdf2(this.#chainingKey, new Uint8Array(0))
     return [new CipherState(first, this.#aead), new CipherState(second, this.#aead)]
@@ -92,6 +97,11 @@ export interface Transport {
   readonly receive: CipherState
   /** The final handshake hash. Public: whoever saw the messages and the keys can compute it. */
   readonly hash: Uint8Array
+  /**
+   * 32 bytes that only the two sides can compute, from the final chaining key, under a label of their use. Nobody else
+   * can, whatever they saw: unlike the hash, the chaining key has gone through every secret of the handshake.
+   */
+  readonly exportSecret: (label: string) => Uint8Array
 }
 
 interface Options {
@@ -156,7 +166,8 @@ export const initiate = (options: Options, responder: Uint8Array, payload: Uint8
       symmetric.mixKey(dh(identity, theirs))
       const answer = symmetric.decryptAndHash(message.rest())
       const [send, receive] = symmetric.split()
-      return { payload: answer, transport: { send, receive, hash: symmetric.hash } }
+      const exportSecret = (label: string) => symmetric.export(label)
+      return { payload: answer, transport: { send, receive, hash: symmetric.hash, exportSecret } }
     }
   }
 }
@@ -191,7 +202,7 @@ export const respond = (options: Options, first: Uint8Array): Responder => {
       const [receive, send] = symmetric.split()
       return {
         second: Buffer.concat([ephemeral.publicKey, sealedPayload]),
-        transport: { send, receive, hash: symmetric.hash }
+        transport: { send, receive, hash: symmetric.hash, exportSecret: (label) => symmetric.export(label) }
       }
     }
   }

@@ -396,6 +396,9 @@ export const KEPT_BYTES_PER_IDENTITY = 128 * MiB
 export const KEPT_RESERVE = 512 * KiB
 export const KEPT_STEP = 512 * KiB
 
+/** What of it is for frames other than data, so that two links full of data can still tell each other of it. */
+export const KEPT_CONTROL_ROOM = 128 * KiB
+
 /** How often links are looked at: for silence, and to give memory back. */
 export const LINK_TICK = 1_000
 
@@ -421,6 +424,9 @@ export const SOCKET_SEND_QUEUE = 16 * KiB
 
 // ---- agents and clients
 
+/** How long an agent that is told to stop lets its streams finish, and how often it looks whether they have. */
+export const AGENT_DRAIN = 10_000
+
 /** Time to reach a service from the agent. */
 export const TARGET_DIAL_TIMEOUT = 10_000
 
@@ -431,6 +437,9 @@ export const DELIVERY_LINGER = 30_000
 export const RECONNECT_BASE = 200
 export const RECONNECT_CAP = 30_000
 export const REFUSED_RETRY = 60_000
+
+/** The ceiling for a client whose connections wait for it: it is to be back well within RESUME_GRACE. */
+export const RESUME_RETRY_CAP = 5_000
 
 /** A connection that stood this long was sound: the next reconnect starts again from RECONNECT_BASE. */
 export const RECONNECT_STEADY = 5_000

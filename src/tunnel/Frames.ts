@@ -33,7 +33,9 @@ export const Type = {
   credit: 0x81,
   /** Opaque 8 bytes, to be returned in a pong. */
   ping: 0x82,
-  pong: 0x83
+  pong: 0x83,
+  /** The first frame of either side on another carrier: its proof that it is the same link. */
+  resume: 0x84
 } as const
 
 /** Whether frames of this type count in positions, and are to be replayed when a link is resumed. */
@@ -46,6 +48,37 @@ export const writeUint64 = (target: Buffer, value: number, offset: number): void
 
 export const readUint64 = (source: Buffer, offset: number): number =>
   source.readUInt32BE(offset) * 2 ** 32 + source.readUInt32BE(offset + 4)
+
+/** What a link header says. */
+export interface Positions {
+  readonly sequence: number
+  readonly acknowledged: number
+}
+
+export const positions = (record: Buffer): Positions => ({
+  sequence: readUint64(record, 0),
+  acknowledged: readUint64(record, 8)
+})
+
+/** The first record of either side on another carrier: where it stands, and its proof. */
+export const resumeRecord = ({ acknowledged, sequence }: Positions, proof: Uint8Array): Buffer => {
+  const linkHeader = Buffer.allocUnsafe(LINK_HEADER_BYTES)
+  writeUint64(linkHeader, sequence, 0)
+  writeUint64(linkHeader, acknowledged, 8)
+  return Buffer.concat([linkHeader, frame(Type.resume, 0, proof)])
+}
+
+/** Reads such a record; undefined for any other. */
+export const readResumeRecord = (
+  record: Buffer
+): { readonly positions: Positions; readonly proof: Buffer } | undefined => {
+  if (record.length < LINK_HEADER_BYTES) return undefined
+  let proof: Buffer | undefined
+  const isWhole = walk(record, (type, _stream, payload) => {
+    if (type === Type.resume) proof = payload
+  })
+  return isWhole === 0 && proof !== undefined ? { positions: positions(record), proof } : undefined
+}
 
 /** A frame header alone; the payload follows as a part of its own, uncopied. */
 export const header = (type: number, stream: number, length: number): Buffer => {

@@ -54,8 +54,23 @@ export const prologue = (session: Session): Buffer =>
 const OfferedService = Schema.Struct({ port: Port, name: Schema.String })
 export type OfferedService = typeof OfferedService.Type
 
+/** What a client says of going on after a lost carrier: that it can, or with which link it wants to, in which try. */
+const ResumeAsked = Schema.Struct({
+  link: Schema.optional(Schema.String),
+  attempt: Schema.optional(Schema.NonNegativeInt)
+})
+
+/** What the agent answers: the link that is begun, or gone on with. */
+const ResumeAnswered = Schema.Struct({
+  link: Schema.String,
+  /** How long the agent waits for the client to come back, in milliseconds. */
+  grace: Schema.NonNegativeInt,
+  /** Whether it is the link that was asked for. */
+  resumed: Schema.optional(Schema.Boolean)
+})
+
 /** The map in the first message. Unknown members are ignored. */
-export const ClientHello = Schema.Struct({ software: Schema.String })
+export const ClientHello = Schema.Struct({ software: Schema.String, resume: Schema.optional(ResumeAsked) })
 export type ClientHello = typeof ClientHello.Type
 
 /** The map in the second message: for whom the agent serves the session, and what. */
@@ -63,7 +78,11 @@ export const AgentHello = Schema.Struct({
   software: Schema.String,
   /** The identity that the hub vouched for; absent through a hub that vouches for nobody. */
   principal: Schema.optional(Schema.String),
-  services: Schema.Array(OfferedService)
+  services: Schema.Array(OfferedService),
+  /** Absent when the link ends with its carrier. */
+  resume: Schema.optional(ResumeAnswered),
+  /** Why the link that was asked for cannot go on. */
+  notResumed: Schema.optional(Schema.String)
 })
 export type AgentHello = typeof AgentHello.Type
 

@@ -1,11 +1,24 @@
 /**
  * The link puts frames into records and says in each how far both sides are: sequence and acknowledgement. It decides when
- * a record leaves: when the carrier has room, and data only within the window (docs/protocol.md, "Link").
+ * a record leaves: when the carrier has room, and data only within the window (docs/protocol.md, "Link"). It outlives its
+ * carrier: what the peer has not acknowledged is kept, and sent again in the next one ("Resuming").
  *
  * Budget: one microtask for a burst of frames; no Effect.
  */
-import { ACK_SPACING, SPARSE_HOLD, RECORD_DATA_BYTES, RECORD_PLAINTEXT_BYTES } from "../protocol/Limits.ts"
+import {
+  ACK_RECORDS,
+  ACK_SPACING,
+  KEPT_CONTROL_ROOM,
+  KEPT_RESERVE,
+  KEPT_STEP,
+  RECORD_DATA_BYTES,
+  RECORD_PLAINTEXT_BYTES,
+  SPARSE_HOLD
+} from "../protocol/Limits.ts"
 import * as Frames from "./Frames.ts"
+import type { KeepAccount } from "./KeepBudget.ts"
+import { Liveness } from "./Liveness.ts"
+import { type Kept, Replay } from "./Replay.ts"
 import type { ChannelReceiver, SecureChannel } from "./SecureChannel.ts"
 import { TunnelClosed } from "./Tunnel.ts"
 import { Window } from "./Window.ts"
@@ -16,6 +29,8 @@ const PING_BYTES = 8
 export class RecordBuilder {
   readonly linkHeader = Buffer.allocUnsafe(Frames.LINK_HEADER_BYTES)
   readonly parts: Array<Uint8Array> = [this.linkHeader]
+  /** Those of them that are positioned frames. */
+  readonly kept: Array<Uint8Array> = []
   size = Frames.LINK_HEADER_BYTES
   /** Bytes of positioned frames so far. */
   positioned = 0
@@ -43,13 +58,17 @@ export class RecordBuilder {
   add(frame: Buffer): void {
     this.parts.push(frame)
     this.size += frame.length
-    if (Frames.isPositioned(frame.readUInt8(0))) this.positioned += frame.length
+    if (!Frames.isPositioned(frame.readUInt8(0))) return
+    this.kept.push(frame)
+    this.positioned += frame.length
   }
 
   /** Adds a data frame without copying its bytes. */
   addData(stream: number, data: Uint8Array): void {
     const size = Frames.FRAME_HEADER_BYTES + data.length
-    this.parts.push(Frames.header(Frames.Type.data, stream, data.length), data)
+    const header = Frames.header(Frames.Type.data, stream, data.length)
+    this.parts.push(header, data)
+    this.kept.push(header, data)
     this.size += size
     this.positioned += size
     this.#data += data.length
@@ -63,27 +82,34 @@ export interface FrameSource {
   /** After everything that could leave has left: the moment to ask writers for more. */
   readonly filled: () => void
   readonly frame: Frames.OnFrame
+  /** Whether there is a stream; a link without any need not be sure that its peer is there. */
+  readonly isBusy: () => boolean
+  /** The carrier is lost. The link waits for another one, unless it is closed. */
+  readonly detached: (how: TunnelClosed) => void
+  /** There is a carrier again, and the peer has, or will have, all that was sent before. */
+  readonly attached: () => void
   readonly closed: (how: TunnelClosed) => void
 }
 
 export interface LinkOptions {
-  /** Builds the channel around the link's receiver. */
-  readonly channel: (receiver: ChannelReceiver) => SecureChannel
   readonly source: FrameSource
   /** Milliseconds of a steady clock. */
   readonly now: () => number
-  /** The first record of the peer has opened: it holds the keys, and is there now. */
-  readonly live: () => void
+  /** What may be kept for another carrier; the link ends with its first one without it. */
+  readonly account?: KeepAccount | undefined
 }
 
 export class Link {
-  readonly #channel: SecureChannel
   readonly #source: FrameSource
   /** Milliseconds of a steady clock. */
   readonly now: () => number
-  readonly #window = new Window()
-  #sent = 0
-  #acknowledgedByPeer = 0
+  readonly #account: KeepAccount | undefined
+  readonly #replay: Replay
+  #channel: SecureChannel | undefined
+  #liveness: Liveness
+  #window = new Window()
+  /** Bytes that may be kept: the reserve, and what was taken beyond it. */
+  #allowed = KEPT_RESERVE
   #received = 0
   /** A record that turned out not to be needed. */
   #spare: RecordBuilder | undefined
@@ -93,42 +119,88 @@ export class Link {
   #live: (() => void) | undefined
   /** Where the last ping stood, and when it left; undefined once it is answered. */
   #pinged = 0
+  #recordsSincePing = 0
   #ping: { readonly position: number; readonly at: number } | undefined
   #pong: Buffer | undefined
 
   constructor(options: LinkOptions) {
     this.#source = options.source
     this.now = options.now
-    this.#live = options.live
-    this.#channel = options.channel({
-      record: (plaintext) => this.#onRecord(plaintext),
-      drain: () => {
-        this.#blocked = false
-        this.#pump()
-      },
-      closed: (how) => {
-        this.#over = true
-        options.source.closed(how)
-      }
-    })
+    this.#account = options.account
+    this.#replay = new Replay(options.account !== undefined)
+    this.#liveness = new Liveness(options.now())
   }
 
-  /** Takes what arrives from now on; what already waits comes during this call. Greets the peer with a ping. */
-  start(): void {
-    this.#channel.start()
+  /**
+   * Goes on in a channel, the first one or another; what it had of the one before is dropped. On another one, `positions`
+   * is what the peer stated there, and what it has not is sent again: false when that cannot be, or is a lie, and then
+   * nothing has happened. `live` is called when the first record of the peer has opened.
+   */
+  attach(channel: SecureChannel, positions?: Frames.Positions, live?: () => void): boolean {
+    if (positions !== undefined) {
+      if (positions.sequence > this.#received || !this.#replay.rewind(positions.acknowledged)) return false
+    }
+    this.#drop()
+    this.#channel = channel
+    this.#live = live
+    this.#window = new Window()
+    this.#ping = undefined
+    this.#pong = undefined
+    this.#blocked = false
+    this.#liveness = new Liveness(this.now())
+    channel.receive(this.#receiver(channel))
+    if (this.#channel !== channel || this.#over) return true
+    this.#source.attached()
     const record = new RecordBuilder()
     this.#addPing(record)
-    if (!this.#over) this.#send(record)
+    this.#send(record)
+    this.kick()
+    return true
+  }
+
+  /** Drops the carrier, if there is one; what still comes on it is ignored. Both positions stand still from then on. */
+  detach(reason: string): void {
+    if (this.#over || this.#channel === undefined) return
+    this.#drop()
+    this.#source.detached(new TunnelClosed({ kind: "lost", reason }))
+  }
+
+  #drop() {
+    const channel = this.#channel
+    this.#channel = undefined
+    channel?.close(new TunnelClosed({ kind: "closed", reason: "the session goes on elsewhere" }))
+  }
+
+  get isAttached(): boolean {
+    return this.#channel !== undefined
+  }
+
+  get isOver(): boolean {
+    return this.#over
+  }
+
+  /** What this side states on a new carrier: from where it can send again, and what it has received. */
+  get positions(): Frames.Positions {
+    return { sequence: this.#replay.start, acknowledged: this.#received }
   }
 
   /** Bytes with the carrier, not yet with the operating system. */
   get buffered(): number {
-    return this.#channel.buffered
+    return this.#channel?.buffered ?? 0
   }
 
-  /** Positioned bytes that the peer has not acknowledged. */
-  get #unacknowledged(): number {
-    return this.#sent - this.#acknowledgedByPeer
+  /** Bytes kept until they are acknowledged. */
+  get kept(): number {
+    return this.#replay.bytes
+  }
+
+  /** Takes memory for what a link waits with while it has no carrier; given back when it has one. */
+  reserve(bytes: number): boolean {
+    return this.#account?.take(bytes) ?? false
+  }
+
+  release(bytes: number): void {
+    this.#account?.give(bytes)
   }
 
   /** A stream sent little, and all it had. If it has not been a bulk stream of late, the window is small for a while. */
@@ -139,7 +211,7 @@ export class Link {
 
   /** There may be something to send; done once for all calls of a turn. */
   kick(): void {
-    if (this.#scheduled || this.#over) return
+    if (this.#scheduled || this.#channel === undefined) return
     this.#scheduled = true
     queueMicrotask(() => {
       this.#scheduled = false
@@ -147,8 +219,35 @@ export class Link {
     })
   }
 
+  /** Every LINK_TICK: notices a peer that is silent, and gives memory back that is not needed. */
+  tick(): void {
+    const channel = this.#channel
+    if (channel === undefined) return
+    if (this.#replay.bytes === 0 && this.#allowed > KEPT_RESERVE) {
+      this.#account?.give(this.#allowed - KEPT_RESERVE)
+      this.#allowed = KEPT_RESERVE
+    }
+    const now = this.now()
+    const isBusy = this.#source.isBusy() || this.#replay.bytes > 0
+    const silence = this.#liveness.tick(now, isBusy, this.#window.patience(this.#replay.bytes))
+    if (silence === "probe") {
+      const record = new RecordBuilder()
+      this.#addPing(record)
+      this.#send(record)
+    } else if (silence === "dead") {
+      const seconds = Math.round((now - this.#liveness.heardAt) / 1000)
+      channel.close(new TunnelClosed({ kind: "lost", reason: `no sign of life from the other end for ${seconds} s` }))
+    }
+  }
+
+  /** Ends the link, with its carrier or without one. */
   close(how: TunnelClosed): void {
-    this.#channel.close(how)
+    if (this.#over) return
+    const channel = this.#channel
+    this.#over = true
+    this.#channel = undefined
+    channel?.close(how)
+    this.#end(how)
   }
 
   /** Sends what waits, and then ends. */
@@ -157,8 +256,41 @@ export class Link {
     this.close(how)
   }
 
+  #end(how: TunnelClosed) {
+    this.#over = true
+    this.#channel = undefined
+    this.#replay.clear()
+    this.#account?.close()
+    this.#source.closed(how)
+  }
+
+  /** What arrives on a channel counts as long as it is the link's. */
+  #receiver(channel: SecureChannel): ChannelReceiver {
+    return {
+      record: (plaintext) => {
+        if (this.#channel === channel) this.#onRecord(plaintext)
+      },
+      drain: () => {
+        if (this.#channel !== channel) return
+        this.#blocked = false
+        this.#pump()
+      },
+      closed: (how) => {
+        if (this.#channel !== channel) return
+        this.#channel = undefined
+        if (how.kind !== "lost" || this.#account === undefined) return this.#end(how)
+        this.#source.detached(how)
+      }
+    }
+  }
+
   #pump() {
-    while (!this.#blocked && !this.#over) {
+    while (!this.#blocked && this.#channel !== undefined) {
+      const again = this.#replay.takeAgain()
+      if (again !== undefined) {
+        this.#sendAgain(again)
+        continue
+      }
       const record = this.#spare ?? new RecordBuilder()
       this.#spare = undefined
       if (this.#pong !== undefined) {
@@ -166,7 +298,7 @@ export class Link {
         this.#pong = undefined
       }
       const window = this.#window.size(this.now())
-      const open = this.#unacknowledged < window
+      const open = this.#replay.bytes < window && this.#mayKeep(window)
       this.#source.fill(record, open)
       if (this.#isPingDue(record, open, window)) this.#addPing(record)
       if (record.isEmpty) {
@@ -178,14 +310,26 @@ export class Link {
     this.#source.filled()
   }
 
+  /** Whether another record of data may be kept. A link without an account keeps none. */
+  #mayKeep(window: number): boolean {
+    if (this.#account === undefined) return true
+    while (this.#replay.cost >= this.#allowed - KEPT_CONTROL_ROOM && this.#allowed < window) {
+      if (!this.#account.take(KEPT_STEP)) return false
+      this.#allowed += KEPT_STEP
+    }
+    return this.#replay.cost < this.#allowed - KEPT_CONTROL_ROOM
+  }
+
   /** The sender asks for acknowledgements, because it alone knows its window: in good time, and when it is stuck. */
   #isPingDue(record: RecordBuilder, open: boolean, window: number) {
     if (!open && this.#ping === undefined) return true
-    return this.#sent + record.positioned - this.#pinged >= Math.min(ACK_SPACING, window / 2)
+    if (this.#recordsSincePing >= ACK_RECORDS) return true
+    return this.#replay.end + record.positioned - this.#pinged >= Math.min(ACK_SPACING, window / 2)
   }
 
   #addPing(record: RecordBuilder) {
-    this.#pinged = this.#sent + record.positioned
+    this.#pinged = this.#replay.end + record.positioned
+    this.#recordsSincePing = 0
     this.#ping = { position: this.#pinged, at: this.now() }
     const payload = Buffer.alloc(PING_BYTES)
     Frames.writeUint64(payload, this.#pinged, 0)
@@ -193,22 +337,41 @@ export class Link {
   }
 
   #send(record: RecordBuilder) {
-    Frames.writeUint64(record.linkHeader, this.#sent, 0)
+    const channel = this.#channel
+    if (channel === undefined) return
+    Frames.writeUint64(record.linkHeader, this.#replay.end, 0)
     Frames.writeUint64(record.linkHeader, this.#received, 8)
     if (record.positioned > 0) {
-      this.#sent += record.positioned
-      this.#window.sent(this.#sent, this.#acknowledgedByPeer, this.now())
+      this.#replay.push(record.kept, record.positioned)
+      this.#recordsSincePing++
+      this.#window.sent(this.#replay.end, this.#replay.start, this.now())
     }
-    if (!this.#channel.send(record.parts, record.size)) this.#blocked = true
+    if (!channel.send(record.parts, record.size)) this.#blocked = true
+    if (!this.#hasRoom()) this.#violation("it does not acknowledge")
+  }
+
+  /** Frames other than data are kept whatever the window says: there is room for them, and there can be more. */
+  #hasRoom(): boolean {
+    if (this.#account === undefined || this.#replay.cost <= this.#allowed) return true
+    if (!this.#account.take(KEPT_STEP)) return false
+    this.#allowed += KEPT_STEP
+    return true
+  }
+
+  #sendAgain({ bytes, parts, start }: Kept) {
+    const header = Buffer.allocUnsafe(Frames.LINK_HEADER_BYTES)
+    Frames.writeUint64(header, start, 0)
+    Frames.writeUint64(header, this.#received, 8)
+    if (this.#channel?.send([header, ...parts], header.length + bytes) === false) this.#blocked = true
   }
 
   #onRecord(record: Buffer) {
     if (record.length < Frames.LINK_HEADER_BYTES) return this.#violation("a record without a link header")
-    if (Frames.readUint64(record, 0) !== this.#received) return this.#violation("a gap in the sequence")
-    const acknowledged = Frames.readUint64(record, 8)
-    if (acknowledged > this.#sent) return this.#violation("an acknowledgement of what was never sent")
-    if (acknowledged > this.#acknowledgedByPeer) {
-      this.#acknowledgedByPeer = acknowledged
+    const { acknowledged, sequence } = Frames.positions(record)
+    if (sequence !== this.#received) return this.#violation("a gap in the sequence")
+    this.#liveness.heard(this.now())
+    if (acknowledged > this.#replay.start) {
+      if (!this.#replay.acknowledge(acknowledged)) return this.#violation("an acknowledgement of what was never sent")
       this.#window.acknowledged(acknowledged, this.now())
     }
     const positioned = Frames.walk(record, (type, stream, payload) => {

@@ -12,6 +12,7 @@ import {
   LINK_CONTROL_BYTES,
   LINK_STREAMS,
   OPEN_BYTES,
+  RECORD_DATA_BYTES,
   REASON_CHARACTERS,
   SERVICE_NAME_CHARACTERS,
   SMALL_CHUNK
@@ -54,12 +55,16 @@ export interface MuxOptions {
   readonly link: (source: FrameSource) => Link
   /** A stream that the peer asks for. */
   readonly incoming: (incoming: Incoming) => void
+  /** The carrier is lost; streams wait for another one. */
+  readonly detached: (how: TunnelClosed) => void
+  /** There is a carrier. */
+  readonly attached: () => void
   /** Every stream has been reset by then, but for those that have yet to deliver what the peer had finished. */
   readonly closed: (how: TunnelClosed) => void
 }
 
 export class Mux {
-  readonly #link: Link
+  readonly link: Link
   readonly #options: MuxOptions
   readonly #streams = new Map<number, MuxStream>()
   readonly #openings = new Map<number, Opening>()
@@ -76,6 +81,8 @@ export class Mux {
   #creditDue = new Set<MuxStream>()
   #filledStreams = new Set<MuxStream>()
   #over = false
+  /** What was taken of the link's memory for what waits while there is no carrier. */
+  #reserved = 0
   readonly #host: StreamHost
 
   constructor(options: MuxOptions) {
@@ -83,16 +90,17 @@ export class Mux {
     this.#nextId = options.initiator ? 1 : 2
     this.#host = {
       credit: new CreditPool(),
+      isAttached: () => this.link.isAttached,
       ready: (stream, sparse) => {
         if (!stream.queued) {
           stream.queued = true
           ;(sparse ? this.#sparse : this.#bulk).push(stream)
         }
-        this.#link.kick()
+        this.link.kick()
       },
       creditDue: (stream) => {
         this.#creditDue.add(stream)
-        this.#link.kick()
+        this.link.kick()
       },
       ended: (stream, tell) => {
         this.#streams.delete(stream.id)
@@ -102,13 +110,15 @@ export class Mux {
         if (tell !== undefined) this.#send(Frames.reset(stream.id, tell.code, tell.reason))
       }
     }
-    this.#link = options.link({
+    this.link = options.link({
       fill: (record, data) => this.#fill(record, data),
       filled: () => this.#filled(),
       frame: (type, stream, payload) => this.#onFrame(type, stream, payload),
+      isBusy: () => this.#streams.size > 0,
+      detached: (how) => this.#onDetached(how),
+      attached: () => this.#onAttached(),
       closed: (how) => this.#onClosed(how)
     })
-    this.#link.start()
   }
 
   get held(): TunnelHeld {
@@ -118,7 +128,8 @@ export class Mux {
       unsent += stream.unsent
       undelivered += stream.undelivered
     }
-    return { unsent, undelivered, carrier: this.#link.buffered, streams: this.#streams.size }
+    const { buffered: carrier, kept } = this.link
+    return { unsent, undelivered, carrier, kept, streams: this.#streams.size }
   }
 
   /** Asks the peer for a stream. The returned stream may be reset before it is accepted. */
@@ -146,12 +157,17 @@ export class Mux {
   close(reason: string): void {
     if (this.#over) return
     this.#send(Frames.frame(Frames.Type.goAway, 0, json({ reason: reason.slice(0, REASON_CHARACTERS) })))
-    this.#link.flushAndClose(new TunnelClosed({ kind: "closed", reason }))
+    this.link.flushAndClose(new TunnelClosed({ kind: "closed", reason }))
+  }
+
+  /** Ends everything because nobody came back. */
+  abandon(reason: string): void {
+    this.link.close(new TunnelClosed({ kind: "lost", reason }))
   }
 
   /** Ends everything at once; what any end still waits for is dropped. */
   revoke(reason: string): void {
-    this.#link.close(new TunnelClosed({ kind: "revoked", reason }))
+    this.link.close(new TunnelClosed({ kind: "revoked", reason }))
     // When the carrier went first, what a peer had finished is still on its way.
     for (const stream of this.#streams.values()) stream.onReset(lost(reason))
   }
@@ -173,7 +189,7 @@ export class Mux {
     this.#control.push(frame)
     this.#controlBytes += frame.length
     if (this.#controlBytes > LINK_CONTROL_BYTES) return this.#violation("it asks without reading the answers")
-    this.#link.kick()
+    this.link.kick()
   }
 
   #fill(record: RecordBuilder, data: boolean) {
@@ -209,8 +225,8 @@ export class Mux {
       if (stream.hasMore) {
         stream.queued = true
         this.#bulk.push(stream)
-      } else if (moved > 0 && moved <= SMALL_CHUNK && stream.unsent === 0) this.#link.sparse(stream.bulkAt)
-      if (moved > SMALL_CHUNK) stream.bulkAt = this.#link.now()
+      } else if (moved > 0 && moved <= SMALL_CHUNK && stream.unsent === 0) this.link.sparse(stream.bulkAt)
+      if (moved > SMALL_CHUNK) stream.bulkAt = this.link.now()
       if (record.dataRoom < SMALL_CHUNK) return false
     }
     return true
@@ -248,7 +264,7 @@ export class Mux {
           onLeft: () => "closed by the other side",
           onRight: (goAway) => goAway.reason
         })
-        return this.#link.close(new TunnelClosed({ kind: "closed", reason }))
+        return this.link.close(new TunnelClosed({ kind: "closed", reason }))
       }
     }
   }
@@ -312,7 +328,30 @@ export class Mux {
   }
 
   #violation(what: string) {
-    this.#link.close(new TunnelClosed({ kind: "tampered", reason: `the peer broke the protocol: ${what}` }))
+    this.link.close(new TunnelClosed({ kind: "tampered", reason: `the peer broke the protocol: ${what}` }))
+  }
+
+  /** Streams keep what they have, and may each get one more chunk from a writer who does not know yet. */
+  #onDetached(how: TunnelClosed) {
+    const { streams, undelivered, unsent } = this.held
+    const waiting = unsent + undelivered + streams * RECORD_DATA_BYTES
+    if (!this.link.reserve(waiting)) {
+      const reason = `${how.reason}; and too much waits to be kept until it is back`
+      return this.link.close(new TunnelClosed({ kind: "lost", reason }))
+    }
+    this.#reserved += waiting
+    this.#options.detached(how)
+  }
+
+  #onAttached() {
+    this.link.release(this.#reserved)
+    this.#reserved = 0
+    // Limits are not kept for the new carrier; they are absolute, so that saying one twice does no harm.
+    for (const stream of this.#streams.values()) {
+      this.#creditDue.add(stream)
+      this.#filledStreams.add(stream)
+    }
+    this.#options.attached()
   }
 
   #onClosed(how: TunnelClosed) {

@@ -15,6 +15,8 @@ import type { RecordBuilder } from "./Link.ts"
 /** What a stream needs of its mux. */
 export interface StreamHost {
   readonly credit: CreditPool
+  /** Whether anything can leave at this time. */
+  readonly isAttached: () => boolean
   /** The stream has something to send; `sparse` when it is little and nothing waited before. */
   readonly ready: (stream: MuxStream, sparse: boolean) => void
   /** The reader has taken enough for a new limit to be told. */
@@ -84,7 +86,7 @@ export class MuxStream implements ByteStream {
     const sparse = this.#toSend.bytes === 0 && chunk.length <= SMALL_CHUNK
     this.#toSend.push(chunk)
     if (this.#sent < this.#sendLimit) this.#host.ready(this, sparse)
-    if (this.#toSend.bytes < STREAM_SEND_QUEUE) return true
+    if (this.#toSend.bytes < STREAM_SEND_QUEUE && this.#host.isAttached()) return true
     this.#wantsDrain = true
     return false
   }

@@ -48,8 +48,11 @@ export interface ChannelReceiver {
 }
 
 export interface SecureChannel {
-  /** Takes the carrier over; what already waits is delivered during this call. */
-  start(): void
+  /**
+   * Names who receives from now on, in place of whoever did before. The first call takes the carrier over; what already
+   * waits is delivered during it.
+   */
+  receive(receiver: ChannelReceiver): void
   /** Seals `parts`, `size` bytes together, as one record. False asks to wait for `drain`. */
   send(parts: ReadonlyArray<Uint8Array>, size: number): boolean
   /** Bytes with the carrier, not yet with the operating system. */
@@ -61,23 +64,31 @@ export interface SecureChannel {
 const asBuffer = (bytes: Uint8Array): Buffer =>
   Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 
-/** A channel that is not started yet. `takeOver` gives it the carrier's messages, those that already wait included. */
+/** A channel that nobody receives from yet. `takeOver` gives it the carrier's messages, those that already wait included. */
 export const make = (options: {
   readonly carrier: Carrier
-  readonly transport: Transport
+  readonly transport: Pick<Transport, "send" | "receive">
   readonly sender: number
   readonly takeOver: (receiver: CarrierReceiver) => void
-  readonly receiver: ChannelReceiver
+  /** Told once that it is over, whoever received from it then. */
+  readonly ended?: () => void
 }): SecureChannel => {
-  const { carrier, receiver, sender, transport } = options
+  const { carrier, ended, sender } = options
+  const { receive: incoming, send: outgoing } = options.transport
+  let receiver: ChannelReceiver | undefined
   let over = false
+
+  const end = (how: TunnelClosed) => {
+    over = true
+    receiver?.closed(how)
+    ended?.()
+  }
 
   const close = (how: TunnelClosed) => {
     if (over) return
-    over = true
     // No reason: it may have come sealed, and a close frame is for the hub to read.
     carrier.close(how.kind === "tampered" || how.kind === "revoked" ? CloseCode.policy : CloseCode.normal, "")
-    receiver.closed(how)
+    end(how)
   }
 
   const carrierReceiver: CarrierReceiver = {
@@ -85,8 +96,8 @@ export const make = (options: {
       if (over) return
       const body = parseMessage(frame)
       if (body === undefined) return
-      const plaintext = body.type === MessageType.record ? transport.receive.open(recordType, body.body) : undefined
-      if (plaintext !== undefined) return receiver.record(asBuffer(plaintext))
+      const plaintext = body.type === MessageType.record ? incoming.open(recordType, body.body) : undefined
+      if (plaintext !== undefined) return receiver?.record(asBuffer(plaintext))
       close(
         new TunnelClosed({
           kind: "tampered",
@@ -97,23 +108,28 @@ export const make = (options: {
     // After signalling, text could come from anyone on the way.
     text: () => {},
     drain: () => {
-      if (!over) receiver.drain()
+      if (!over) receiver?.drain()
     },
     closed: (how) => {
       if (over) return
-      over = true
-      receiver.closed(new TunnelClosed({ kind: "lost", reason: how.message }))
+      // The hub has ended it on purpose: nobody is to come back.
+      const kind = how.code === CloseCode.policy ? "closed" : "lost"
+      end(new TunnelClosed({ kind, reason: how.message }))
     }
   }
 
   return {
-    start: () => options.takeOver(carrierReceiver),
+    receive: (next) => {
+      const first = receiver === undefined
+      receiver = next
+      if (first) options.takeOver(carrierReceiver)
+    },
     send: (parts, size) => {
       if (over) return true
       const frame = Buffer.allocUnsafe(PREFIX_BYTES + size + TAG_BYTES)
       writeHeader(frame, sender)
       frame[HEADER_BYTES] = MessageType.record
-      transport.send.seal(recordType, parts, frame, PREFIX_BYTES)
+      outgoing.seal(recordType, parts, frame, PREFIX_BYTES)
       return carrier.send(frame)
     },
     get buffered() {

@@ -3,7 +3,14 @@
  * system holds cannot be overtaken, so this bounds how long a keystroke waits behind a copy: small while an interactive
  * stream is active, large while only bulk streams are, and never less than the path needs.
  */
-import { LINK_WINDOW_BULK, LINK_WINDOW_MAX, LINK_WINDOW_SPARSE, SPARSE_HOLD } from "../protocol/Limits.ts"
+import {
+  LINK_WINDOW_BULK,
+  LINK_WINDOW_MAX,
+  LINK_WINDOW_SPARSE,
+  PROBE_DEADLINE,
+  PROBE_RATE_BYTES_PER_MS,
+  SPARSE_HOLD
+} from "../protocol/Limits.ts"
 
 /** How much of the distance to a lower measurement the rate estimate goes at a time. */
 const RATE_DECAY = 1 / 8
@@ -45,5 +52,12 @@ export class Window {
     const base = now < this.#sparseUntil ? LINK_WINDOW_SPARSE : LINK_WINDOW_BULK
     if (this.#rate === 0) return base
     return Math.min(LINK_WINDOW_MAX, Math.max(base, 2 * this.#rate * this.#roundTrip))
+  }
+
+  /** How long the peer may take for any word while so many bytes are under way to it. Milliseconds. */
+  patience(unacknowledged: number): number {
+    const rate = this.#rate === 0 ? PROBE_RATE_BYTES_PER_MS : this.#rate
+    const roundTrip = Number.isFinite(this.#roundTrip) ? this.#roundTrip : 0
+    return PROBE_DEADLINE + 4 * roundTrip + (4 * unacknowledged) / rate
   }
 }

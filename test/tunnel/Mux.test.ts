@@ -30,21 +30,17 @@ const withPeer = () => {
     initiator: false,
     incoming: (stream) => incoming.push(stream),
     closed: (how) => resolve(how),
-    link: (source) =>
-      new Link({
-        source,
-        now: () => 0,
-        live: () => lives.push(1),
-        channel: (receiver) =>
-          SecureChannel.make({
-            carrier: right,
-            transport: answer.transport,
-            sender: 1,
-            takeOver: (taker) => right.receive(taker),
-            receiver
-          })
-      })
+    attached: () => {},
+    detached: () => {},
+    link: (source) => new Link({ source, now: () => 0 })
   })
+  const ours = SecureChannel.make({
+    carrier: right,
+    transport: answer.transport,
+    sender: 1,
+    takeOver: (taker) => right.receive(taker)
+  })
+  mux.link.attach(ours, undefined, () => lives.push(1))
   let sequence = 0
   const received: Array<{ readonly type: number; readonly stream: number; readonly payload: Buffer }> = []
   let acknowledged = 0
@@ -52,17 +48,16 @@ const withPeer = () => {
     carrier: left,
     transport,
     sender: 2,
-    takeOver: (taker) => left.receive(taker),
-    receiver: {
-      record: (record) => {
-        const positioned = Frames.walk(record, (type, stream, payload) => received.push({ type, stream, payload }))
-        acknowledged += positioned ?? 0
-      },
-      drain: () => {},
-      closed: () => {}
-    }
+    takeOver: (taker) => left.receive(taker)
   })
-  channel.start()
+  channel.receive({
+    record: (record) => {
+      const positioned = Frames.walk(record, (type, stream, payload) => received.push({ type, stream, payload }))
+      acknowledged += positioned ?? 0
+    },
+    drain: () => {},
+    closed: () => {}
+  })
   /** Sends one record with these frames; `header` may lie. */
   const say = (
     frames: ReadonlyArray<Buffer>,

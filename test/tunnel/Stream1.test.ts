@@ -263,6 +263,7 @@ describe("stream/1", () => {
       readonly answer?: (message: Uint8Array, index: number) => ReadonlyArray<Uint8Array>
     }) =>
       Effect.gen(function* () {
+        const scope = yield* Effect.scope
         const [left, right] = MemoryCarrier.pair()
         const keep = (message: Uint8Array) => [message]
         return yield* Effect.all(
@@ -272,7 +273,8 @@ describe("stream/1", () => {
                 inbox: Inbox.make(through(left, options.tamper ?? keep)),
                 session: { ...session, ...options.client },
                 identity: clientIdentity,
-                hello: { software: "tela/test" }
+                scope,
+                software: "tela/test"
               })
             ).pipe(Effect.tap((exit) => Effect.sync(() => Exit.isFailure(exit) && left.terminate()))),
             Effect.exit(
@@ -280,6 +282,7 @@ describe("stream/1", () => {
                 inbox: Inbox.make(through(right, options.answer ?? keep)),
                 session: { ...session, ...options.agent },
                 identity: agentIdentity,
+                scope,
                 authorise: () => Effect.succeed(agentHello)
               })
             ).pipe(Effect.tap((exit) => Effect.sync(() => Exit.isFailure(exit) && right.terminate())))
@@ -341,6 +344,7 @@ describe("stream/1", () => {
             inbox: Inbox.make(agent),
             session,
             identity: agentIdentity,
+            scope: yield* Effect.scope,
             authorise: () => Effect.succeed(agentHello)
           })
         )

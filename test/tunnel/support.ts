@@ -28,22 +28,26 @@ export const agentHello: Stream1.AgentHello = {
 export const tunnels = (between: (pair: readonly [Carrier, Carrier]) => readonly [Carrier, Carrier] = (pair) => pair) =>
   Effect.gen(function* () {
     const [left, right] = between(MemoryCarrier.pair("client", "agent"))
+    const scope = yield* Effect.scope
     const [client, agent] = yield* Effect.all(
       [
         Stream1.initiate({
           inbox: Inbox.make(left),
           session,
           identity: clientIdentity,
-          hello: { software: "tela/test" }
+          scope,
+          software: "tela/test"
         }),
         Stream1.respond({
           inbox: Inbox.make(right),
           session,
           identity: agentIdentity,
+          scope,
           authorise: () => Effect.succeed(agentHello)
         })
       ],
       { concurrency: 2 }
     )
+    if (client._tag === "Resumed" || agent._tag === "Resumed") return yield* Effect.dieMessage("nothing to resume")
     return { client, agent, carriers: [left, right] as const }
   })
