@@ -8,6 +8,7 @@ import * as Either from "effect/Either"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { HexKey, MachineName } from "../protocol/Control.ts"
+import { RESUME_GRACE_MAX } from "../protocol/Limits.ts"
 import * as HubUrl from "../protocol/HubUrl.ts"
 import { goos } from "../protocol/Platform.ts"
 import { Port, type Service } from "../protocol/Service.ts"
@@ -42,6 +43,8 @@ export interface MachineConfig {
 export interface AgentConfig {
   readonly hub: string
   readonly machines: ReadonlyArray<MachineConfig>
+  /** How long a client's connections wait for it when it is lost, in milliseconds; undefined leaves it to the agent. */
+  readonly resumeGrace?: number | undefined
 }
 
 /** Flags that do not make a configuration; the message names the flag and what to write. */
@@ -97,7 +100,8 @@ const File = Schema.Struct({
   hub: YamlFile.optional(Schema.String),
   token: Text,
   machines: YamlFile.optionalOr(Schema.Array(Machine), []),
-  clients: YamlFile.optional(Clients)
+  clients: YamlFile.optional(Clients),
+  resumeGrace: YamlFile.optional(YamlFile.duration(RESUME_GRACE_MAX))
 })
 
 const notServed = [
@@ -164,7 +168,7 @@ export const load = (
       services: union(machine.ports, machine.services),
       clients: clientsOf(machine.clients ?? value.clients)
     }))
-    return { config: { hub, machines }, warnings }
+    return { config: { hub, machines, resumeGrace: value.resumeGrace }, warnings }
   })
 
 /** One part of `-ports`: `port[:name[:description]]`; a description may hold colons. */

@@ -5,10 +5,11 @@ import * as Crypto from "node:crypto"
 import * as Path from "node:path"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import { SHUTDOWN_TIMEOUT } from "../protocol/Limits.ts"
 import { Auth } from "./HubAuth.ts"
 import { limitsOf, LimitsShape } from "./HubLimits.ts"
 import type { HubLimits } from "./HubLimits.ts"
-import { optional, optionalOr } from "./YamlFile.ts"
+import { duration, optional, optionalOr } from "./YamlFile.ts"
 
 /** What the file itself says; undefined where it says nothing. */
 export interface FileSettings {
@@ -19,6 +20,8 @@ export interface FileSettings {
   /** Paths as they stand, resolved against the file's folder. */
   readonly tls: { readonly cert: string; readonly key: string } | undefined
   readonly trustedProxies: ReadonlyArray<string>
+  /** Milliseconds. */
+  readonly shutdownTimeout: number | undefined
   /** Taken from the file while the hub runs, too. */
   readonly limits: HubLimits
 }
@@ -34,6 +37,8 @@ export interface HubConfig {
   readonly tls: { readonly cert: string; readonly key: string } | undefined
   /** Addresses or CIDR ranges whose X-Forwarded-For is believed. */
   readonly trustedProxies: ReadonlyArray<string>
+  /** How long a hub that stops waits for those who cannot go on elsewhere, in milliseconds; SHUTDOWN_TIMEOUT unless given. */
+  readonly shutdownTimeout?: number | undefined
 }
 
 /** What the command line, or the environment in its place, may set. */
@@ -47,7 +52,7 @@ export interface HubFlags {
 const DEFAULT_PORT = 80
 
 /** Settings of the deployed hub that this version does not serve. */
-export const notServed = ["udpPort", "udpHost", "wwwDir", "shutdownTimeout", "portals", "update", "bridges", "channels"]
+export const notServed = ["udpPort", "udpHost", "wwwDir", "portals", "update", "bridges", "channels"]
 
 const isPort = (port: number) => Number.isInteger(port) && port >= 0 && port <= 65_535
 
@@ -61,6 +66,7 @@ export const FileShape = Schema.Struct({
   ),
   tls: optional(Schema.Struct({ cert: Schema.NonEmptyString, key: Schema.NonEmptyString })),
   trustedProxies: optionalOr(Schema.Array(Schema.String), []),
+  shutdownTimeout: optional(duration(SHUTDOWN_TIMEOUT.most)),
   limits: optional(LimitsShape),
   auth: optional(Auth)
 })
@@ -75,6 +81,7 @@ export const settingsOf = (path: string, file: typeof FileShape.Type): FileSetti
     port: file.port || undefined,
     tls: file.tls && { cert: beside(file.tls.cert), key: beside(file.tls.key) },
     trustedProxies: file.trustedProxies,
+    shutdownTimeout: file.shutdownTimeout,
     limits: limitsOf(file.limits)
   }
 }
@@ -85,13 +92,14 @@ export const settingsOf = (path: string, file: typeof FileShape.Type): FileSetti
  * the result.
  */
 export const resolve = (file: { readonly settings: FileSettings }, flags: HubFlags): HubConfig => {
-  const { hubId, host, name, port, tls, trustedProxies } = file.settings
+  const { hubId, host, name, port, shutdownTimeout, tls, trustedProxies } = file.settings
   return {
     hubId: hubId ?? Crypto.randomUUID(),
     name: Option.getOrElse(flags.name, () => name ?? ""),
     host: Option.getOrElse(flags.host, () => host ?? ""),
     port: Option.getOrElse(flags.port, () => port ?? DEFAULT_PORT),
     tls,
-    trustedProxies
+    trustedProxies,
+    shutdownTimeout
   }
 }

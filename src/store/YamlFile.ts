@@ -5,13 +5,27 @@
  */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import type * as ParseResult from "effect/ParseResult"
+import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import * as SchemaAST from "effect/SchemaAST"
 import * as Yaml from "yaml"
 import { CONFIG_FILE_BYTES } from "../protocol/Limits.ts"
+import * as Duration from "../protocol/Duration.ts"
 import { didYouMean } from "../protocol/Nearest.ts"
 import * as Files from "./internal/files.ts"
+
+/** A duration as people write it, `2m`; in milliseconds, at most `most`. */
+export const duration = (most: number): Schema.Schema<number, unknown> =>
+  Schema.transformOrFail(Schema.Unknown, Schema.Number, {
+    strict: true,
+    decode: (value, _options, ast) => {
+      const millis = typeof value === "string" ? Duration.parse(value) : Either.left("")
+      return Either.isRight(millis) && millis.right <= most
+        ? ParseResult.succeed(millis.right)
+        : ParseResult.fail(new ParseResult.Type(ast, value))
+    },
+    encode: ParseResult.succeed
+  }).annotations({ description: `a duration up to ${most / 60_000}m, such as 30s` })
 
 /** The file is not there, which for some callers is a first start. */
 export class YamlFileMissing extends Schema.TaggedError<YamlFileMissing>()("YamlFileMissing", { file: Schema.String }) {

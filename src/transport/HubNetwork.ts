@@ -9,7 +9,7 @@ import * as Either from "effect/Either"
 import * as Proxy from "./Proxy.ts"
 import * as SystemCas from "./SystemCas.ts"
 
-interface Network {
+export interface Network {
   /** The proxy for an address, undefined where there is none; the other side is a sentence. */
   readonly proxyOf: (url: URL) => Either.Either<Proxy.Proxy | undefined, string>
   /** What TLS is made with; undefined leaves it to Node. */

@@ -136,7 +136,7 @@ describe("DialReason", () => {
     ],
     ["404 Not Found", page, "it answered HTTP 404 instead of a WebSocket; check that this is a Tela hub"],
     ["500 Oops", "", "it answered HTTP 500 instead of a WebSocket; check that this is a Tela hub"]
-  ])("HTTP %s is no WebSocket", ([status, headers, reason]) =>
+  ] as const)("HTTP %s is no WebSocket", ([status, headers, reason]) =>
     Effect.gen(function* () {
       const host = yield* saying(answer(status, headers), false)
       assert.strictEqual(yield* dialled(`ws://${host}`), reason)
@@ -146,7 +146,7 @@ describe("DialReason", () => {
   it.scopedLive.each([
     ["plain HTTP", answer("400 Bad Request")],
     ["SSH", "SSH-2.0-OpenSSH_9.2p1\r\n"]
-  ])("%s in answer to TLS", ([, text]) =>
+  ] as const)("%s in answer to TLS", ([, text]) =>
     Effect.gen(function* () {
       for (const unasked of [false, true]) {
         const host = yield* saying(text, unasked)

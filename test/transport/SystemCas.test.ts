@@ -27,7 +27,7 @@ describe("SystemCas", () => {
     ],
     [`${first}\n${second.replace(/^MII/m, "AII")}`, "holds a certificate that is damaged; copy it again"],
     ["x".repeat(CA_FILE_BYTES + 1), `is larger than ${CA_FILE_BYTES} bytes: name a file of certificates`]
-  ])("names a file that is none (%#)", ([text, problem]) =>
+  ] as const)("names a file that is none (%#)", ([text, problem]) =>
     Effect.gen(function* () {
       const file = Path.join(yield* temporaryFolder, "ca.pem")
       Fs.writeFileSync(file, text)
