@@ -9,9 +9,12 @@ import type * as Scope from "effect/Scope"
 import { fingerprint, type KeyPair } from "../crypto/KeyPair.ts"
 import type { AgentConfig } from "../store/AgentFile.ts"
 import type { AgentState } from "../store/AgentState.ts"
+import { RESUME_GRACE } from "../protocol/Limits.ts"
 import { Dialer } from "../transport/Dialer.ts"
 import * as Tcp from "../transport/Tcp.ts"
-import { heldNothing, type Tunnel, type TunnelHeld } from "../tunnel/Tunnel.ts"
+import type { KeepBudget } from "../tunnel/KeepBudget.ts"
+import type { TunnelHeld } from "../tunnel/Tunnel.ts"
+import * as Links from "./Links.ts"
 import * as Registration from "./Registration.ts"
 
 export interface AgentOptions {
@@ -21,6 +24,10 @@ export interface AgentOptions {
   readonly state: AgentState
   /** How a service is reached; `Tcp.connect` unless given. */
   readonly reach?: typeof Tcp.connect | undefined
+  /** How long a client's connections wait for it when it is lost, in milliseconds; 0: not at all. RESUME_GRACE unless given. */
+  readonly resumeGrace?: number | undefined
+  /** Memory for what waits so; KEPT_BYTES in all unless given. */
+  readonly budget?: KeepBudget | undefined
 }
 
 /** A running agent. */
@@ -33,24 +40,23 @@ export class Agent extends Context.Tag("tela/agent/Agent")<
     readonly registered: (machine: string) => Effect.Effect<void>
     /** What all tunnels of this agent hold at this moment, in bytes. */
     readonly held: () => TunnelHeld
+    /**
+     * Begins nothing new, and waits at most so many milliseconds until no connection is left. The names of services that
+     * are still in use are the result: their connections end with the agent, and cannot be taken along.
+     */
+    readonly drain: (within: number) => Effect.Effect<ReadonlyArray<string>>
   }
 >() {}
 
 /** Starts an agent; it takes connections to the hub from the Dialer. */
 export const make = (options: AgentOptions): Effect.Effect<typeof Agent.Service, never, Dialer | Scope.Scope> =>
   Effect.gen(function* () {
-    const { config, identity, reach = Tcp.connect, state } = options
+    const { budget, config, identity, reach = Tcp.connect, resumeGrace = RESUME_GRACE, state } = options
     const { dial } = yield* Dialer
     const shown = fingerprint(identity.publicKey)
     yield* Effect.logInfo(`this agent's key is ${shown}`, { hub: config.hub, machines: config.machines.length })
 
-    const tunnels = new Set<Tunnel>()
-    const onTunnel = (tunnel: Tunnel) =>
-      Effect.acquireRelease(
-        Effect.sync(() => tunnels.add(tunnel)),
-        () => Effect.sync(() => tunnels.delete(tunnel))
-      ).pipe(Effect.asVoid)
-
+    const links = yield* Links.make({ grace: resumeGrace, budget })
     const latches = new Map<string, Effect.Latch>()
     const registrations = yield* FiberMap.make<string>()
     for (const machine of config.machines) {
@@ -59,22 +65,14 @@ export const make = (options: AgentOptions): Effect.Effect<typeof Agent.Service,
       yield* FiberMap.run(
         registrations,
         machine.name,
-        Registration.run({ hub: config.hub, machine, identity, state, dial, reach, registered, onTunnel })
+        Registration.run({ hub: config.hub, machine, identity, state, dial, reach, registered, links })
       )
     }
     return {
       fingerprint: shown,
       registered: (machine) => latches.get(machine)?.await ?? Effect.never,
-      held: () =>
-        [...tunnels].reduce((sum, tunnel) => {
-          const { carrier, streams, undelivered, unsent } = tunnel.held()
-          return {
-            unsent: sum.unsent + unsent,
-            carrier: sum.carrier + carrier,
-            undelivered: sum.undelivered + undelivered,
-            streams: sum.streams + streams
-          }
-        }, heldNothing)
+      held: links.held,
+      drain: links.drain
     }
   })
 

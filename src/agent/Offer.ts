@@ -1,7 +1,7 @@
 /** What an agent says of itself: in `register`, and to each client in `wg-pubkey` (spec: wire 2.3, 3.6). */
 import * as Redacted from "effect/Redacted"
 import type { KeyPair } from "../crypto/KeyPair.ts"
-import type { Register } from "../protocol/Control.ts"
+import type { DetachedLink, Register } from "../protocol/Control.ts"
 import { VERSION } from "../protocol/Version.ts"
 import type { AgentState } from "../store/AgentState.ts"
 import type { MachineConfig } from "../store/AgentFile.ts"
@@ -14,7 +14,12 @@ export const tunnels: ReadonlyArray<string> = [Stream1.name]
 export const capabilities = { tunnels, serviceGrants: true, resumes: true }
 
 /** The first message of a control socket. Members without content are left out. */
-export const register = (machine: MachineConfig, identity: KeyPair, state: AgentState): Register => {
+export const register = (
+  machine: MachineConfig,
+  identity: KeyPair,
+  state: AgentState,
+  detached: ReadonlyArray<DetachedLink>
+): Register => {
   const { displayName, location, owner, tags, token } = machine
   const machineRegistrationId = state.registrationIds.get(machine.name)
   return {
@@ -39,6 +44,7 @@ export const register = (machine: MachineConfig, identity: KeyPair, state: Agent
       ...(description !== "" ? { description } : {})
     })),
     capabilities,
-    identity: identity.publicHex
+    identity: identity.publicHex,
+    ...(detached.length > 0 ? { detached } : {})
   }
 }

@@ -1,30 +1,29 @@
 /**
- * The agent's side of one session: join it, say who answers, let the client prove its key, then connect each stream that
- * it opens to a service (docs/protocol.md, "Setting up a session"; spec: wire 3). Everything ends with the scope.
+ * The agent's side of one session: join it, say who answers, and let the client prove its key (docs/protocol.md, "Setting
+ * up a session"; spec: wire 3). The tunnel that is begun so, or goes on, is served by {@link Links}; its carrier ends with
+ * the scope.
  *
  * After signalling, text on this socket is ignored: through a deployed hub a client could forge any of it.
  */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import * as FiberSet from "effect/FiberSet"
+import * as Exit from "effect/Exit"
 import * as Schema from "effect/Schema"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import { fingerprintOfHex, generate, type KeyPair, type PublicKeyHex } from "../crypto/KeyPair.ts"
 import * as Control from "../protocol/Control.ts"
-import { DELIVERY_LINGER, HANDSHAKE_TIMEOUT, TARGET_DIAL_TIMEOUT } from "../protocol/Limits.ts"
+import { HANDSHAKE_TIMEOUT } from "../protocol/Limits.ts"
 import { printable } from "../protocol/Printable.ts"
-import { label, type Service } from "../protocol/Service.ts"
-import { ResetCode, StreamReset } from "../protocol/StreamReset.ts"
+import { label } from "../protocol/Service.ts"
 import { VERSION } from "../protocol/Version.ts"
 import type { MachineConfig } from "../store/AgentFile.ts"
-import { type ByteStream, splice } from "../transport/ByteStream.ts"
 import type { CarrierClosed, Dial } from "../transport/Carrier.ts"
 import * as Inbox from "../transport/Inbox.ts"
 import type * as Tcp from "../transport/Tcp.ts"
 import * as Stream1 from "../tunnel/Stream1.ts"
-import type { Incoming, Tunnel } from "../tunnel/Tunnel.ts"
 import * as Admission from "./Admission.ts"
 import type { Grant } from "./Grant.ts"
+import type { Links } from "./Links.ts"
 import * as Offer from "./Offer.ts"
 
 /** A session that did not come up, or is over. The message is for the agent's log. */
@@ -48,8 +47,8 @@ export interface SessionHostOptions {
   readonly dial: Dial
   /** How a service is reached; `Tcp.connect` but for tests. */
   readonly reach: typeof Tcp.connect
-  /** Told of the tunnel while it stands. */
-  readonly onTunnel: (tunnel: Tunnel) => Effect.Effect<void, never, Scope.Scope>
+  /** Where the tunnel is served, in this session and those after it. */
+  readonly links: Links
 }
 
 const over = (reason: string) => new SessionEnded({ level: "info", reason: printable(reason) })
@@ -74,64 +73,6 @@ const awaitStart = (inbox: Inbox.Inbox) =>
     return yield* suspicious("the hub answered session-join with something else than session-start")
   }).pipe(inTime("session-start"))
 
-/** The services that a session may use at this moment, and the streams that use them. */
-interface Usable {
-  services: ReadonlyArray<Service>
-  readonly streams: Map<ByteStream, Service>
-}
-
-const noLonger = (service: Service) =>
-  new StreamReset({
-    code: ResetCode.denied,
-    reason: `this session may no longer use ${label(service)} (port ${service.port})`
-  })
-
-/** Serves one stream from its opening to its end; never fails. */
-const serveStream = (options: SessionHostOptions, usable: Usable, incoming: Incoming) => {
-  const { machine, reach } = options
-  const resolved = Admission.resolve(machine, usable.services, incoming.target)
-  if (Either.isLeft(resolved)) {
-    incoming.refuse(new StreamReset({ code: ResetCode.denied, reason: resolved.left }))
-    return Effect.logWarning(`stream denied: ${printable(resolved.left)}`)
-  }
-  const meant = resolved.right
-  const service = label(meant)
-  const refused = (reset: StreamReset) => {
-    incoming.refuse(reset)
-    return Effect.logWarning(`stream refused: ${service}: ${reset.reason}`)
-  }
-  return reach({ host: machine.target, port: meant.port, timeout: TARGET_DIAL_TIMEOUT }).pipe(
-    Effect.onInterrupt(() =>
-      Effect.sync(() => incoming.refuse(new StreamReset({ code: ResetCode.lost, reason: "the session has ended" })))
-    ),
-    // A bug of ours must not leave the peer's program waiting for ever.
-    Effect.catchAllDefect((defect) =>
-      Effect.zipRight(
-        Effect.logError(`stream failed: ${service}`, defect),
-        new StreamReset({ code: ResetCode.protocol, reason: "the agent failed" })
-      )
-    ),
-    Effect.matchEffect({
-      onFailure: refused,
-      onSuccess: (target) => {
-        // What the session may use can have changed while the service was reached.
-        if (!usable.services.includes(meant)) {
-          target.reset(noLonger(meant))
-          return refused(noLonger(meant))
-        }
-        const stream = incoming.accept()
-        usable.streams.set(stream, meant)
-        return splice(target, stream).pipe(
-          Effect.ensuring(Effect.sync(() => usable.streams.delete(stream))),
-          Effect.flatMap(({ received, reset, sent }) =>
-            Effect.logDebug(`stream ended: ${service}`, { sent, received, reset: reset?.reason })
-          )
-        )
-      }
-    })
-  )
-}
-
 /** Fails when the hub says that the session may not be any more, at whatever point it is. */
 const revoked = (grant: Grant): Effect.Effect<never, SessionEnded> =>
   Effect.async((resume) => {
@@ -142,33 +83,16 @@ const revoked = (grant: Grant): Effect.Effect<never, SessionEnded> =>
     return Effect.sync(unlisten)
   })
 
-/** Holds a tunnel to its grant: in the turn in which that changes, what it no longer covers is reset. */
-const enforce = (options: SessionHostOptions, key: PublicKeyHex, tunnel: Tunnel, usable: Usable) =>
-  Effect.acquireRelease(
-    Effect.sync(() =>
-      options.grant.listen({
-        changed: () => {
-          usable.services = Either.match(Admission.admit(options.machine, options.grant.client(), key), {
-            onLeft: () => [],
-            onRight: (admitted) => admitted.services
-          })
-          for (const [stream, service] of usable.streams) {
-            if (!usable.services.includes(service)) stream.reset(noLonger(service))
-          }
-        },
-        revoked: (reason) => tunnel.revoke(`access revoked: ${reason}`)
-      })
-    ),
-    (unlisten) => Effect.sync(unlisten)
-  )
-
-/** Serves a session until it is over, which is how it ends: in a SessionEnded that says why. */
-export const serve = (options: SessionHostOptions): Effect.Effect<never, SessionEnded, Scope.Scope> =>
+/**
+ * Serves a session until its carrier is over. What is served in it may go on in another session; a session that did not
+ * come up, or that the hub has ended, fails with the reason.
+ */
+export const serve = (options: SessionHostOptions): Effect.Effect<void, SessionEnded, Scope.Scope> =>
   Effect.raceFirst(session(options), revoked(options.grant))
 
-const session = (options: SessionHostOptions): Effect.Effect<never, SessionEnded, Scope.Scope> =>
+const session = (options: SessionHostOptions): Effect.Effect<void, SessionEnded, Scope.Scope> =>
   Effect.gen(function* () {
-    const { grant, hub, identity, machine, request } = options
+    const { grant, hub, identity, links, machine, reach, request } = options
     const clientSessionKey = request.wgPubKey ?? ""
     if (!Schema.is(Control.HexKey)(clientSessionKey)) return yield* suspicious("the hub passed no usable session key")
 
@@ -191,9 +115,9 @@ const session = (options: SessionHostOptions): Effect.Effect<never, SessionEnded
       })
     )
 
-    const usable: Usable = { services: [], streams: new Map() }
     let listed: string | undefined
-    const { client, tunnel } = yield* Stream1.respond({
+    const scope = yield* links.scope
+    const responded = yield* Stream1.respond({
       inbox,
       session: {
         machine: machine.name,
@@ -204,6 +128,8 @@ const session = (options: SessionHostOptions): Effect.Effect<never, SessionEnded
         ports
       },
       identity,
+      scope,
+      keeper: links.keeper(machine.name),
       authorise: (key: PublicKeyHex) =>
         Effect.suspend(() => {
           const admitted = Admission.admit(machine, grant.client(), key)
@@ -211,7 +137,6 @@ const session = (options: SessionHostOptions): Effect.Effect<never, SessionEnded
             return new Stream1.TunnelRefused({ kind: "refused", reason: admitted.left })
           }
           const { services } = admitted.right
-          usable.services = services
           listed = admitted.right.listedAs
           return Effect.succeed({
             software: `telad ${VERSION}`,
@@ -219,30 +144,27 @@ const session = (options: SessionHostOptions): Effect.Effect<never, SessionEnded
             services: services.map((service) => ({ port: service.port, name: service.name }))
           })
         })
-    }).pipe(Effect.mapError(({ kind, reason }) => (kind === "lost" ? over(reason) : suspicious(reason))))
-
-    yield* enforce(options, client, tunnel, usable)
-    const known = {
-      key: fingerprintOfHex(client),
-      ...(listed && { listed }),
-      services: usable.services.map(label).join(",")
-    }
-    yield* request.client === undefined
-      ? Effect.logWarning("session up; the hub vouches for nobody", known)
-      : Effect.logInfo("session up", { principal: printable(request.client.principal), ...known })
-    yield* options.onTunnel(tunnel)
-
-    const streams = yield* FiberSet.make<void>()
-    return yield* tunnel.accept.pipe(
-      Effect.flatMap((incoming) =>
-        FiberSet.run(
-          streams,
-          Effect.suspend(() => serveStream(options, usable, incoming))
-        )
+    }).pipe(
+      Effect.onExit((exit) =>
+        Exit.isSuccess(exit) && exit.value._tag === "Begun" ? Effect.void : Scope.close(scope, Exit.void)
       ),
-      Effect.forever,
-      // What the client had finished before is still on its way to services; all other streams have been reset.
-      Effect.tapError(() => Effect.timeoutOption(FiberSet.awaitEmpty(streams), DELIVERY_LINGER)),
-      Effect.mapError(({ kind, reason }) => (kind === "tampered" ? suspicious(reason) : over(reason)))
+      Effect.mapError(({ kind, reason }) => (kind === "lost" ? over(reason) : suspicious(reason)))
     )
+
+    const known = { key: fingerprintOfHex(responded.client), ...(listed && { listed }) }
+    if (responded._tag === "Resumed") {
+      links.goOn(responded.kept, request.sessionId, grant)
+      yield* Effect.logInfo("session resumed", known)
+    } else {
+      const { client } = responded
+      const served = yield* links.begin(
+        { begun: responded, client, machine, reach, sessionId: request.sessionId, grant },
+        scope
+      )
+      const about = { ...known, services: served.services().map(label).join(",") }
+      yield* request.client === undefined
+        ? Effect.logWarning("session up; the hub vouches for nobody", about)
+        : Effect.logInfo("session up", { principal: printable(request.client.principal), ...about })
+    }
+    yield* responded.ended
   })

@@ -12,6 +12,7 @@ import * as RelayFrame from "../../src/protocol/RelayFrame.ts"
 import { ResetCode, StreamReset } from "../../src/protocol/StreamReset.ts"
 import type { Carrier } from "../../src/transport/Carrier.ts"
 import * as Inbox from "../../src/transport/Inbox.ts"
+import { heldNothing } from "../../src/tunnel/Tunnel.ts"
 import { agent, client, hubUrl, machine, service } from "../support/ends.ts"
 import { logLines } from "../support/logLines.ts"
 import * as MemoryHub from "../support/MemoryHub.ts"
@@ -61,7 +62,7 @@ describe("Agent", () => {
         hostname: "barn.local",
         os: "linux",
         agentVersion: messages[0]?.agentVersion,
-        capabilities: { tunnels: ["stream/1"], serviceGrants: true },
+        capabilities: { tunnels: ["stream/1"], serviceGrants: true, resumes: true },
         identity: identity.publicHex
       }
       assert.deepStrictEqual(messages, [
@@ -183,7 +184,7 @@ describe("Agent", () => {
         type: "wg-pubkey",
         wgPubKey: offer.type === "wg-pubkey" ? offer.wgPubKey : "",
         ports: [5432],
-        capabilities: { tunnels: ["stream/1"], serviceGrants: true },
+        capabilities: { tunnels: ["stream/1"], serviceGrants: true, resumes: true },
         tunnels: ["stream/1"],
         identity: identity.publicHex
       })
@@ -349,7 +350,7 @@ describe("Agent", () => {
       yield* Fiber.join(over)
       const error = yield* Effect.flip(Session.open(yield* client(hub)))
       assert.strictEqual(error.kind, "not-found")
-      assert.deepStrictEqual(barn.held(), { unsent: 0, carrier: 0, undelivered: 0, streams: 0 })
+      assert.deepStrictEqual(barn.held(), heldNothing)
     })
   )
 })
