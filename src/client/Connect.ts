@@ -5,6 +5,7 @@
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type * as Scope from "effect/Scope"
+import type { KeepBudget } from "../tunnel/KeepBudget.ts"
 import { ConnectError } from "./ConnectError.ts"
 import type { BoundService, OnConnectEvent } from "./ConnectEvent.ts"
 import * as Connector from "./Connector.ts"
@@ -19,6 +20,10 @@ export interface ConnectOptions extends Omit<Session.SessionOptions, "ports"> {
   readonly services?: ReadonlyArray<string> | undefined
   /** Wait for a machine that is offline or unknown, instead of failing at the first try. */
   readonly wait?: boolean | undefined
+  /** How long connections wait for another session when one is lost, in milliseconds; 0: not at all. RESUME_GRACE unless given. */
+  readonly resumeGrace?: number | undefined
+  /** Memory for what waits so; KEPT_BYTES in all unless given. */
+  readonly budget?: KeepBudget | undefined
   readonly onEvent?: OnConnectEvent | undefined
   readonly listen?: Listeners.Listen | undefined
 }
@@ -35,10 +40,13 @@ export interface Connection {
 export const make = (options: ConnectOptions): Effect.Effect<Connection, ConnectError, Scope.Scope> =>
   Effect.gen(function* () {
     const { machine, onEvent = () => {}, ports = [], services = [] } = options
+    const asked = { ...options, ports: ports.map((pair) => pair.remote) }
     const connector = yield* Connector.make({
       machine,
-      open: Session.open({ ...options, ports: ports.map((pair) => pair.remote) }),
+      open: (begin) => Session.attempt(asked, begin),
       wait: options.wait,
+      resumeGrace: options.resumeGrace,
+      budget: options.budget,
       onEvent
     })
     const session = yield* connector.session

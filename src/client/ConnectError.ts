@@ -10,6 +10,7 @@ import * as Schema from "effect/Schema"
  * - `incompatible`: the agent speaks no tunnel that this client speaks.
  * - `local`: something on this computer: an unreadable file, an unknown service, a port that is taken.
  * - `refused`: the hub or the agent refuses for another reason, such as too many sessions.
+ * - `restarting`: the hub is about to stop, and another one will be in its place.
  * - `lost`: the connection ended, or the time.
  */
 export const ConnectErrorKind = Schema.Literal(
@@ -21,6 +22,7 @@ export const ConnectErrorKind = Schema.Literal(
   "incompatible",
   "local",
   "refused",
+  "restarting",
   "lost"
 )
 export type ConnectErrorKind = typeof ConnectErrorKind.Type
@@ -28,7 +30,9 @@ export type ConnectErrorKind = typeof ConnectErrorKind.Type
 /** No session, or no more. The message is one line and says what to do. */
 export class ConnectError extends Schema.TaggedError<ConnectError>()("ConnectError", {
   kind: ConnectErrorKind,
-  reason: Schema.String
+  reason: Schema.String,
+  /** When the hub wants to be asked again, in milliseconds, if it says so. */
+  retryIn: Schema.optional(Schema.Number)
 }) {
   override get message(): string {
     return this.reason

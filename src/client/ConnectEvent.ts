@@ -21,6 +21,9 @@ export type ConnectEvent =
       /** The pin was made now, at the first use: people should compare it. */
       readonly firstUse: boolean
       readonly again: boolean
+      /** It goes on where the one before was, with so many connections that have waited for it. */
+      readonly resumed: boolean
+      readonly carried: number
     }
   /** The listeners are up; said once. */
   | { readonly _tag: "Bound"; readonly services: ReadonlyArray<BoundService> }
@@ -32,7 +35,11 @@ export type ConnectEvent =
       readonly retryIn: number
       /** A session ended; false when none could be opened. */
       readonly lost: boolean
+      /** Connections that wait for the next one, and go on in it if it comes in time. */
+      readonly waiting: number
     }
+  /** The session stands, and is to go on elsewhere in `retryIn` milliseconds, because the hub is about to stop or keys are due. */
+  | { readonly _tag: "Moving"; readonly machine: string; readonly retryIn: number }
   /** A local connection was reset because the other end would not, or could not, serve it. */
   | {
       readonly _tag: "StreamRefused"

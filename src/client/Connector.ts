@@ -1,22 +1,33 @@
 /**
- * Keeps one session up. An actor: a single fiber opens a session, waits for its end, and tries again with backoff, until
- * an error that no retry can mend. What carries local connections asks it for the current session.
+ * Keeps one machine connected. An actor: a single fiber opens a session, waits for its end, and tries again with backoff,
+ * until an error that no retry can mend. A tunnel that can go on outlives its sessions: its connections stand still
+ * meanwhile, at most the grace, and then go on, or are reset with the reason. What carries local connections asks for the
+ * session that stands.
  */
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as ExecutionStrategy from "effect/ExecutionStrategy"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
-import type * as Scope from "effect/Scope"
-import { backoff } from "../protocol/Backoff.ts"
-import { RECONNECT_STEADY } from "../protocol/Limits.ts"
+import * as Scope from "effect/Scope"
+import { backoff, jittered } from "../protocol/Backoff.ts"
+import {
+  CARRIER_LIFETIME,
+  RECONNECT_CAP,
+  RECONNECT_STEADY,
+  RESUME_GRACE,
+  RESUME_RETRY_CAP
+} from "../protocol/Limits.ts"
 import { printable } from "../protocol/Printable.ts"
-import type { TunnelClosed } from "../tunnel/Tunnel.ts"
+import { KeepBudget } from "../tunnel/KeepBudget.ts"
+import { heldNothing, type TunnelClosed, type TunnelHeld } from "../tunnel/Tunnel.ts"
 import { ConnectError, isFinal } from "./ConnectError.ts"
 import type { OnConnectEvent } from "./ConnectEvent.ts"
-import type { Session } from "./Session.ts"
+import type { Begin, Opened, Session } from "./Session.ts"
 
 export interface Connector {
   /** The session that stands, or the next one that does; waits as long as it takes. Fails when there will be none. */
@@ -25,6 +36,21 @@ export interface Connector {
   readonly current: () => Session | undefined
   /** Waits for the error that ended it for good. */
   readonly ended: Effect.Effect<never, ConnectError>
+  /** What its tunnel holds at this moment, whether or not a session stands. */
+  readonly held: () => TunnelHeld
+}
+
+export interface ConnectorOptions {
+  readonly machine: string
+  /** Opens a session whose socket ends with the scope. */
+  readonly open: (begin: Begin) => Effect.Effect<Opened, ConnectError, Scope.Scope>
+  /** Wait for a machine that is offline or unknown, instead of failing at the first try. */
+  readonly wait?: boolean | undefined
+  /** How long connections wait for another session when one is lost, in milliseconds; 0: not at all. RESUME_GRACE unless given. */
+  readonly resumeGrace?: number | undefined
+  /** Memory for what waits so; KEPT_BYTES in all unless given. */
+  readonly budget?: KeepBudget | undefined
+  readonly onEvent?: OnConnectEvent | undefined
 }
 
 /** What ends a first try, when nothing ever worked: with `wait`, a machine that is not there yet does not. */
@@ -57,54 +83,136 @@ const whyStopped = (cause: Cause.Cause<ConnectError>): ConnectError =>
     return new ConnectError({ kind: "local", reason: `the client stopped on a bug, please report it: ${bug}` })
   })
 
+/** A tunnel from its beginning to its end, with the session that it is in now. */
+interface Standing extends Opened {
+  /** The tunnel's. */
+  readonly scope: Scope.CloseableScope
+}
+
+/** What a session ended with: an error to try again after, or another session that is to take its place. */
+type Ending =
+  { readonly _tag: "Lost"; readonly error: ConnectError } | { readonly _tag: "Moving"; readonly retryIn: number }
+
 /** Starts it; it ends, and with it the session, with the scope. */
-export const make = (options: {
-  readonly machine: string
-  /** Opens a session whose end is the scope's. */
-  readonly open: Effect.Effect<Session, ConnectError, Scope.Scope>
-  /** Wait for a machine that is offline or unknown, instead of failing at the first try. */
-  readonly wait?: boolean | undefined
-  readonly onEvent?: OnConnectEvent | undefined
-}): Effect.Effect<Connector, never, Scope.Scope> =>
+export const make = (options: ConnectorOptions): Effect.Effect<Connector, never, Scope.Scope> =>
   Effect.gen(function* () {
-    const { machine, open, wait = false, onEvent = () => {} } = options
+    const { budget = new KeepBudget(), machine, onEvent = () => {}, open, resumeGrace = RESUME_GRACE } = options
+    const parent = yield* Effect.scope
     const over = yield* Deferred.make<never, ConnectError>()
-    let current: Session | undefined
+    // Scopes end in reverse order: a tunnel says goodbye while its socket still stands.
+    const sockets = yield* Scope.fork(parent, ExecutionStrategy.sequential)
+    const tunnels = yield* Scope.fork(parent, ExecutionStrategy.sequential)
+    const account = resumeGrace > 0 ? () => budget.open(machine) : undefined
+    /** Once the hub has asked to be tried again, whoever waits for it does. */
+    let { wait = false } = options
+    let standing: Standing | undefined
     let next = yield* Deferred.make<Session, ConnectError>()
     let succeeded = false
 
-    /** One session from its beginning to its end: why it ended, whether it ever stood, and how long. */
-    const once = Effect.gen(function* () {
-      const session = yield* open
-      const since = yield* Clock.currentTimeMillis
-      const { fingerprint, firstUse, principal } = session
-      onEvent({ _tag: "Connected", machine, fingerprint, principal, firstUse, again: succeeded })
-      succeeded = true
-      current = session
-      yield* Deferred.succeed(next, session)
-      const how = yield* session.tunnel.closed
-      const stood = (yield* Clock.currentTimeMillis) - since
-      return { error: whyEnded(machine, how), lost: true, stood }
-    }).pipe(
-      Effect.catchAll((error) => Effect.succeed({ error, lost: false, stood: 0 })),
-      Effect.scoped,
-      Effect.ensuring(
-        Effect.gen(function* () {
-          if (current === undefined) return
-          current = undefined
-          next = yield* Deferred.make<Session, ConnectError>()
-        })
+    const current = () => (standing?.session.tunnel.isAttached() === true ? standing.session : undefined)
+
+    /** The link that may go on, if it is not over. */
+    const kept = () => (standing?.kept?.link.isOver === false ? standing.kept : undefined)
+
+    /** Waits for another session whenever there is none, until the tunnel is over. */
+    const watch = ({ kept, session: { tunnel } }: Opened) => {
+      const grace = Math.min(resumeGrace, kept?.grace ?? 0)
+      return Effect.gen(function* () {
+        yield* tunnel.detached
+        const back = yield* Effect.timeoutOption(tunnel.attached, grace)
+        if (Option.isNone(back)) tunnel.abandon(`no session with "${machine}" for ${grace / 1000} s`)
+      }).pipe(Effect.forever)
+    }
+
+    /** Opens a session in a scope; the tunnel goes on in it, or another one has begun. */
+    const tryOnce = (socket: Scope.Scope) =>
+      Effect.gen(function* () {
+        const before = standing
+        const scope = yield* Scope.fork(tunnels, ExecutionStrategy.sequential)
+        const opened = yield* open({ scope, account, kept: kept() }).pipe(
+          Scope.extend(socket),
+          Effect.onExit((exit) =>
+            Exit.isFailure(exit) || exit.value.resumed ? Scope.close(scope, Exit.void) : Effect.void
+          )
+        )
+        if (before !== undefined && opened.resumed) return { ...opened, scope: before.scope }
+        if (before !== undefined) {
+          const reason = opened.notResumed ?? `the session with "${machine}" could not go on`
+          before.session.tunnel.abandon(printable(reason))
+          yield* Scope.close(before.scope, Exit.void)
+        }
+        if (opened.kept !== undefined) yield* Effect.forkIn(watch(opened), scope)
+        return { ...opened, scope }
+      })
+
+    /** Waits until the session is lost, or another is to take its place; the tunnel itself may be over then. */
+    const wayOut = ({ draining, kept, session: { tunnel } }: Standing): Effect.Effect<Ending> => {
+      const lost = Effect.map(Effect.raceFirst(tunnel.closed, tunnel.detached), (how): Ending => ({
+        _tag: "Lost",
+        error: whyEnded(machine, how)
+      }))
+      if (kept === undefined) return lost
+      const asked = Effect.raceFirst(draining, Effect.as(Effect.sleep(CARRIER_LIFETIME), 0))
+      return Effect.raceFirst(
+        lost,
+        Effect.map(asked, (retryIn): Ending => ({ _tag: "Moving", retryIn }))
       )
-    )
+    }
+
+    const announce = (opened: Standing) =>
+      Effect.gen(function* () {
+        const { resumed, session } = opened
+        const { fingerprint, firstUse, principal } = session
+        const carried = resumed ? session.tunnel.held().streams : 0
+        onEvent({ _tag: "Connected", machine, fingerprint, principal, firstUse, again: succeeded, resumed, carried })
+        succeeded = true
+        standing = opened
+        const waited = next
+        next = yield* Deferred.make<Session, ConnectError>()
+        yield* Deferred.succeed(waited, session)
+      })
 
     const loop = Effect.gen(function* () {
+      /** The socket of the session before, which stands until the next one has taken its place. */
+      let leaving: Scope.CloseableScope | undefined
       let attempt = 0
       for (let tries = 0; ; tries++) {
-        const { error, lost, stood } = yield* once
+        const socket = yield* Scope.fork(sockets, ExecutionStrategy.sequential)
+        const opened = yield* Effect.either(tryOnce(socket))
+        if (leaving !== undefined && (Either.isRight(opened) || current() === undefined)) {
+          yield* Scope.close(leaving, Exit.void)
+          leaving = undefined
+        }
+        let ending: Ending
+        let lost = false
+        if (Either.isRight(opened)) {
+          yield* announce(opened.right)
+          const since = yield* Clock.currentTimeMillis
+          ending = yield* wayOut(opened.right)
+          if ((yield* Clock.currentTimeMillis) - since >= RECONNECT_STEADY) attempt = 0
+          lost = ending._tag === "Lost"
+          if (ending._tag === "Moving") leaving = socket
+          else yield* Scope.close(socket, Exit.void)
+        } else {
+          yield* Scope.close(socket, Exit.void)
+          ending = { _tag: "Lost", error: opened.left }
+        }
+        const chance = yield* Random.next
+        if (ending._tag === "Moving") {
+          attempt = 0
+          onEvent({ _tag: "Moving", machine, retryIn: ending.retryIn })
+          yield* Effect.sleep(ending.retryIn)
+          continue
+        }
+        const { error } = ending
+        if (error.kind === "restarting") wait = true
         if (succeeded ? isFinal(error) : endsFirstTry(error, wait, tries)) return yield* error
-        if (stood >= RECONNECT_STEADY) attempt = 0
-        const retryIn = backoff(attempt++, yield* Random.next)
-        onEvent({ _tag: "Reconnecting", machine, reason: error.reason, retryIn, lost })
+        const waiting = kept()?.tunnel.held().streams ?? 0
+        const retryIn =
+          error.retryIn === undefined
+            ? backoff(attempt++, chance, waiting > 0 ? RESUME_RETRY_CAP : RECONNECT_CAP)
+            : jittered(error.retryIn, chance)
+        onEvent({ _tag: "Reconnecting", machine, reason: error.reason, retryIn, lost, waiting })
         yield* Effect.sleep(retryIn)
       }
     })
@@ -112,6 +220,8 @@ export const make = (options: {
     yield* loop.pipe(
       Effect.onExit((exit) => {
         const why = Exit.isFailure(exit) ? whyStopped(exit.cause) : stopped
+        // What may not be any more delivers nothing more either; Ctrl-C says goodbye instead.
+        if (why !== stopped) standing?.session.tunnel.revoke(why.reason)
         return Effect.zipRight(Deferred.fail(over, why), Deferred.fail(next, why))
       }),
       Effect.interruptible,
@@ -119,8 +229,12 @@ export const make = (options: {
     )
 
     return {
-      session: Effect.suspend(() => (current === undefined ? Deferred.await(next) : Effect.succeed(current))),
-      current: () => current,
-      ended: Deferred.await(over)
+      session: Effect.suspend(() => {
+        const session = current()
+        return session === undefined ? Deferred.await(next) : Effect.succeed(session)
+      }),
+      current,
+      ended: Deferred.await(over),
+      held: () => standing?.session.tunnel.held() ?? heldNothing
     }
   })

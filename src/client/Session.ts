@@ -1,13 +1,14 @@
 /**
- * One session with a machine: ask the hub, hear from hub and agent, check whose key it is, raise the tunnel
- * (docs/protocol.md, "Setting up a session"; spec: wire 3). The tunnel and its socket end with the scope.
+ * One session with a machine: ask the hub, hear from hub and agent, check whose key it is, raise the tunnel or go on with
+ * one (docs/protocol.md, "Setting up a session"; spec: wire 3). The session's socket ends with the scope.
  */
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Redacted from "effect/Redacted"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import { fingerprintOfHex, generate, type KeyPair } from "../crypto/KeyPair.ts"
-import { CloseCode } from "../protocol/Close.ts"
+import { CloseCode, Refusal } from "../protocol/Close.ts"
 import type { Ready, WgPubkey } from "../protocol/Control.ts"
 import * as Control from "../protocol/Control.ts"
 import { HANDSHAKE_TIMEOUT, SESSION_READY_TIMEOUT } from "../protocol/Limits.ts"
@@ -17,10 +18,11 @@ import { VERSION } from "../protocol/Version.ts"
 import type { KnownMachines } from "../store/KnownMachines.ts"
 import type { CarrierClosed, Dial } from "../transport/Carrier.ts"
 import * as Inbox from "../transport/Inbox.ts"
+import type { KeepAccount } from "../tunnel/KeepBudget.ts"
 import * as Stream1 from "../tunnel/Stream1.ts"
 import type { Tunnel } from "../tunnel/Tunnel.ts"
 import { ConnectError, type ConnectErrorKind } from "./ConnectError.ts"
-import * as Revocation from "./Revocation.ts"
+import * as HubWord from "./HubWord.ts"
 
 /** Whom to reach, as whom, and what must be true of the other end. */
 export interface SessionOptions {
@@ -52,10 +54,34 @@ export interface Session {
   readonly firstUse: boolean
 }
 
-const failure = (kind: ConnectErrorKind, reason: string) => new ConnectError({ kind, reason })
+/** A tunnel to go on with, or what a new one lives in. */
+export interface Begin {
+  /** Where a tunnel lives that is begun; it outlives this session when it can go on in another. */
+  readonly scope: Scope.Scope
+  /** Memory of a new link; undefined: it ends with this session. */
+  readonly account?: (() => KeepAccount | undefined) | undefined
+  /** The link to go on with, if the agent still has it. */
+  readonly kept?: Stream1.Kept | undefined
+}
+
+/** A session that came up. */
+export interface Opened {
+  readonly session: Session
+  /** With which its tunnel can go on in another session; undefined when it cannot. */
+  readonly kept: Stream1.Kept | undefined
+  /** Whether it is the link that was to go on. */
+  readonly resumed: boolean
+  /** Why that link cannot go on, in the agent's words. */
+  readonly notResumed: string | undefined
+  /** Waits until the hub says that it is about to stop: in so many milliseconds it wants to be asked again. */
+  readonly draining: Effect.Effect<number>
+}
+
+const failure = (kind: ConnectErrorKind, reason: string, retryIn?: number) =>
+  new ConnectError({ kind, reason, ...(retryIn !== undefined && { retryIn }) })
 
 /** What an error text of a hub means (spec: wire 1.5). Deployed hubs are told by their texts, ours says the same. */
-const hubError = (options: SessionOptions, message: string): ConnectError => {
+const hubError = (options: SessionOptions, message: string, retryIn?: number): ConnectError => {
   const text = printable(message)
   const said = text.toLowerCase()
   const { hub, machine } = options
@@ -69,7 +95,8 @@ const hubError = (options: SessionOptions, message: string): ConnectError => {
   if (said.includes("not found")) {
     return failure("not-found", `"${machine}" is unknown at ${hub}, or offline; run: tela machines -hub ${hub}`)
   }
-  return failure("refused", `${hub} refused the session: ${text}`)
+  if (message === Refusal.draining) return failure("restarting", `${hub}: ${text}`, retryIn)
+  return failure("refused", `${hub} refused the session: ${text}`, retryIn)
 }
 
 /** A session that ended while it was being set up. Hubs close with the refusal's text as the reason. */
@@ -102,7 +129,7 @@ const hearBoth = (options: SessionOptions, inbox: Inbox.Inbox) =>
           offer ??= decoded.right
           return
         case "error":
-          return yield* hubError(options, decoded.right.message)
+          return yield* hubError(options, decoded.right.message, decoded.right.retryIn)
         default:
           return
       }
@@ -175,17 +202,27 @@ const refuseAll = (tunnel: Tunnel) =>
     incoming.refuse(new StreamReset({ code: ResetCode.denied, reason: "a client offers nothing" }))
   ).pipe(Effect.forever, Effect.ignore, Effect.forkScoped)
 
-/** Opens a session. Every way in which it can fail is a ConnectError; nothing is pinned unless the tunnel came up. */
-export const open = (options: SessionOptions): Effect.Effect<Session, ConnectError, Scope.Scope> => {
-  /** Set when the hub has said that this session may not be; the tunnel ends in the same turn. */
+/**
+ * Opens a session, with a new tunnel or with one that goes on. Every way in which it can fail is a ConnectError; nothing is
+ * pinned unless the tunnel came up. Access that is revoked ends the tunnel in the turn in which the hub says so.
+ */
+export const attempt = (
+  options: SessionOptions,
+  { account, kept, scope }: Begin
+): Effect.Effect<Opened, ConnectError, Scope.Scope> => {
+  /** Set when the hub has said that this session may not be. */
   let revoked: string | undefined
-  let standing: Tunnel | undefined
+  let standing = kept?.tunnel
   return Effect.gen(function* () {
     const { hub, identity, known, machine } = options
+    const draining = yield* Deferred.make<number>()
     const carrier = yield* options.dial(hub)
-    const inbox = Revocation.listen(Inbox.make(carrier), (reason) => {
-      revoked ??= reason
-      standing?.revoke(reason)
+    const inbox = HubWord.listen(Inbox.make(carrier), {
+      revoked: (reason) => {
+        revoked ??= reason
+        standing?.revoke(reason)
+      },
+      draining: (retryIn) => Deferred.unsafeDone(draining, Effect.succeed(retryIn))
     })
     const sessionKey = generate()
     const connect: Control.Connect = {
@@ -195,7 +232,8 @@ export const open = (options: SessionOptions): Effect.Effect<Session, ConnectErr
       wgPubKey: sessionKey.publicHex,
       ...(options.ports !== undefined && options.ports.length > 0 ? { ports: options.ports } : {}),
       ...(options.token !== undefined ? { token: Redacted.value(options.token) } : {}),
-      identity: identity.publicHex
+      identity: identity.publicHex,
+      ...(account !== undefined && { resumes: true })
     }
     carrier.sendText(Control.encode(connect))
 
@@ -211,7 +249,7 @@ export const open = (options: SessionOptions): Effect.Effect<Session, ConnectErr
     const fingerprint = fingerprintOfHex(offer.identity)
     const before = yield* checkKey(options, fingerprint)
 
-    const { hello, tunnel } = yield* Stream1.initiate({
+    const initiated = yield* Stream1.initiate({
       inbox,
       session: {
         machine,
@@ -222,11 +260,17 @@ export const open = (options: SessionOptions): Effect.Effect<Session, ConnectErr
         ports: offer.ports ?? []
       },
       identity,
-      hello: { software: `tela ${VERSION}` }
+      software: `tela ${VERSION}`,
+      scope,
+      ...(account !== undefined && { account }),
+      kept
     })
+    const { hello } = initiated
+    const resumed = initiated._tag === "Resumed"
+    const tunnel = resumed ? initiated.kept.tunnel : initiated.tunnel
     standing = tunnel
     if (revoked !== undefined) tunnel.revoke(revoked)
-    yield* refuseAll(tunnel)
+    if (!resumed) yield* Scope.extend(refuseAll(tunnel), scope)
     if (hello.principal !== ready.principal) {
       return yield* failure(
         "untrusted",
@@ -237,13 +281,13 @@ export const open = (options: SessionOptions): Effect.Effect<Session, ConnectErr
     // Only now: a key that nobody has proved is not worth remembering.
     const pinned = before._tag === "New" ? yield* known.pin(hub, machine, fingerprint) : before
     if (pinned._tag === "Changed") return yield* changed(options, pinned.pinned, fingerprint)
+    const firstUse = pinned._tag === "New"
     return {
-      machine,
-      tunnel,
-      services: hello.services,
-      principal: ready.principal,
-      fingerprint,
-      firstUse: pinned._tag === "New"
+      session: { machine, tunnel, services: hello.services, principal: ready.principal, fingerprint, firstUse },
+      kept: initiated.kept,
+      resumed,
+      notResumed: hello.notResumed,
+      draining: Deferred.await(draining)
     }
   }).pipe(
     Effect.catchTags({
@@ -255,6 +299,10 @@ export const open = (options: SessionOptions): Effect.Effect<Session, ConnectErr
     Effect.mapError((error) => (revoked === undefined ? error : failure("revoked", revoked)))
   )
 }
+
+/** Opens a session whose tunnel, too, ends with the scope. */
+export const open = (options: SessionOptions): Effect.Effect<Session, ConnectError, Scope.Scope> =>
+  Effect.flatMap(Effect.scope, (scope) => Effect.map(attempt(options, { scope }), ({ session }) => session))
 
 const said = (principal: string | undefined) =>
   principal === undefined ? "nobody in particular" : `"${printable(principal)}"`

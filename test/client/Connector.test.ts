@@ -11,37 +11,34 @@ import * as Connector from "../../src/client/Connector.ts"
 import type { Session } from "../../src/client/Session.ts"
 import { RECONNECT_BASE, RECONNECT_CAP, RECONNECT_STEADY } from "../../src/protocol/Limits.ts"
 import { TunnelClosed } from "../../src/tunnel/Tunnel.ts"
+import { fakeTunnel } from "../support/fakeTunnel.ts"
 
 /** A script of what each try does: fail, or stand until it is ended. */
 const scripted = Effect.gen(function* () {
   const script = yield* Queue.unbounded<ConnectErrorKind | Deferred.Deferred<TunnelClosed>>()
   const events = yield* Queue.unbounded<ConnectEvent>()
   let scopes = 0
-  const open: Effect.Effect<Session, ConnectError, Scope.Scope> = Effect.gen(function* () {
+  const open = Effect.gen(function* () {
     const next = yield* Queue.take(script)
     if (typeof next === "string") return yield* new ConnectError({ kind: next, reason: `${next}!` })
     yield* Effect.acquireRelease(
       Effect.sync(() => scopes++),
       () => Effect.sync(() => scopes--)
     )
-    return {
+    let over = false
+    yield* Effect.forkScoped(Effect.map(Deferred.await(next), () => (over = true)))
+    const session: Session = {
       machine: "barn",
       services: [],
       principal: undefined,
       fingerprint: "SHA256:x",
       firstUse: false,
-      tunnel: {
-        open: () => Effect.never,
-        accept: Effect.never,
-        closed: Deferred.await(next),
-        close: () => {},
-        revoke: () => {},
-        held: () => ({ unsent: 0, carrier: 0, undelivered: 0, streams: 0 })
-      }
+      tunnel: fakeTunnel({ closed: Deferred.await(next), isAttached: () => !over })
     }
+    return { session, kept: undefined, resumed: false, notResumed: undefined, draining: Effect.never }
   })
   const make = (wait = false) =>
-    Connector.make({ machine: "barn", open, wait, onEvent: (event) => void events.unsafeOffer(event) })
+    Connector.make({ machine: "barn", open: () => open, wait, onEvent: (event) => void events.unsafeOffer(event) })
   const stand = Effect.tap(Deferred.make<TunnelClosed>(), (end) => Queue.offer(script, end))
   const end = (how: Deferred.Deferred<TunnelClosed>, kind: TunnelClosed["kind"] = "lost") =>
     Deferred.succeed(how, new TunnelClosed({ kind, reason: `${kind}.` }))

@@ -6,6 +6,7 @@ import * as Queue from "effect/Queue"
 import * as Connector from "../../src/client/Connector.ts"
 import * as Session from "../../src/client/Session.ts"
 import type { ByteStream, ByteStreamHandlers } from "../../src/transport/ByteStream.ts"
+import { heldNothing } from "../../src/tunnel/Tunnel.ts"
 import { collect } from "../support/collect.ts"
 import { agent, client } from "../support/ends.ts"
 import * as MemoryHub from "../support/MemoryHub.ts"
@@ -31,7 +32,8 @@ const standing = Effect.gen(function* () {
       })
   })
   yield* barn.registered("barn")
-  const connector = yield* Connector.make({ machine: "barn", open: Session.open(yield* client(hub)) })
+  const options = yield* client(hub)
+  const connector = yield* Connector.make({ machine: "barn", open: (begin) => Session.attempt(options, begin) })
   const session = yield* connector.session
   yield* Queue.takeAll(hub.dials)
   return { hub, connector, session, reached }
@@ -71,7 +73,7 @@ describe("a client whose access is revoked", () => {
       yield* local.closed
       stream.resume()
       assert.strictEqual(local.bytes, 0)
-      assert.deepStrictEqual(session.tunnel.held(), { unsent: 0, carrier: 0, undelivered: 0, streams: 0 })
+      assert.deepStrictEqual(session.tunnel.held(), heldNothing)
     })
   )
 

@@ -14,6 +14,7 @@ import { ResetCode, StreamReset } from "../../src/protocol/StreamReset.ts"
 import type { ByteStream } from "../../src/transport/ByteStream.ts"
 import { ListenError } from "../../src/transport/ListenError.ts"
 import type { Tunnel } from "../../src/tunnel/Tunnel.ts"
+import { fakeTunnel } from "../support/fakeTunnel.ts"
 
 type OnConnection = (stream: ByteStream, peer: string) => void
 
@@ -64,14 +65,7 @@ const session = (open: Tunnel["open"]): Session => ({
   principal: undefined,
   fingerprint: "",
   firstUse: false,
-  tunnel: {
-    open,
-    accept: Effect.never,
-    closed: Effect.never,
-    close: () => {},
-    revoke: () => {},
-    held: () => ({ unsent: 0, carrier: 0, undelivered: 0, streams: 0 })
-  }
+  tunnel: fakeTunnel({ open })
 })
 
 describe("Listeners", () => {
