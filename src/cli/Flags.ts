@@ -13,11 +13,13 @@ import * as Path from "@effect/platform/Path"
 import * as Terminal from "@effect/platform/Terminal"
 import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
 import * as Mailbox from "effect/Mailbox"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Token from "../crypto/Token.ts"
+import * as Duration from "../protocol/Duration.ts"
 import { WrongUsage } from "./Failure.ts"
 
 /** What help and the reading of the command line need to know of a flag. */
@@ -141,6 +143,23 @@ export const integer = (
     return number >= declaration.least && number <= declaration.most
       ? Effect.succeed(Option.some(number))
       : Effect.fail(invalid(`${source} is a number from ${declaration.least} to ${declaration.most}, not "${value}"`))
+  })
+})
+
+/** A duration such as 30s or 2m, in milliseconds, at most `most`. */
+export const duration = (declaration: Declaration & { readonly most: number }): OptionalFlag<number> => ({
+  info: info(declaration),
+  options: Options.mapEffect(sourced(declaration), (given) => {
+    if (Option.isNone(given)) return Effect.succeed(Option.none<number>())
+    const { value, source } = given.value
+    const { most } = declaration
+    return Either.match(Duration.parse(value), {
+      onLeft: (problem) => Effect.fail(invalid(`${source}: ${problem}`)),
+      onRight: (millis) =>
+        millis <= most
+          ? Effect.succeed(Option.some(millis))
+          : Effect.fail(invalid(`${source} is at most ${most / 60_000}m, not ${value}`))
+    })
   })
 })
 

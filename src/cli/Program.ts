@@ -15,7 +15,7 @@ import { HubNetwork } from "../transport/HubNetwork.ts"
 import { HubPins } from "../transport/TlsPin.ts"
 import * as Argv from "./Argv.ts"
 import type { Command } from "./Command.ts"
-import { ExitCode, type Failure, WrongUsage } from "./Failure.ts"
+import { ExitCode, Exits, type Failure, WrongUsage } from "./Failure.ts"
 import * as Help from "./Help.ts"
 import { logger } from "./LogFlags.ts"
 import * as NetworkFlags from "./NetworkFlags.ts"
@@ -106,6 +106,7 @@ export const outcome = (
   if (Exit.isSuccess(exit)) return { code: ExitCode.ok, line: undefined }
   const failure = Cause.failureOption(exit.cause)
   if (Option.isSome(failure)) {
+    if (failure.value instanceof Exits) return { code: failure.value.code, line: undefined }
     const code = failure.value instanceof WrongUsage ? ExitCode.usage : ExitCode.failed
     return { code, line: oneLine(sentence(failure.value)) }
   }
@@ -141,12 +142,13 @@ export const main = (root: Command): void => {
   const fiber = Effect.runFork(Scheduler.withScheduler(program))
   let signalled = false
   const interrupt = () => {
+    // Whoever asks twice does not want to wait for the end in order.
+    if (signalled) process.exit(wasUp ? ExitCode.failed : ExitCode.interrupted)
     signalled = true
     fiber.unsafeInterruptAsFork(fiber.id())
   }
-  // Once each: the second signal of a kind finds no listener, and kills.
-  process.once("SIGINT", interrupt)
-  process.once("SIGTERM", interrupt)
+  process.on("SIGINT", interrupt)
+  process.on("SIGTERM", interrupt)
   fiber.addObserver((exit) => {
     clearInterval(alive)
     const { code, line } = outcome(exit, wasUp)

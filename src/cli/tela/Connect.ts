@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as LocalPorts from "../../client/LocalPorts.ts"
+import { RESUME_GRACE_MAX } from "../../protocol/Limits.ts"
 import * as Command from "../Command.ts"
 import { WrongUsage } from "../Failure.ts"
 import * as Flags from "../Flags.ts"
@@ -19,13 +20,20 @@ const fingerprint = Flags.text({
   placeholder: "SHA256:...",
   description: "the key the machine must have"
 })
+const resumeGrace = Flags.duration({
+  name: "resume-grace",
+  placeholder: "TIME",
+  description: "how long connections wait for a lost session, 2m",
+  env: "TELA_RESUME_GRACE",
+  most: RESUME_GRACE_MAX
+})
 const wait = Flags.toggle("wait", "wait for a machine that is offline")
 
 export const command = Command.make(
   {
     name: "connect",
     summary: "bind local ports that lead to a machine's services",
-    flags: [hub, machine, token, ports, services, fingerprint, wait, ca, ...logFlags],
+    flags: [hub, machine, token, ports, services, fingerprint, wait, resumeGrace, ca, ...logFlags],
     examples: [
       "tela connect -hub wss://hub.example.com -machine web-01 -token TOKEN",
       "tela connect -machine db-01 -ports 15432:5432",
@@ -44,6 +52,7 @@ export const command = Command.make(
       const names = LocalPorts.parseServices(Option.getOrElse(yield* given.flag(services), () => ""))
       const expected = yield* Effect.transposeOption(Option.map(yield* given.flag(fingerprint), readFingerprint))
       const patient = yield* given.flag(wait)
+      const grace = yield* given.flag(resumeGrace)
       const credential = yield* readToken(given, where)
 
       const running = yield* Effect.promise(() => import("./ConnectSession.ts"))
@@ -54,7 +63,8 @@ export const command = Command.make(
         ports: pairs,
         services: names,
         fingerprint: Option.getOrUndefined(expected),
-        wait: patient
+        wait: patient,
+        resumeGrace: Option.getOrUndefined(grace)
       })
     })
 )

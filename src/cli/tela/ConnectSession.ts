@@ -25,7 +25,12 @@ export interface ConnectRequest {
   readonly services: ReadonlyArray<string>
   readonly fingerprint: string | undefined
   readonly wait: boolean
+  /** Milliseconds. */
+  readonly resumeGrace: number | undefined
 }
+
+const connections = (count: number) => (count === 1 ? "1 connection goes" : `${count} connections go`)
+const waits = (count: number) => (count === 1 ? "1 connection waits" : `${count} connections wait`)
 
 /** What is said of an event on stderr; the table goes to stdout. */
 const report = (event: ConnectEvent): Effect.Effect<void, never, Shell> => {
@@ -33,7 +38,11 @@ const report = (event: ConnectEvent): Effect.Effect<void, never, Shell> => {
     case "Connected": {
       const { fingerprint: key, machine: name, principal } = event
       const as = principal === undefined ? {} : { as: principal }
-      const said = event.again ? "connected again" : "connected"
+      const said = event.resumed
+        ? `connected again: ${connections(event.carried)} on`
+        : event.again
+          ? "connected again"
+          : "connected"
       const first = Effect.logInfo(
         "first use of this machine: its key is remembered from now on; compare it with `telad fingerprint` there"
       )
@@ -46,10 +55,17 @@ const report = (event: ConnectEvent): Effect.Effect<void, never, Shell> => {
       return Effect.flatMap(Shell, (shell) =>
         Effect.zipRight(shell.up, shell.print(ServicesTable.render(event.services)))
       )
-    case "Reconnecting":
-      return Effect.logWarning(
-        `${event.lost ? "connection lost" : "not connected"}; next try in ${(event.retryIn / 1000).toFixed(1)} s`
-      ).pipe(Effect.annotateLogs({ machine: event.machine, reason: event.reason }))
+    case "Reconnecting": {
+      const what = event.lost ? "connection lost" : "not connected"
+      const waiting = event.waiting > 0 ? `; ${waits(event.waiting)}` : ""
+      return Effect.logWarning(`${what}${waiting}; next try in ${(event.retryIn / 1000).toFixed(1)} s`).pipe(
+        Effect.annotateLogs({ machine: event.machine, reason: event.reason })
+      )
+    }
+    case "Moving":
+      return Effect.logInfo(`the hub is about to stop; going on at its next start, in ${event.retryIn / 1000} s`).pipe(
+        Effect.annotateLogs({ machine: event.machine })
+      )
     case "StreamRefused":
       return Effect.logWarning("local connection refused").pipe(
         Effect.annotateLogs({ service: event.service, local: event.local, reason: event.reason })

@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as HubUrl from "../../protocol/HubUrl.ts"
+import { RESUME_GRACE_MAX } from "../../protocol/Limits.ts"
 import * as AgentFile from "../../store/AgentFile.ts"
 import * as Paths from "../../store/Paths.ts"
 import type { Given } from "../Command.ts"
@@ -49,6 +50,14 @@ export const targetHost = Flags.text({
   placeholder: "HOST",
   description: "host of the ports",
   env: "TELAD_TARGET_HOST"
+})
+
+export const resumeGrace = Flags.duration({
+  name: "resume-grace",
+  placeholder: "TIME",
+  description: "how long connections wait for a lost client, 2m",
+  env: "TELAD_RESUME_GRACE",
+  most: RESUME_GRACE_MAX
 })
 
 /** The hub that `-hub` names, as it is dialled. */
@@ -123,7 +132,7 @@ const withStoredToken = (settings: Settings): Effect.Effect<Settings, Failure, S
     const stored = (yield* stores.agentToken(where))?.token
     return {
       ...settings,
-      config: { hub: where, machines: machines.map((each) => ({ ...each, token: each.token ?? stored })) }
+      config: { ...settings.config, machines: machines.map((each) => ({ ...each, token: each.token ?? stored })) }
     }
   })
 

@@ -2,7 +2,9 @@
  * `telad`, the agent: it registers machines at a hub and serves their ports, until it is stopped.
  */
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Agent from "../../agent/Agent.ts"
+import { AGENT_DRAIN } from "../../protocol/Limits.ts"
 import * as AgentState from "../../store/AgentState.ts"
 import * as KeyFile from "../../store/KeyFile.ts"
 import * as Paths from "../../store/Paths.ts"
@@ -17,6 +19,14 @@ import * as Fingerprint from "./Fingerprint.ts"
 import * as Login from "./Login.ts"
 import * as Pair from "./Pair.ts"
 
+/** Lets connections finish for a while; those that do not are said, because nothing can take them along. */
+const leave = (agent: typeof Agent.Agent.Service): Effect.Effect<void> =>
+  Effect.flatMap(agent.drain(AGENT_DRAIN), (left) =>
+    left.length === 0
+      ? Effect.void
+      : Effect.logWarning("these connections end with the agent", { services: left.join(",") })
+  )
+
 export const root = Command.make(
   {
     name: "telad",
@@ -28,6 +38,7 @@ export const root = Command.make(
       AgentFlags.ports,
       AgentFlags.token,
       AgentFlags.targetHost,
+      AgentFlags.resumeGrace,
       ca,
       ...logFlags
     ],
@@ -41,6 +52,13 @@ export const root = Command.make(
       const identity = yield* KeyFile.loadOrCreate(Paths.agentKeyFile(folder))
       const names = config.machines.map((machine) => machine.name)
       const state = yield* AgentState.load(Paths.agentStateFile(folder), names)
-      yield* Signals.daemon(Agent.run({ config, identity, state }))
-    }).pipe(Effect.provide(Dialer.layer))
+      const grace = yield* given.flag(AgentFlags.resumeGrace)
+      const agent = yield* Agent.make({
+        config,
+        identity,
+        state,
+        resumeGrace: Option.getOrUndefined(grace) ?? config.resumeGrace
+      })
+      yield* Signals.daemon(Effect.never, leave(agent))
+    }).pipe(Effect.scoped, Effect.provide(Dialer.layer))
 )

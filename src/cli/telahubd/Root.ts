@@ -4,25 +4,24 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as Hub from "../../hub/Hub.ts"
-import { VERSION } from "../../protocol/Version.ts"
 import * as Database from "../../store/Database.ts"
 import * as HubFile from "../../store/HubFile.ts"
 import * as HubIdentities from "../../store/HubIdentities.ts"
 import * as HubStorage from "../../store/HubStorage.ts"
 import * as Command from "../Command.ts"
 import { logFlags } from "../LogFlags.ts"
-import * as Signals from "../Signals.ts"
 import * as VersionCommand from "../VersionCommand.ts"
 import * as HubFlags from "./HubFlags.ts"
 import * as OwnerToken from "./OwnerToken.ts"
+import * as Running from "./Running.ts"
+import * as Supervisor from "./Supervisor.ts"
 import * as User from "./User.ts"
 
 export const root = Command.make(
   {
     name: "telahubd",
     summary: "the hub between agents and operators",
-    flags: [HubFlags.config, HubFlags.host, HubFlags.port, HubFlags.name, ...logFlags],
+    flags: [HubFlags.config, HubFlags.host, HubFlags.port, HubFlags.name, HubFlags.supervised, ...logFlags],
     subcommands: [User.command, VersionCommand.command("telahubd")],
     examples: ["telahubd", "telahubd -config ./data/telahubd.yaml -host 127.0.0.1 -port 8080"],
     notes: [
@@ -43,13 +42,9 @@ export const root = Command.make(
       const { created, file } = yield* HubFile.open(located, { ownerToken: yield* HubFlags.ownerToken })
       if (Option.isSome(created)) yield* OwnerToken.announce(file.path, created.value)
       for (const warning of file.warnings) yield* Effect.logWarning(warning)
-      const config = HubFile.resolve(file, flags)
-      const { path } = file
-      const storage = Layer.provideMerge(HubIdentities.layerFrom(file), HubStorage.layer({ path }))
-      const layer = Layer.provide(Hub.layer({ config, version: VERSION }), storage)
-      const serve = Effect.flatMap(Hub.Hub, (hub) =>
-        Effect.zipRight(Effect.logInfo(`listening on ${hub.url}`, { config: path }), Signals.daemon(Effect.never))
-      )
-      yield* Effect.provide(serve, layer)
+      yield* Running.run(HubFile.resolve(file, flags), file.path, {
+        storage: Layer.provideMerge(HubIdentities.layerFrom(file), HubStorage.layer({ path: file.path })),
+        supervised: yield* Supervisor.isThere(given)
+      })
     })
 )

@@ -1,0 +1,77 @@
+/**
+ * A hub as it runs: until it is told to stop, or to start anew, and either only after it has been drained.
+ */
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as FiberId from "effect/FiberId"
+import * as Layer from "effect/Layer"
+import * as Hub from "../../hub/Hub.ts"
+import { RestartRefused } from "../../hub/Restart.ts"
+import type { Restart } from "../../hub/Restart.ts"
+import { SUCCESSOR_BIND } from "../../protocol/Limits.ts"
+import { VERSION } from "../../protocol/Version.ts"
+import * as HubFile from "../../store/HubFile.ts"
+import { ExitCode, Exits, type Failure } from "../Failure.ts"
+import { Shell } from "../Shell.ts"
+import * as Signals from "../Signals.ts"
+import * as Keeper from "./Keeper.ts"
+import * as Supervisor from "./Supervisor.ts"
+
+export interface RunOptions<E> {
+  readonly storage: Layer.Layer<Hub.Storage, E>
+  /** Whether somebody starts the program again when it exits with code 75. */
+  readonly supervised: boolean
+}
+
+/** Why a hub that runs is to end. */
+type Wanted = "stop" | "restart"
+
+/** Runs the hub of a file; succeeds, or fails with an exit code, when it and those that came after it have ended. */
+export const run = <E extends Failure>(
+  config: HubFile.HubConfig,
+  path: string,
+  { storage, supervised }: RunOptions<E>
+): Effect.Effect<void, E | Hub.HubStartError | Exits, Shell> =>
+  Effect.gen(function* () {
+    const { env } = yield* Shell
+    const wanted = Deferred.unsafeMake<Wanted>(FiberId.none)
+    const want = (what: Wanted) => Deferred.unsafeDone(wanted, Effect.succeed(what))
+    const above = Keeper.above(env, () => want("stop"))
+    const within = config.shutdownTimeout
+
+    // A hub that could not start again would be gone.
+    const restart: Restart = HubFile.load(path).pipe(
+      Effect.mapError(({ message }) => new RestartRefused({ message: `${message}; mend it first` })),
+      Effect.zipRight(Effect.sync(() => want("restart")))
+    )
+    const hubLayer = Hub.layer({
+      config: above !== undefined && config.port === 0 ? { ...config, port: above.port } : config,
+      version: VERSION,
+      restart,
+      fd: Supervisor.listenFd(env),
+      patience: above && SUCCESSOR_BIND
+    })
+
+    const keeper = yield* Effect.provide(
+      Effect.gen(function* () {
+        const hub = yield* Hub.Hub
+        yield* Effect.logInfo(`listening on ${hub.url}`, { config: path })
+        const what = yield* Signals.daemon(Deferred.await(wanted), hub.drain({ within }))
+        if (what === "stop") {
+          yield* Effect.uninterruptible(hub.drain({ within }))
+          return yield* Effect.as(Effect.logInfo("stopped"), undefined)
+        }
+        yield* Effect.logInfo("restarting")
+        if (supervised) {
+          yield* Effect.uninterruptible(hub.drain({ within }))
+          return yield* new Exits({ code: ExitCode.restart, message: "to be started again" })
+        }
+        const next = above === undefined ? Keeper.make(hub.port) : undefined
+        const { startNext } = above ?? next ?? { startNext: Effect.void }
+        yield* Effect.uninterruptible(hub.drain({ within, onceClosed: startNext }))
+        return next
+      }),
+      Layer.provide(hubLayer, storage)
+    )
+    if (keeper !== undefined) yield* keeper.keep
+  })
