@@ -103,7 +103,9 @@ const ask = (
       ...(key !== undefined && { key }),
       ...(services !== undefined && { services }),
       // Agents that resume enforce this, too; others know nothing of it.
-      ...(machine.about.capabilities?.["resumes"] === true && { streams: capsOf(authority.limits(), principal).streams })
+      ...(machine.about.capabilities?.["resumes"] === true && {
+        streams: capsOf(authority.limits(), principal).streams
+      })
     }
     const request = { type: "session-request", sessionId: session.id, sessionIdx: session.index, wgPubKey, client }
     machine.agent.carrier.sendText(encode({ ...request, type: "session-request" }))

@@ -258,7 +258,7 @@ export const make = (options: MemoryTelaOptions): Effect.Effect<MemoryTela, neve
         }),
       held: () => ({
         agent: theAgent.current()?.held() ?? heldNothing,
-        client: theClient.current()?.connection.connector.current()?.tunnel.held() ?? heldNothing
+        client: theClient.current()?.connection.connector.held() ?? heldNothing
       }),
       sessions: () => theHub.current()?.sessions.size() ?? 0
     }

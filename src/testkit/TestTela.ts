@@ -22,7 +22,7 @@ import { fresh } from "../store/AgentState.ts"
 import type { StoreFailure } from "../store/IdentityStore.ts"
 import * as KnownMachines from "../store/KnownMachines.ts"
 import { Dialer, layer as dialerLayer } from "../transport/Dialer.ts"
-import { heldNothing, type TunnelHeld } from "../tunnel/Tunnel.ts"
+import type { TunnelHeld } from "../tunnel/Tunnel.ts"
 
 export interface TestTelaOptions {
   /** TCP ports on 127.0.0.1 that the agent exposes. */
@@ -125,7 +125,7 @@ export const make = (options: TestTelaOptions): Effect.Effect<TestTela, Hub.HubS
         }),
       held: (connection) => ({
         agent: agent.held(),
-        client: connection.connector.current()?.tunnel.held() ?? heldNothing
+        client: connection.connector.held()
       })
     }
   })

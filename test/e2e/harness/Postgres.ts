@@ -99,3 +99,29 @@ export const query = (localPort: number, sql: string) =>
     args: ["-X", "-A", "-t", "-h", "localhost", "-p", String(localPort), "-U", "postgres", "-c", sql],
     env: { PGCONNECT_TIMEOUT: "15" }
   }).pipe(Effect.map(({ stdout }) => stdout))
+
+/** A psql that stays: one connection, asked again and again. */
+export interface Session {
+  /** The process that serves it on the machine; another one would be another connection. */
+  readonly backend: Effect.Effect<string, Program.ProgramFailed>
+}
+
+/** Opens a connection that is idle between questions; psql ends with the scope. */
+export const session = (localPort: number): Effect.Effect<Session, Program.ProgramFailed, Scope.Scope> =>
+  Effect.map(
+    Program.start({
+      name: "psql",
+      command: Tools.path("psql"),
+      args: ["-X", "-A", "-t", "-h", "localhost", "-p", String(localPort), "-U", "postgres", "-v", "ON_ERROR_STOP=1"],
+      env: { PGCONNECT_TIMEOUT: "15" },
+      talks: true
+    }),
+    (psql) => ({
+      backend: Effect.gen(function* () {
+        const from = psql.mark("stdout")
+        yield* psql.write("select 'backend ' || pg_backend_pid();\n")
+        const [, pid = ""] = yield* psql.expect(/^backend (\d+)$/m, { on: "stdout", from, within: "30 seconds" })
+        return pid
+      })
+    })
+  )

@@ -105,14 +105,15 @@ export const ssh = (sshd: Sshd, localPort: number, command: string) =>
     args: ["-F", sshd.clientConfig, "-p", String(localPort), "localhost", command]
   })
 
-/** Copies one file; `remote:` in front of a path means the server's side. */
-export const scp = (sshd: Sshd, localPort: number, from: string, to: string) => {
+/** Copies one file; `remote:` in front of a path means the server's side. `megabytes` limits how many pass in a second. */
+export const scp = (sshd: Sshd, localPort: number, from: string, to: string, megabytes?: number) => {
+  const limit = megabytes === undefined ? [] : ["-l", String(megabytes * 8_000)]
   const place = (path: string) => path.replace(/^remote:/, "localhost:")
   return Program.run(
     {
       command: Tools.path("scp"),
-      args: ["-q", "-F", sshd.clientConfig, "-P", String(localPort), place(from), place(to)]
+      args: ["-q", ...limit, "-F", sshd.clientConfig, "-P", String(localPort), place(from), place(to)]
     },
-    "120 seconds"
+    megabytes === undefined ? "120 seconds" : "600 seconds"
   )
 }

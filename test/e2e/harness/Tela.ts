@@ -69,16 +69,17 @@ export const agentFolder = (
     )
   )
 
-/** Starts an agent from the telad.yaml in that folder; the named machines are registered when this returns. */
+/** Starts an agent from the telad.yaml in that folder, and more arguments; the named machines are registered when this returns. */
 export const startAgent = (
   folder: string,
-  machines: ReadonlyArray<Machine>
+  machines: ReadonlyArray<Machine>,
+  args: ReadonlyArray<string> = []
 ): Effect.Effect<Program.Program, Program.ProgramFailed, Scope.Scope> =>
   Effect.gen(function* () {
     const program = yield* Program.start({
       name: "telad",
       command: bin("telad"),
-      args: ["-config", Path.join(folder, "telad.yaml")],
+      args: ["-config", Path.join(folder, "telad.yaml"), ...args],
       env: { HOME: folder, TELA_HOME: folder }
     })
     for (const { name } of machines) yield* registered(program, name)
