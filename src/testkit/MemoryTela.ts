@@ -23,6 +23,7 @@ import * as Directory from "../hub/Directory.ts"
 import * as Drain from "../hub/Drain.ts"
 import * as Enforcement from "../hub/Enforcement.ts"
 import type { Storage } from "../hub/Hub.ts"
+import * as LastSeen from "../hub/LastSeen.ts"
 import * as Sessions from "../hub/Sessions.ts"
 import type { Applied, Change, ChangeRefused } from "../policy/Change.ts"
 import { makeSnapshot } from "../policy/Identity.ts"
@@ -106,6 +107,7 @@ const hub = (kept: Context.Context<Storage>) =>
     const services = yield* Effect.map(Layer.build(Layer.provide(parts, Layer.succeedContext(kept))), (built) =>
       Context.merge(kept, built)
     )
+    yield* Effect.provide(LastSeen.keep, services)
     const run = yield* FiberSet.makeRuntime<never>()
     const accepted = new Set<Carrier>()
     yield* Effect.addFinalizer(() =>

@@ -339,7 +339,7 @@ export class Link {
   #send(record: RecordBuilder) {
     const channel = this.#channel
     if (channel === undefined) return
-    Frames.writeUint64(record.linkHeader, this.#replay.end, 0)
+    Frames.writeUint64(record.linkHeader, this.#replay.position, 0)
     Frames.writeUint64(record.linkHeader, this.#received, 8)
     if (record.positioned > 0) {
       this.#replay.push(record.kept, record.positioned)

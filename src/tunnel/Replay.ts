@@ -50,6 +50,11 @@ export class Replay {
     return this.#end
   }
 
+  /** Where the next record stands, one that is sent again or a new one. */
+  get position(): number {
+    return this.#next === undefined ? this.#end : (this.#records[this.#next]?.start ?? this.#end)
+  }
+
   get bytes(): number {
     return this.#end - this.#start
   }

@@ -266,18 +266,21 @@ describe("Agent", () => {
     })
   )
 
-  it.scoped("ends a machine's sessions with its control socket, and only these", () =>
+  it.scoped("keeps a machine's sessions when its control socket is lost, and hears of them on the next one", () =>
     Effect.gen(function* () {
       const hub = yield* MemoryHub.make
-      const both = yield* agent(hub, { machines: [machine(), machine({ name: "shed" })] })
-      yield* both.registered("barn")
-      yield* both.registered("shed")
-      const barn = yield* Session.open(yield* client(hub))
-      const shed = yield* Session.open(yield* client(hub, { machine: "shed" }))
+      const barn = yield* agent(hub)
+      yield* barn.registered("barn")
+      const { tunnel } = yield* Session.open(yield* client(hub))
+      yield* Queue.takeAll(hub.registers)
       hub.cutControl("barn")
-      assert.strictEqual((yield* barn.tunnel.closed).kind, "closed")
-      const answer = yield* Effect.flip(shed.tunnel.open({ port: 22 }))
-      assert.strictEqual(answer.code, ResetCode.refused)
+      assert.strictEqual((yield* Effect.flip(tunnel.open({ port: 22 }))).code, ResetCode.refused)
+      yield* TestClock.adjust(RECONNECT_BASE * 1.25)
+      yield* Queue.take(hub.registers)
+      yield* barn.registered("barn")
+      const revoked = { type: "session-revoked", sessionId: "session-1", principal: "alice", reason: "gone" } as const
+      hub.control("barn")?.sendText(Control.encode(revoked))
+      assert.strictEqual((yield* tunnel.closed).kind, "lost")
     })
   )
 

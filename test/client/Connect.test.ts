@@ -81,8 +81,10 @@ const setUp = (over: Partial<Parameters<typeof machine>[0]> = {}, reach?: typeof
       ports: [],
       onEvent: (event) => void events.unsafeOffer(event)
     }
-    const until = (tag: ConnectEvent["_tag"]) =>
-      Effect.repeat(Queue.take(events), { until: (event) => event._tag === tag })
+    const until = <Tag extends ConnectEvent["_tag"]>(tag: Tag) =>
+      Effect.repeat(Queue.take(events), {
+        until: (event): event is Extract<ConnectEvent, { readonly _tag: Tag }> => event._tag === tag
+      })
     return { hub, port, identity, barn, options, until }
   })
 
@@ -130,7 +132,7 @@ describe("Connect", () => {
     })
   )
 
-  it.scoped("keeps its ports through a loss: what is open is reset, what comes meanwhile waits", () =>
+  it.scoped("goes on after a loss: what is open stands still meanwhile, what comes meanwhile waits", () =>
     Effect.gen(function* () {
       const { hub, options, until } = yield* setUp()
       const connection = yield* Connect.make({ ...options, services: ["echo"] })
@@ -138,15 +140,74 @@ describe("Connect", () => {
       const before = dial(port)
       yield* before.data
       hub.cutSessions()
-      assert.match(yield* before.closed, /ECONNRESET/)
-      yield* until("Reconnecting")
+      assert.deepInclude(yield* until("Reconnecting"), { lost: true, waiting: 1 })
+      before.socket.end("through")
       const waiting = dial(port)
       yield* waiting.connected
       yield* TestClock.adjust(RECONNECT_BASE * 1.25)
-      assert.deepInclude(yield* until("Connected"), { again: true, firstUse: false })
+      assert.deepInclude(yield* until("Connected"), { again: true, firstUse: false, resumed: true, carried: 1 })
+      assert.strictEqual(yield* before.closed, "hello through")
       yield* waiting.data
       waiting.socket.end("after")
       assert.strictEqual(yield* waiting.closed, "hello after")
+    })
+  )
+
+  it.scoped.each([
+    ["neither end waits", 0, /ECONNRESET/],
+    ["nobody comes back in time", 30_000, /ECONNRESET/]
+  ] as const)("keeps its ports, and resets what is open, when %s", ([, resumeGrace, end]) =>
+    Effect.gen(function* () {
+      const { hub, options, until } = yield* setUp()
+      const connection = yield* Connect.make({ ...options, services: ["echo"], resumeGrace })
+      const port = localOf(connection, "echo")
+      const before = dial(port)
+      yield* before.data
+      hub.reachable = false
+      hub.cutSessions()
+      assert.deepInclude(yield* until("Reconnecting"), { lost: true, waiting: resumeGrace === 0 ? 0 : 1 })
+      yield* TestClock.adjust(resumeGrace)
+      assert.match(yield* before.closed, end)
+      const waiting = dial(port)
+      yield* waiting.connected
+      hub.reachable = true
+      yield* TestClock.adjust(RECONNECT_CAP * 1.25)
+      assert.deepInclude(yield* until("Connected"), { again: true, resumed: false })
+      yield* waiting.data
+      waiting.socket.end("after")
+      assert.strictEqual(yield* waiting.closed, "hello after")
+    })
+  )
+
+  it.scoped("resets what is open when the agent no longer has it, and says why", () =>
+    Effect.gen(function* () {
+      const { hub, options, until } = yield* setUp()
+      const connection = yield* Connect.make({ ...options, services: ["echo"] })
+      const before = dial(localOf(connection, "echo"))
+      yield* before.data
+      // The hub says that it is another's: the agent keeps what it has for its own client.
+      hub.principal = "bob"
+      hub.cutSessions()
+      yield* until("Reconnecting")
+      yield* TestClock.adjust(RECONNECT_BASE * 1.25)
+      assert.deepInclude(yield* until("Connected"), { again: true, resumed: false })
+      assert.match((yield* until("StreamEnded")).reason ?? "", /the agent no longer has this session/)
+      assert.match(yield* before.closed, /ECONNRESET/)
+    })
+  )
+
+  it.scoped("goes on elsewhere before it has to, when the hub is about to stop", () =>
+    Effect.gen(function* () {
+      const { hub, options, until } = yield* setUp()
+      const connection = yield* Connect.make({ ...options, services: ["echo"] })
+      const before = dial(localOf(connection, "echo"))
+      yield* before.data
+      hub.tellClients(JSON.stringify({ type: "drain", retryIn: 700 }))
+      assert.deepInclude(yield* until("Moving"), { retryIn: 700 })
+      yield* TestClock.adjust(700)
+      assert.deepInclude(yield* until("Connected"), { again: true, resumed: true, carried: 1 })
+      before.socket.end("through")
+      assert.strictEqual(yield* before.closed, "hello through")
     })
   )
 

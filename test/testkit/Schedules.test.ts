@@ -8,6 +8,7 @@ import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as Scope from "effect/Scope"
+import type { ConnectEvent } from "../../src/client/ConnectEvent.ts"
 import * as FaultSchedule from "../../src/testkit/FaultSchedule.ts"
 import * as MemoryTela from "../../src/testkit/MemoryTela.ts"
 import * as Seed from "../../src/testkit/Seed.ts"
@@ -29,13 +30,15 @@ const restartsOf = (seed: number): ReadonlyArray<FaultSchedule.Restarted> =>
 
 const isLossless = (seed: number) => seed % 3 !== 2
 
+const show = (event: ConnectEvent) => void process.stderr.write(`${JSON.stringify(event)}\n`)
+
 const played = (seed: number) =>
   Effect.gen(function* () {
     const schedule = FaultSchedule.make(seed, { restarts: restartsOf(seed) })
     const told = `TELA_SEED=${seed} replays this\n${FaultSchedule.print(schedule)}`
     const scope = yield* Scope.make()
     const traffic = Traffic.make(Seed.make(seed ^ 0x5eed))
-    const tela = yield* Scope.extend(MemoryTela.make({ seed, services: traffic.services }), scope)
+    const tela = yield* Scope.extend(MemoryTela.make({ seed, services: traffic.services, ...(ONE !== undefined && { onEvent: show }) }), scope)
     const play = Effect.gen(function* () {
       yield* Effect.all([FaultSchedule.run(schedule, tela.network, tela.restart), traffic.run(tela)], {
         concurrency: 2
