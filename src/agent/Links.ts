@@ -168,7 +168,8 @@ export const make = (options: LinksOptions): Effect.Effect<Links, never, Scope.S
             while: (left) => left.length > 0,
             body: () => Effect.delay(Effect.sync(inUse), DRAIN_LOOK)
           })
-          yield* Effect.timeoutOption(empty, within)
+          // Whoever stops may be a finalizer, in which nothing could be given up.
+          yield* Effect.timeoutOption(Effect.interruptible(empty), within)
           return inUse()
         }),
       held: () =>
