@@ -3,6 +3,7 @@
  * hub can be killed and started again on its port.
  */
 import * as Effect from "effect/Effect"
+import * as ExecutionStrategy from "effect/ExecutionStrategy"
 import * as Scope from "effect/Scope"
 import { temporaryFolder } from "../../support/temporaryFolder.ts"
 import * as HubConfig from "./HubConfig.ts"
@@ -44,10 +45,12 @@ export const make = (options: WiredOptions): Effect.Effect<WiredWorld, Program.P
     const { agentArgs = [], services } = options
     const scope = yield* Effect.scope
     const [owner, agentToken, alice] = [HubConfig.token(), HubConfig.token(), HubConfig.token()]
+    // Every hub outlives those who reach it: they end first, and say goodbye.
+    const hubs = yield* Scope.fork(scope, ExecutionStrategy.sequential)
     let hub = yield* Tela.hub({
       identities: { owner: { token: owner, role: "owner" }, agent: { token: agentToken }, alice: { token: alice } },
       machines: { [MACHINE]: { register: agentToken, connect: [alice] } }
-    })
+    }).pipe(Scope.extend(hubs))
     const agentWire = yield* Wire.make(hub.port)
     const clientWire = yield* Wire.make(hub.port)
     const machines = [{ name: MACHINE, services }]
@@ -57,7 +60,7 @@ export const make = (options: WiredOptions): Effect.Effect<WiredWorld, Program.P
     const adminHome = yield* temporaryFolder
     const startHub = Effect.suspend(() => Tela.startHub(hub.file, hub.port)).pipe(
       Effect.map((started) => void (hub = started)),
-      Scope.extend(scope)
+      Scope.extend(hubs)
     )
     return {
       hub: () => hub,
