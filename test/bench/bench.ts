@@ -2,16 +2,18 @@
  * `npm run bench`: every speed that Tela promises, as a ratio to yardsticks of the same run wherever one exists. Prints
  * a table; exits 1 when a figure does not hold.
  *
- *     npm run bench -- [--only name[,name]] [--trials n] [--json]
+ *     npm run bench -- [--only name[,name]] [--trials n] [--before folder] [--json]
  *
  * Run it on a computer that does nothing else. Names: throughput, idle, beside-1, beside-8, version, connect,
- * idle-memory, authority, revocation (of which --trials says how many for each way and reader).
+ * idle-memory, authority, revocation (of which --trials says how many for each way and reader), and with --before, the
+ * folder of another checkout that has been built, before: what this one costs beside that one.
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { parseArgs } from "node:util"
 import { authority } from "./figures/Authority.ts"
+import { before } from "./figures/Before.ts"
 import * as Contenders from "./figures/Contenders.ts"
 import type { Figure } from "./figures/Figure.ts"
 import { holds, table } from "./figures/Figure.ts"
@@ -46,8 +48,21 @@ const againstSsh = Effect.scoped(
   })
 )
 
+const against = (checkout: string) =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const service = yield* Contenders.target
+      return yield* before(yield* Contenders.ours(service), yield* Contenders.ours(service, checkout))
+    })
+  )
+
 const { values: flags } = parseArgs({
-  options: { only: { type: "string" }, trials: { type: "string", default: "25" }, json: { type: "boolean" } }
+  options: {
+    before: { type: "string" },
+    only: { type: "string" },
+    trials: { type: "string", default: "25" },
+    json: { type: "boolean" }
+  }
 })
 
 const measurements: Readonly<Record<string, Effect.Effect<ReadonlyArray<Figure>, unknown>>> = {
@@ -59,7 +74,8 @@ const measurements: Readonly<Record<string, Effect.Effect<ReadonlyArray<Figure>,
   connect: between(Startup.connect),
   "idle-memory": idleMemory,
   authority,
-  revocation: revocation(Number(flags.trials))
+  revocation: revocation(Number(flags.trials)),
+  ...(flags.before !== undefined && { before: against(flags.before) })
 }
 
 const names = flags.only?.split(",") ?? Object.keys(measurements)

@@ -38,7 +38,10 @@ const played = (seed: number) =>
     const told = `TELA_SEED=${seed} replays this\n${FaultSchedule.print(schedule)}`
     const scope = yield* Scope.make()
     const traffic = Traffic.make(Seed.make(seed ^ 0x5eed))
-    const tela = yield* Scope.extend(MemoryTela.make({ seed, services: traffic.services, ...(ONE !== undefined && { onEvent: show }) }), scope)
+    const tela = yield* Scope.extend(
+      MemoryTela.make({ seed, services: traffic.services, ...(ONE !== undefined && { onEvent: show }) }),
+      scope
+    )
     const play = Effect.gen(function* () {
       yield* Effect.all([FaultSchedule.run(schedule, tela.network, tela.restart), traffic.run(tela)], {
         concurrency: 2

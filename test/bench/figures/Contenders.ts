@@ -63,18 +63,19 @@ export interface Ours extends Ports {
   readonly connectAgain: (ports: Ports) => Program.Command
 }
 
-/** Ours: telahubd, telad and tela as a user starts them. */
-export const ours = (service: Ports): Starting<Ours> =>
+/** Ours: telahubd, telad and tela as a user starts them, of this checkout or another one that has been built. */
+export const ours = (service: Ports, checkout?: string): Starting<Ours> =>
   Effect.gen(function* () {
     const token = HubConfig.token()
-    const hub = yield* Tela.hub({ identities: { owner: { token, role: "owner" } }, machines: {} })
+    const hub = yield* Tela.hub({ identities: { owner: { token, role: "owner" } }, machines: {} }, checkout)
     const machines = [{ name: "bench", ports: [service.bulk, service.echo] }]
-    yield* Tela.startAgent(yield* Tela.agentFolder(hub.url, token, machines), machines)
+    yield* Tela.startAgent(yield* Tela.agentFolder(hub.url, token, machines), machines, [], checkout)
     const home = yield* temporaryFolder
     const command = (ports: Ports) =>
       Tela.connectCommand(hub.url, home, {
         machine: "bench",
         token,
+        checkout,
         args: ["-ports", `${ports.bulk}:${service.bulk},${ports.echo}:${service.echo}`]
       })
     const ports = { bulk: yield* freePort(), echo: yield* freePort() }

@@ -18,7 +18,7 @@ export interface Everybody {
   readonly sshDirect: Ports
 }
 
-const rate = (ports: Ports, direction: "up" | "down", streams = 1, megabytes = MEGABYTES) =>
+export const rate = (ports: Ports, direction: "up" | "down", streams = 1, megabytes = MEGABYTES) =>
   Effect.map(measure({ what: "bulk", bulk: ports.bulk, streams, megabytes, direction }), (m) => m.rate ?? Number.NaN)
 
 /**

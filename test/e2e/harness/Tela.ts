@@ -15,8 +15,8 @@ import { repositoryRoot } from "./Workspace.ts"
 
 export type Name = "tela" | "telad" | "telahubd"
 
-/** The path of one of the three programs. */
-export const bin = (name: Name): string => Path.join(repositoryRoot, "bin", name)
+/** The path of one of the three programs, of this checkout or another one. */
+export const bin = (name: Name, checkout: string = repositoryRoot): string => Path.join(checkout, "bin", name)
 
 export interface Hub {
   readonly program: Program.Program
@@ -27,11 +27,15 @@ export interface Hub {
 }
 
 /** Starts a hub on a file that is there or, for a first start, is not; `port` 0 lets it choose. */
-export const startHub = (file: string, port = 0): Effect.Effect<Hub, Program.ProgramFailed, Scope.Scope> =>
+export const startHub = (
+  file: string,
+  port = 0,
+  checkout?: string
+): Effect.Effect<Hub, Program.ProgramFailed, Scope.Scope> =>
   Effect.gen(function* () {
     const program = yield* Program.start({
       name: "telahubd",
-      command: bin("telahubd"),
+      command: bin("telahubd", checkout),
       args: ["-config", file, "-host", "127.0.0.1", "-port", String(port)],
       env: { HOME: Path.dirname(file), TELA_HOME: Path.dirname(file) }
     })
@@ -40,12 +44,12 @@ export const startHub = (file: string, port = 0): Effect.Effect<Hub, Program.Pro
   })
 
 /** Writes the hub's file into a folder of its own and starts a hub on it. */
-export const hub = (config: HubConfig): Effect.Effect<Hub, Program.ProgramFailed, Scope.Scope> =>
+export const hub = (config: HubConfig, checkout?: string): Effect.Effect<Hub, Program.ProgramFailed, Scope.Scope> =>
   Effect.gen(function* () {
     const folder = yield* temporaryFolder
     const file = Path.join(folder, "telahubd.yaml")
     Fs.writeFileSync(file, HubFile.text(config), { mode: 0o600 })
-    return yield* startHub(file)
+    return yield* startHub(file, 0, checkout)
   })
 
 /** A machine's entry in telad.yaml. */
@@ -73,12 +77,13 @@ export const agentFolder = (
 export const startAgent = (
   folder: string,
   machines: ReadonlyArray<Machine>,
-  args: ReadonlyArray<string> = []
+  args: ReadonlyArray<string> = [],
+  checkout?: string
 ): Effect.Effect<Program.Program, Program.ProgramFailed, Scope.Scope> =>
   Effect.gen(function* () {
     const program = yield* Program.start({
       name: "telad",
-      command: bin("telad"),
+      command: bin("telad", checkout),
       args: ["-config", Path.join(folder, "telad.yaml"), ...args],
       env: { HOME: folder, TELA_HOME: folder }
     })
@@ -114,12 +119,14 @@ export interface ConnectOptions {
   readonly home?: string
   /** Lines to wait for. */
   readonly services?: number
+  /** Whose programs; this checkout's unless given. */
+  readonly checkout?: string | undefined
 }
 
 /** How `tela connect` is called, and with what state folder. */
 export const connectCommand = (url: string, home: string, options: ConnectOptions): Program.Command => ({
   name: "tela connect",
-  command: bin("tela"),
+  command: bin("tela", options.checkout),
   args: ["connect", "-hub", url, "-machine", options.machine, "-token", options.token, ...(options.args ?? [])],
   env: { HOME: home, TELA_HOME: Path.join(home, ".tela") },
   endsOn: "SIGINT"
