@@ -9,7 +9,7 @@ import type * as Scope from "effect/Scope"
 import { fingerprint, type KeyPair } from "../crypto/KeyPair.ts"
 import type { AgentConfig } from "../store/AgentFile.ts"
 import type { AgentState } from "../store/AgentState.ts"
-import { RESUME_GRACE } from "../protocol/Limits.ts"
+import { JOINING_SESSIONS, RESUME_GRACE } from "../protocol/Limits.ts"
 import { Dialer } from "../transport/Dialer.ts"
 import * as Tcp from "../transport/Tcp.ts"
 import type { KeepBudget } from "../tunnel/KeepBudget.ts"
@@ -57,6 +57,7 @@ export const make = (options: AgentOptions): Effect.Effect<typeof Agent.Service,
     yield* Effect.logInfo(`this agent's key is ${shown}`, { hub: config.hub, machines: config.machines.length })
 
     const links = yield* Links.make({ grace: resumeGrace, budget })
+    const joining = yield* Effect.makeSemaphore(JOINING_SESSIONS)
     const latches = new Map<string, Effect.Latch>()
     const registrations = yield* FiberMap.make<string>()
     for (const machine of config.machines) {
@@ -65,7 +66,7 @@ export const make = (options: AgentOptions): Effect.Effect<typeof Agent.Service,
       yield* FiberMap.run(
         registrations,
         machine.name,
-        Registration.run({ hub: config.hub, machine, identity, state, dial, reach, registered, links })
+        Registration.run({ hub: config.hub, machine, identity, state, dial, reach, registered, links, joining })
       )
     }
     return {

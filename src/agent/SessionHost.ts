@@ -8,11 +8,12 @@
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
+import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import { fingerprintOfHex, generate, type KeyPair, type PublicKeyHex } from "../crypto/KeyPair.ts"
 import * as Control from "../protocol/Control.ts"
-import { HANDSHAKE_TIMEOUT } from "../protocol/Limits.ts"
+import { HANDSHAKE_TIMEOUT, JOIN_DIALS, JOIN_RETRY } from "../protocol/Limits.ts"
 import { printable } from "../protocol/Printable.ts"
 import { label } from "../protocol/Service.ts"
 import { VERSION } from "../protocol/Version.ts"
@@ -45,6 +46,8 @@ export interface SessionHostOptions {
   /** What the session may use, as long as it lasts. */
   readonly grant: Grant
   readonly dial: Dial
+  /** Bounds what is on its way to the hub at a time, of the whole agent. */
+  readonly joining: Effect.Semaphore
   /** How a service is reached; `Tcp.connect` but for tests. */
   readonly reach: typeof Tcp.connect
   /** Where the tunnel is served, in this session and those after it. */
@@ -73,6 +76,18 @@ const awaitStart = (inbox: Inbox.Inbox) =>
     return yield* suspicious("the hub answered session-join with something else than session-start")
   }).pipe(inTime("session-start"))
 
+const again = Schedule.intersect(Schedule.jittered(Schedule.exponential(JOIN_RETRY)), Schedule.recurs(JOIN_DIALS - 1))
+
+/** Dials the hub once more and takes the session there. */
+const join = ({ dial, hub, machine, request }: SessionHostOptions) =>
+  Effect.gen(function* () {
+    const carrier = yield* Effect.mapError(Effect.retry(dial(hub), again), (error) => over(error.message))
+    const inbox = Inbox.make(carrier)
+    carrier.sendText(Control.encode({ type: "session-join", machineId: machine.name, sessionId: request.sessionId }))
+    yield* awaitStart(inbox)
+    return inbox
+  })
+
 /** Fails when the hub says that the session may not be any more, at whatever point it is. */
 const revoked = (grant: Grant): Effect.Effect<never, SessionEnded> =>
   Effect.async((resume) => {
@@ -92,14 +107,12 @@ export const serve = (options: SessionHostOptions): Effect.Effect<void, SessionE
 
 const session = (options: SessionHostOptions): Effect.Effect<void, SessionEnded, Scope.Scope> =>
   Effect.gen(function* () {
-    const { grant, hub, identity, links, machine, reach, request } = options
+    const { grant, identity, links, machine, reach, request } = options
     const clientSessionKey = request.wgPubKey ?? ""
     if (!Schema.is(Control.HexKey)(clientSessionKey)) return yield* suspicious("the hub passed no usable session key")
 
-    const carrier = yield* Effect.mapError(options.dial(hub), (error) => over(error.message))
-    const inbox = Inbox.make(carrier)
-    carrier.sendText(Control.encode({ type: "session-join", machineId: machine.name, sessionId: request.sessionId }))
-    yield* awaitStart(inbox)
+    const inbox = yield* options.joining.withPermits(1)(join(options))
+    const { carrier } = inbox
 
     const sessionKey = generate()
     const tunnels = Offer.tunnels

@@ -22,6 +22,8 @@ export interface SessionsOptions {
   readonly machine: MachineConfig
   readonly identity: KeyPair
   readonly dial: Dial
+  /** Bounds what is on its way to the hub at a time, of the whole agent. */
+  readonly joining: Effect.Semaphore
   readonly reach: typeof Tcp.connect
   readonly links: Links
 }

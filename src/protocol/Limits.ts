@@ -473,6 +473,15 @@ export const RESTART_LOOK = 200
 /** What may be typed, or piped, where a program asks for one line: more than any token has. */
 export const PROMPT_BYTES = 4 * KiB
 
+/**
+ * Session sockets that an agent has on their way to the hub at a time: when a hub has restarted, all its clients come at
+ * once, and the hub takes only so many from one address that have not shown yet what they are. And how often one is
+ * dialled, with what pause before the second time, which doubles.
+ */
+export const JOINING_SESSIONS = 8
+export const JOIN_DIALS = 5
+export const JOIN_RETRY = 100
+
 /** Sessions one machine's registration serves at a time on the agent. */
 export const AGENT_SESSIONS = SESSION_INDEX_MAX
 
