@@ -4,6 +4,7 @@
  * as if it were complete.
  */
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as ExecutionStrategy from "effect/ExecutionStrategy"
 import * as Exit from "effect/Exit"
 import * as FiberSet from "effect/FiberSet"
@@ -100,9 +101,19 @@ export const bind = (options: {
       )
     })
 
+    /** A stream to a service. One that was not accepted when its tunnel was lost has carried nothing: the next one opens it. */
+    const open = (remote: number) =>
+      Effect.gen(function* () {
+        while (true) {
+          const { tunnel } = yield* session
+          const opened = yield* Effect.either(tunnel.open({ port: remote }))
+          if (Either.isRight(opened)) return opened.right
+          if (opened.left.code !== ResetCode.lost || tunnel.isAttached()) return yield* opened.left
+        }
+      })
+
     const serve = (local: ByteStream, port: number, remote: number, service: string) =>
-      session.pipe(
-        Effect.flatMap((standing) => standing.tunnel.open({ port: remote })),
+      open(remote).pipe(
         Effect.flatMap((stream) => splice(local, stream)),
         Effect.match({
           onFailure: (reset) => {

@@ -21,14 +21,18 @@ import { fromFlags } from "../store/AgentFile.ts"
 import { fresh } from "../store/AgentState.ts"
 import type { StoreFailure } from "../store/IdentityStore.ts"
 import * as KnownMachines from "../store/KnownMachines.ts"
+import type { Dial } from "../transport/Carrier.ts"
 import { Dialer, layer as dialerLayer } from "../transport/Dialer.ts"
 import type { TunnelHeld } from "../tunnel/Tunnel.ts"
+import type { FaultNetwork, ProgramName } from "./FaultNetwork.ts"
 
 export interface TestTelaOptions {
   /** TCP ports on 127.0.0.1 that the agent exposes. */
   readonly ports: ReadonlyArray<number>
   /** The machine's name; "barn" unless given. */
   readonly machine?: string
+  /** A network between the programs and their hub; sockets of loopback alone unless given. */
+  readonly network?: FaultNetwork
   /** Services of the client's grant, by name or port; all unless given. */
   readonly granted?: ReadonlyArray<string>
 }
@@ -61,7 +65,7 @@ export interface TestTela {
 /** Starts hub and agent; done when the machine is registered. */
 export const make = (options: TestTelaOptions): Effect.Effect<TestTela, Hub.HubStartError, Scope.Scope> =>
   Effect.gen(function* () {
-    const { granted, machine = "barn", ports } = options
+    const { granted, machine = "barn", network, ports } = options
     const tokens = { owner: Token.generate(), agent: Token.generate(), alice: Token.generate() }
     const identity = (id: keyof typeof tokens, role: Role = "user") => ({
       id,
@@ -96,8 +100,9 @@ export const make = (options: TestTelaOptions): Effect.Effect<TestTela, Hub.HubS
     const agentConfig = yield* Effect.orDie(
       fromFlags({ hub: url, machine, ports: ports.join(","), token: tokens.agent, targetHost: undefined })
     )
+    const dialOf = (program: ProgramName): Dial => network?.through(program, dialer.dial) ?? dialer.dial
     const agent = yield* Agent.make({ config: agentConfig, identity: generate(), state: fresh([machine]) }).pipe(
-      Effect.provide(context)
+      Effect.provideService(Dialer, { dial: dialOf("agent") })
     )
     yield* agent.registered(machine)
 
@@ -118,7 +123,7 @@ export const make = (options: TestTelaOptions): Effect.Effect<TestTela, Hub.HubS
           token: tokens.alice,
           identity: generate(),
           known: KnownMachines.memory(),
-          dial: dialer.dial,
+          dial: dialOf("client"),
           // Any free local port for each service, since the services themselves listen on this machine.
           ports: ports.map((remote) => ({ local: 0, remote })),
           ...overrides

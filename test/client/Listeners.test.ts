@@ -193,6 +193,34 @@ describe("Listeners", () => {
     })
   )
 
+  it.scoped("opens in the next session what was not accepted when the tunnel was lost", () =>
+    Effect.gen(function* () {
+      const { bound, listen } = ports()
+      const opened = yield* Deferred.make<string>()
+      const lost = new StreamReset({ code: ResetCode.lost, reason: "the agent was killed" })
+      const sessions = [
+        {
+          ...session(() => Effect.fail(lost)),
+          tunnel: fakeTunnel({ open: () => Effect.fail(lost), isAttached: () => false })
+        },
+        session(() => Effect.zipRight(Deferred.succeed(opened, "second"), Effect.never))
+      ]
+      yield* Listeners.bind({
+        machine: "barn",
+        mappings: [mapping(22)],
+        connector: {
+          current: () => undefined,
+          session: Effect.sync(() => sessions.shift() ?? assert.fail("no third"))
+        },
+        listen
+      })
+      const local = yield* localStream
+      bound.get("127.0.0.1:22")?.(local.stream, "")
+      assert.strictEqual(yield* Deferred.await(opened), "second")
+      assert.isFalse(yield* local.isReset)
+    })
+  )
+
   it.scoped("resets connections in progress when it closes", () =>
     Effect.gen(function* () {
       const { bound, listen } = ports()

@@ -12,6 +12,7 @@ import * as AgentState from "../../src/store/AgentState.ts"
 import * as KnownMachines from "../../src/store/KnownMachines.ts"
 import { Dialer } from "../../src/transport/Dialer.ts"
 import type * as Tcp from "../../src/transport/Tcp.ts"
+import type { KeepBudget } from "../../src/tunnel/KeepBudget.ts"
 import type { MemoryHub } from "./MemoryHub.ts"
 import { temporaryFolder } from "./temporaryFolder.ts"
 
@@ -44,14 +45,16 @@ export const agent = (
     readonly machines?: ReadonlyArray<MachineConfig>
     readonly identity?: KeyPair
     readonly reach?: typeof Tcp.connect
+    readonly budget?: KeepBudget
   } = {}
 ) => {
-  const { identity = generate(), machines = [machine()], reach = refuseAll } = options
+  const { budget, identity = generate(), machines = [machine()], reach = refuseAll } = options
   return Agent.make({
     config: { hub: hubUrl, machines },
     identity,
     state: AgentState.fresh(machines.map((each) => each.name)),
-    reach
+    reach,
+    budget
   }).pipe(Effect.provideService(Dialer, { dial: hub.dial }))
 }
 

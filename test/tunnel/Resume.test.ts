@@ -11,7 +11,8 @@ import * as Inbox from "../../src/transport/Inbox.ts"
 import * as MemoryCarrier from "../../src/transport/MemoryCarrier.ts"
 import { KeepBudget } from "../../src/tunnel/KeepBudget.ts"
 import * as Stream1 from "../../src/tunnel/Stream1.ts"
-import { collect } from "../support/collect.ts"
+import type { ByteStream } from "../../src/transport/ByteStream.ts"
+import { type Collected, collect } from "../support/collect.ts"
 import { turn } from "../support/turn.ts"
 import { agentHello, agentIdentity, clientIdentity, session } from "./support.ts"
 
@@ -348,6 +349,42 @@ describe("memory for what waits", () => {
         [true, true, true, false, false]
       )
       assert.strictEqual(links.size, 3)
+    })
+  )
+
+  it.scoped("may be all but used up at both ends: they go on all the same, through one loss after the other", () =>
+    Effect.gen(function* () {
+      const { begun, meet } = yield* keeping(
+        new KeepBudget({ total: KEPT_RESERVE }),
+        new KeepBudget({ total: KEPT_RESERVE })
+      )
+      const link = yield* begun
+      const [near, far] = yield* stream(link)
+      const [here, there] = [collect(near), collect(far)]
+      const chunk = Buffer.alloc(65_536, 5)
+      const CHUNKS = 60
+      /** Writes as the stream has room. */
+      const pour = (end: ByteStream, seen: Collected) =>
+        Effect.gen(function* () {
+          for (let i = 0; i < CHUNKS; i++) {
+            const drains = seen.drains
+            if (!end.write(chunk)) yield* seen.drained(drains)
+          }
+          end.end()
+        })
+      yield* Effect.forkScoped(pour(near, here))
+      yield* Effect.forkScoped(pour(far, there))
+      let { pair } = link
+      for (const part of [10, 25, 45]) {
+        yield* there.until(part * chunk.length)
+        pair[1].terminate()
+        const met = yield* meet(link.ours)
+        assert(Exit.isSuccess(met.client) && met.client.value._tag === "Resumed")
+        pair = met.pair
+      }
+      yield* there.ended
+      yield* here.ended
+      assert.deepStrictEqual([here.bytes, there.bytes], [CHUNKS * chunk.length, CHUNKS * chunk.length])
     })
   )
 

@@ -1,0 +1,115 @@
+/** What an agent keeps for clients that are away: bounded, counted, and given back. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Scope from "effect/Scope"
+import * as TestClock from "effect/TestClock"
+import * as Session from "../../src/client/Session.ts"
+import { KEPT_RESERVE, RESUME_GRACE } from "../../src/protocol/Limits.ts"
+import type { ByteStream } from "../../src/transport/ByteStream.ts"
+import { KeepBudget } from "../../src/tunnel/KeepBudget.ts"
+import { agent, client } from "../support/ends.ts"
+import * as MemoryHub from "../support/MemoryHub.ts"
+import { turn } from "../support/turn.ts"
+
+const MiB = 2 ** 20
+
+/** A service that has endlessly much to say, and never reads: what it was not asked to write, it writes. */
+const flooding = (): Effect.Effect<ByteStream> =>
+  Effect.sync(() => {
+    let paused = false
+    return {
+      write: () => true,
+      end: () => {},
+      reset: () => {},
+      pause: () => (paused = true),
+      resume: () => {},
+      attach: (handlers) => {
+        while (!paused) handlers.data(Buffer.alloc(65_536, 1))
+      }
+    }
+  })
+
+const patiently = (holds: () => boolean) =>
+  Effect.iterate(0, { while: (turns) => turns < 2_000 && !holds(), body: (turns) => Effect.as(turn, turns + 1) })
+
+/** So many clients, each with a stream that nobody reads. */
+const clients = (hub: MemoryHub.MemoryHub, count: number) =>
+  Effect.gen(function* () {
+    const scope = yield* Effect.scope
+    const budget = new KeepBudget({ total: 4 * 1024 * MiB, perIdentity: 4 * 1024 * MiB })
+    return yield* Effect.forEach(Array.from({ length: count }), () =>
+      Effect.gen(function* () {
+        const options = yield* client(hub)
+        const opened = yield* Session.attempt(options, { scope, account: () => budget.open("barn") })
+        const stream = yield* opened.session.tunnel.open({ port: 22 })
+        stream.pause()
+        return opened
+      })
+    )
+  })
+
+describe("links that wait for their client", () => {
+  it.scoped(
+    "stay within the memory that there is for all of them, two hundred at a time, and give all of it back",
+    () =>
+      Effect.gen(function* () {
+        const total = 112 * MiB
+        const budget = new KeepBudget({ total, perIdentity: total })
+        const hub = yield* MemoryHub.make
+        const barn = yield* agent(hub, { reach: flooding, budget })
+        yield* barn.registered("barn")
+        const opened = yield* clients(hub, 200)
+        assert.strictEqual(opened.filter(({ kept }) => kept !== undefined).length, 200)
+        yield* patiently(() => budget.left < 12 * MiB)
+        hub.cutSessions()
+        yield* patiently(() => barn.held().carrier === 0)
+        const { kept, undelivered, unsent } = barn.held()
+        assert.isAbove(kept, 0)
+        assert.isAtMost(kept + undelivered + unsent, total)
+        assert.isAtLeast(budget.left, 0)
+        yield* TestClock.adjust(RESUME_GRACE)
+        yield* patiently(() => budget.left === total)
+        assert.strictEqual(budget.left, total)
+        assert.deepInclude(barn.held(), { kept: 0, streams: 0, unsent: 0 })
+      }),
+    60_000
+  )
+
+  it.scoped("are not begun by whoever has used up what an identity may have, and others have theirs", () =>
+    Effect.gen(function* () {
+      const budget = new KeepBudget({ perIdentity: 4 * KEPT_RESERVE })
+      const hub = yield* MemoryHub.make
+      const barn = yield* agent(hub, { budget })
+      yield* barn.registered("barn")
+      const scope = yield* Effect.scope
+      const resumable = Effect.gen(function* () {
+        const options = yield* client(hub)
+        const opened = yield* Session.attempt(options, { scope, account: () => new KeepBudget().open("") })
+        return opened.kept !== undefined
+      })
+      const greedy = yield* Effect.all(Array.from({ length: 6 }, () => resumable))
+      assert.deepStrictEqual(greedy, [true, true, true, true, false, false])
+      hub.principal = "bob"
+      assert.isTrue(yield* resumable)
+    })
+  )
+
+  it.scoped("are told to the hub when the agent registers, for whom it vouched", () =>
+    Effect.gen(function* () {
+      const hub = yield* MemoryHub.make
+      const barn = yield* agent(hub)
+      yield* barn.registered("barn")
+      const scope = yield* Scope.make()
+      const options = yield* client(hub)
+      yield* Scope.extend(Session.attempt(options, { scope, account: () => new KeepBudget().open("") }), scope)
+      const first = yield* hub.registers.take
+      assert.isUndefined(first.detached)
+      hub.cutSessions()
+      yield* turn
+      hub.cutControl("barn")
+      yield* TestClock.adjust("1 second")
+      const second = yield* hub.registers.take
+      assert.deepStrictEqual(second.detached, [{ sessionId: "session-1", principal: "alice" }])
+    })
+  )
+})
