@@ -1,14 +1,17 @@
 /**
  * Memory for what links keep so that they can go on in another carrier: of a whole program, and of each identity in it.
  * A link has a reserve from its birth to its end, so that nobody's links can starve another's, and takes more while it has
- * more under way; when there is no more, its window is smaller. What is kept so never exceeds the budget.
+ * more under way; when there is no more, its window is smaller. What is kept so never exceeds the budget, and the busy leave
+ * some of it for the moment when all lose their carrier at once.
  */
 import { KEPT_BYTES, KEPT_BYTES_PER_IDENTITY, KEPT_RESERVE } from "../protocol/Limits.ts"
 
 /** One link's part. */
 export interface KeepAccount {
-  /** Takes exactly `bytes` beyond the reserve, or nothing. */
+  /** Takes exactly `bytes` more for what is under way, or nothing. */
   readonly take: (bytes: number) => boolean
+  /** The same for what waits while there is no carrier. */
+  readonly takeWaiting: (bytes: number) => boolean
   readonly give: (bytes: number) => void
   /** Gives back all there is, the reserve included. */
   readonly close: () => void
@@ -21,7 +24,13 @@ export interface KeepBudgetOptions {
   readonly perIdentity?: number | undefined
 }
 
+/** Up to which part of it, and of an identity's, the budget is there for what. */
+const FOR_BUSY = 1 / 2
+const FOR_RESERVES = 3 / 4
+const FOR_WAITING = 1
+
 export class KeepBudget {
+  readonly #total: number
   readonly #perIdentity: number
   readonly #used = new Map<string, number>()
   /** Bytes that nobody has. */
@@ -29,6 +38,7 @@ export class KeepBudget {
 
   constructor({ perIdentity = KEPT_BYTES_PER_IDENTITY, total = KEPT_BYTES }: KeepBudgetOptions = {}) {
     this.left = total
+    this.#total = total
     this.#perIdentity = perIdentity
   }
 
@@ -39,14 +49,16 @@ export class KeepBudget {
 
   /** An account for a new link; undefined when there is no reserve left for it. */
   open(identity: string): KeepAccount | undefined {
-    if (!this.#take(identity, KEPT_RESERVE)) return undefined
+    if (!this.#take(identity, KEPT_RESERVE, FOR_RESERVES)) return undefined
     let held = KEPT_RESERVE
+    const take = (bytes: number, part: number) => {
+      if (held === 0 || !this.#take(identity, bytes, part)) return false
+      held += bytes
+      return true
+    }
     return {
-      take: (bytes) => {
-        if (held === 0 || !this.#take(identity, bytes)) return false
-        held += bytes
-        return true
-      },
+      take: (bytes) => take(bytes, FOR_BUSY),
+      takeWaiting: (bytes) => take(bytes, FOR_WAITING),
       give: (bytes) => {
         const given = Math.min(bytes, held)
         held -= given
@@ -59,9 +71,10 @@ export class KeepBudget {
     }
   }
 
-  #take(identity: string, bytes: number): boolean {
+  #take(identity: string, bytes: number, part: number): boolean {
     const used = this.usedBy(identity) + bytes
-    if (bytes > this.left || used > this.#perIdentity) return false
+    const isFull = this.#total - this.left + bytes > this.#total * part
+    if (isFull || used > this.#perIdentity * part) return false
     this.left -= bytes
     this.#used.set(identity, used)
     return true

@@ -196,7 +196,7 @@ export class Link {
 
   /** Takes memory for what a link waits with while it has no carrier; given back when it has one. */
   reserve(bytes: number): boolean {
-    return this.#account?.take(bytes) ?? false
+    return this.#account?.takeWaiting(bytes) ?? false
   }
 
   release(bytes: number): void {

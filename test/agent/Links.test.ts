@@ -53,14 +53,14 @@ describe("links that wait for their client", () => {
     "stay within the memory that there is for all of them, two hundred at a time, and give all of it back",
     () =>
       Effect.gen(function* () {
-        const total = 112 * MiB
+        const total = 160 * MiB
         const budget = new KeepBudget({ total, perIdentity: total })
         const hub = yield* MemoryHub.make
         const barn = yield* agent(hub, { reach: flooding, budget })
         yield* barn.registered("barn")
         const opened = yield* clients(hub, 200)
         assert.strictEqual(opened.filter(({ kept }) => kept !== undefined).length, 200)
-        yield* patiently(() => budget.left < 12 * MiB)
+        yield* patiently(() => budget.left < 61 * MiB)
         hub.cutSessions()
         yield* patiently(() => barn.held().carrier === 0)
         const { kept, undelivered, unsent } = barn.held()
@@ -77,7 +77,7 @@ describe("links that wait for their client", () => {
 
   it.scoped("are not begun by whoever has used up what an identity may have, and others have theirs", () =>
     Effect.gen(function* () {
-      const budget = new KeepBudget({ perIdentity: 4 * KEPT_RESERVE })
+      const budget = new KeepBudget({ perIdentity: (16 * KEPT_RESERVE) / 3 })
       const hub = yield* MemoryHub.make
       const barn = yield* agent(hub, { budget })
       yield* barn.registered("barn")

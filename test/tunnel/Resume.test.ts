@@ -341,7 +341,7 @@ describe("memory for what waits", () => {
 
   it.scoped("is never exceeded: a link that finds none cannot be resumed, and works all the same", () =>
     Effect.gen(function* () {
-      const { links, meet } = yield* keeping(new KeepBudget({ total: 3 * KEPT_RESERVE }))
+      const { links, meet } = yield* keeping(new KeepBudget({ total: 4 * KEPT_RESERVE }))
       const met: Array<Exit.Exit<Stream1.Initiated, Stream1.TunnelRefused>> = []
       for (let i = 0; i < 5; i++) met.push((yield* meet()).client)
       assert.deepStrictEqual(
@@ -355,8 +355,8 @@ describe("memory for what waits", () => {
   it.scoped("may be all but used up at both ends: they go on all the same, through one loss after the other", () =>
     Effect.gen(function* () {
       const { begun, meet } = yield* keeping(
-        new KeepBudget({ total: KEPT_RESERVE }),
-        new KeepBudget({ total: KEPT_RESERVE })
+        new KeepBudget({ total: 2 * KEPT_RESERVE }),
+        new KeepBudget({ total: 2 * KEPT_RESERVE })
       )
       const link = yield* begun
       const [near, far] = yield* stream(link)
@@ -390,7 +390,7 @@ describe("memory for what waits", () => {
 
   it.scoped("runs out for one identity before it does for others", () =>
     Effect.gen(function* () {
-      const budget = new KeepBudget({ perIdentity: 2 * KEPT_RESERVE })
+      const budget = new KeepBudget({ perIdentity: (8 * KEPT_RESERVE) / 3 })
       const { meet } = yield* keeping(budget)
       const resumable = (principal: string) =>
         Effect.map(
