@@ -5,10 +5,12 @@ import * as Scope from "effect/Scope"
 import * as TestClock from "effect/TestClock"
 import * as Session from "../../src/client/Session.ts"
 import { KEPT_RESERVE, RESUME_GRACE } from "../../src/protocol/Limits.ts"
+import { ResetCode } from "../../src/protocol/StreamReset.ts"
 import type { ByteStream } from "../../src/transport/ByteStream.ts"
 import { KeepBudget } from "../../src/tunnel/KeepBudget.ts"
 import { agent, client } from "../support/ends.ts"
 import * as MemoryHub from "../support/MemoryHub.ts"
+import { collect } from "../support/collect.ts"
 import { turn } from "../support/turn.ts"
 
 const MiB = 2 ** 20
@@ -91,6 +93,60 @@ describe("links that wait for their client", () => {
       assert.deepStrictEqual(greedy, [true, true, true, true, false, false])
       hub.principal = "bob"
       assert.isTrue(yield* resumable)
+    })
+  )
+
+  it.scoped("go on through a hub that vouches for nobody, as deployed ones do", () =>
+    Effect.gen(function* () {
+      const hub = yield* MemoryHub.make
+      hub.vouches = false
+      const barn = yield* agent(hub)
+      yield* barn.registered("barn")
+      const scope = yield* Effect.scope
+      const options = yield* client(hub)
+      const account = () => new KeepBudget().open("")
+      const first = yield* Session.attempt(options, { scope, account })
+      hub.cutSessions()
+      yield* first.session.tunnel.detached
+      const second = yield* Session.attempt(options, { scope, account, kept: first.kept })
+      assert.isTrue(second.resumed)
+      assert.strictEqual(second.session.tunnel, first.session.tunnel)
+    })
+  )
+
+  it.scoped("go on under the grant of the new session: what that does not cover is reset", () =>
+    Effect.gen(function* () {
+      const hub = yield* MemoryHub.make
+      const still = (): Effect.Effect<ByteStream> =>
+        Effect.succeed({
+          write: () => true,
+          end: () => {},
+          reset: () => {},
+          pause: () => {},
+          resume: () => {},
+          attach: () => {}
+        })
+      const barn = yield* agent(hub, { reach: still })
+      yield* barn.registered("barn")
+      const scope = yield* Effect.scope
+      const options = yield* client(hub)
+      const account = () => new KeepBudget().open("")
+      const first = yield* Session.attempt(options, { scope, account })
+      const { tunnel } = first.session
+      const [ssh, db] = [collect(yield* tunnel.open({ port: 22 })), collect(yield* tunnel.open({ port: 5432 }))]
+      hub.cutSessions()
+      yield* tunnel.detached
+      hub.services = ["db"]
+      const second = yield* Session.attempt(options, { scope, account, kept: first.kept })
+      assert.isTrue(second.resumed)
+      assert.deepStrictEqual(second.session.services, [{ port: 5432, name: "db" }])
+      const reset = yield* ssh.closed
+      assert.deepStrictEqual(
+        [reset?.code, reset?.reason],
+        [ResetCode.denied, "this session may no longer use SSH (port 22)"]
+      )
+      tunnel.close("done")
+      assert.strictEqual((yield* db.closed)?.reason, "done")
     })
   )
 

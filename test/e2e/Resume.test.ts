@@ -80,7 +80,13 @@ describe("a copy and an idle psql go on", () => {
 
   it.scopedLive(
     "when the client's path is half-open for good, as after a change of address",
-    () => survives(({ wired: { clientWire } }) => Effect.sync(() => clientWire.abandon())),
+    () =>
+      survives(({ client, wired: { clientWire } }) =>
+        Effect.gen(function* () {
+          clientWire.abandon()
+          yield* client.program.expect(/connected again/, { within: "15 seconds" })
+        })
+      ),
     WITHIN
   )
 
