@@ -33,8 +33,8 @@ export const make = (asked: SessionClient | undefined): Grant => {
     isRevoked: () => revoked !== undefined,
     update: (services, revision) => {
       if (client === undefined || revoked !== undefined) return
-      const { key, principal } = client
-      client = { principal, revision, ...(key !== undefined && { key }), ...(services !== undefined && { services }) }
+      const { services: _, ...kept } = client
+      client = { ...kept, revision, ...(services !== undefined && { services }) }
       for (const listener of listeners) listener.changed()
     },
     revoke: (reason) => {

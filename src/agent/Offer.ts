@@ -2,6 +2,7 @@
 import * as Redacted from "effect/Redacted"
 import type { KeyPair } from "../crypto/KeyPair.ts"
 import type { DetachedLink, Register } from "../protocol/Control.ts"
+import { DETACHED_NAMED_BYTES } from "../protocol/Limits.ts"
 import { VERSION } from "../protocol/Version.ts"
 import type { AgentState } from "../store/AgentState.ts"
 import type { MachineConfig } from "../store/AgentFile.ts"
@@ -12,6 +13,12 @@ export const tunnels: ReadonlyArray<string> = [Stream1.name]
 
 /** `serviceGrants` tells our hub that this agent keeps sessions to the services that session-request names. */
 export const capabilities = { tunnels, serviceGrants: true, resumes: true }
+
+/** As many as fit: a hub does not read longer first messages. The others' clients are asked for their right as they come. */
+const named = (detached: ReadonlyArray<DetachedLink>): ReadonlyArray<DetachedLink> => {
+  let left = DETACHED_NAMED_BYTES
+  return detached.filter((link) => (left -= Buffer.byteLength(JSON.stringify(link)) + 1) >= 0)
+}
 
 /** The first message of a control socket. Members without content are left out. */
 export const register = (
@@ -45,6 +52,6 @@ export const register = (
     })),
     capabilities,
     identity: identity.publicHex,
-    ...(detached.length > 0 ? { detached } : {})
+    ...(detached.length > 0 ? { detached: named(detached) } : {})
   }
 }

@@ -4,7 +4,12 @@
  * to be able to say which may not be any more.
  */
 import type { Identity } from "../policy/Identity.ts"
-import { DETACHED_PER_IDENTITY, DETACHED_SESSIONS, RESUME_REMEMBERED } from "../protocol/Limits.ts"
+import {
+  DETACHED_PER_IDENTITY,
+  DETACHED_PER_MACHINE,
+  DETACHED_SESSIONS,
+  RESUME_REMEMBERED
+} from "../protocol/Limits.ts"
 import * as KeyIndex from "./internal/keyIndex.ts"
 
 /** A session that is over, as its agent knows it. */
@@ -14,12 +19,18 @@ export interface DetachedSession {
   readonly principal: Identity
   /** Names of the only services that its link may use, as the agent was told last; absent means all. */
   readonly services: ReadonlyArray<string> | undefined
+  /** By what rule its link may not go on, once that is so: final, and kept until the agent has certainly been told. */
+  readonly revoked?: string
 }
 
 export interface Detached {
   /** Remembers one, in place of what was known of it; the oldest may have to be forgotten for it. */
   readonly add: (session: DetachedSession) => void
+  /** Notes what has changed of one, which is remembered no longer for it. Its identity has the token that it had. */
+  readonly amend: (id: string, now: Partial<Pick<DetachedSession, "principal" | "services" | "revoked">>) => void
   readonly forget: (id: string) => void
+  /** Forgets those that no agent can have any more. */
+  readonly expire: () => void
   readonly find: (id: string) => DetachedSession | undefined
   readonly ofToken: (tokenHash: string) => ReadonlyArray<DetachedSession>
   readonly ofMachine: (machine: string) => ReadonlyArray<DetachedSession>
@@ -28,9 +39,7 @@ export interface Detached {
   readonly size: () => number
 }
 
-interface Entry extends DetachedSession {
-  readonly until: number
-}
+type Entry = { -readonly [Key in keyof DetachedSession]: DetachedSession[Key] } & { readonly until: number }
 
 /** `now` is in milliseconds since the epoch. */
 export const make = (now: () => number): Detached => {
@@ -51,29 +60,46 @@ export const make = (now: () => number): Detached => {
     byBoth.remove(bothOf(entry), entry)
   }
 
-  const makeRoom = (session: DetachedSession) => {
+  const expire = () => {
     const at = now()
     for (const { id, until } of byId.values()) {
-      if (until > at && byId.size < DETACHED_SESSIONS) break
+      if (until > at) return
       forget(id)
     }
-    const both = bothOf(session)
-    if (byBoth.count(both) < DETACHED_PER_IDENTITY) return
-    const [oldest] = byBoth.of(both)
+  }
+
+  /** Forgets the first of those that share a key, if they are too many. */
+  const makeRoomIn = (index: KeyIndex.KeyIndex<Entry>, key: string, most: number) => {
+    if (index.count(key) < most) return
+    const [oldest] = index.of(key)
     if (oldest !== undefined) forget(oldest.id)
   }
 
+  const makeRoom = (session: DetachedSession) => {
+    expire()
+    makeRoomIn(byBoth, bothOf(session), DETACHED_PER_IDENTITY)
+    makeRoomIn(byMachine, session.machine, DETACHED_PER_MACHINE)
+    const [oldest] = byId.keys()
+    if (oldest !== undefined && byId.size >= DETACHED_SESSIONS) forget(oldest)
+  }
+
   return {
-    add: ({ id, machine, principal, services }) => {
+    add: ({ id, machine, principal, revoked, services }) => {
       forget(id)
-      const entry = { id, machine, principal, services, until: now() + RESUME_REMEMBERED }
+      const until = now() + RESUME_REMEMBERED
+      const entry: Entry = { id, machine, principal, services, until, ...(revoked !== undefined && { revoked }) }
       makeRoom(entry)
       byId.set(id, entry)
       byToken.add(principal.tokenHash, entry)
       byMachine.add(machine, entry)
       byBoth.add(bothOf(entry), entry)
     },
+    amend: (id, changed) => {
+      const entry = byId.get(id)
+      if (entry !== undefined) Object.assign(entry, changed)
+    },
     forget,
+    expire,
     find: (id) => byId.get(id),
     ofToken: byToken.of,
     ofMachine: byMachine.of,

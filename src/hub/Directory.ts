@@ -58,7 +58,13 @@ export type Registrant = Pick<Identity, "id" | "tokenHash">
 
 /** What became of a registration. */
 export type Registration =
-  | { readonly _tag: "Registered"; readonly machine: Machine; readonly replaced: Agent | undefined }
+  | {
+      readonly _tag: "Registered"
+      readonly machine: Machine
+      readonly replaced: Agent | undefined
+      /** Whether it is the agent that the machine had before, as far as can be told. */
+      readonly isSame: boolean
+    }
   /** Another agent holds the name and is online. */
   | { readonly _tag: "Held"; readonly by: Machine }
   /** DIRECTORY_MACHINES machines are online. */
@@ -171,7 +177,7 @@ export const make: Effect.Effect<typeof Directory.Service> = Effect.map(Effect.c
         machines.set(name, machine)
         setAgent(machine, agent)
         seen(machine)
-        return { _tag: "Registered", machine, replaced: undefined }
+        return { _tag: "Registered", machine, replaced: undefined, isSame: false }
       }
       const same = isSameAgent(held, agent, said)
       if (held.agent !== undefined && !same) return { _tag: "Held", by: held }
@@ -183,7 +189,7 @@ export const make: Effect.Effect<typeof Directory.Service> = Effect.map(Effect.c
       held.registeredAt = now
       held.lastSeen = now
       seen(held)
-      return { _tag: "Registered", machine: held, replaced }
+      return { _tag: "Registered", machine: held, replaced, isSame: same }
     },
     leave: (name, agent, isExpected = true) => {
       const machine = machines.get(name)

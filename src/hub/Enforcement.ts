@@ -1,24 +1,29 @@
 /**
  * Ends what policy no longer permits. When identities or grants change, and when an expiry passes, every registration and
  * session that was begun with a token concerned is asked again; what is denied is over in the same turn of the event loop,
- * before whoever made the change is answered, and its peers are told why.
+ * before whoever made the change is answered, and its peers are told why. So is every session that is over and whose link
+ * may wait for its client at the agent: that one is told, at once or when it comes back.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
-import { holderOf } from "../policy/Identity.ts"
+import { holderOf, identityOf } from "../policy/Identity.ts"
 import type { Identity } from "../policy/Identity.ts"
 import { CloseCode, closeReason, Refusal } from "../protocol/Close.ts"
 import { encode } from "../protocol/Control.ts"
+import type { DetachedLink } from "../protocol/Control.ts"
 import { REVIEW_SLICE } from "../protocol/Limits.ts"
 import { Audit } from "../store/Audit.ts"
+import type { Carrier } from "../transport/Carrier.ts"
 import { Authority } from "./Authority.ts"
+import type { DetachedSession } from "./Detached.ts"
 import { Directory } from "./Directory.ts"
 import type { Machine } from "./Directory.ts"
 import * as Deadlines from "./internal/deadlines.ts"
 import { nameNow } from "./internal/nameNow.ts"
+import * as SessionId from "./internal/sessionId.ts"
 import { withoutStopWords } from "./Refused.ts"
 import { Sessions } from "./Sessions.ts"
 import type { Session } from "./Sessions.ts"
@@ -34,8 +39,16 @@ export class Enforcement extends Context.Tag("tela/hub/Enforcement")<
     readonly watch: (tokenHash: string, until: number | undefined) => void
     /** Ends a session that may not be, by the rule given. */
     readonly endSession: (session: Session, rule: string) => void
+    /**
+     * An agent has registered, the machine's former one or another: tells it what has become of links that may wait there,
+     * those it names and those the hub knows of.
+     */
+    readonly recall: (machine: Machine, isSame: boolean, named: ReadonlyArray<DetachedLink>) => void
   }
 >() {}
+
+/** To an agent that names a link of whom the hub knows nothing: it is to learn nothing of identities by asking. */
+const notKnown = "whoever this session was for may not connect to this machine, or has another token now"
 
 const isSame = (a: ReadonlyArray<string> | undefined, b: ReadonlyArray<string> | undefined): boolean =>
   a === b || (a !== undefined && b !== undefined && a.length === b.length && a.every((name) => b.includes(name)))
@@ -52,14 +65,33 @@ export const make: Effect.Effect<
   const audit = yield* Audit
   const log = yield* FiberSet.makeRuntime<never>()
 
-  const endSession = (session: Session, rule: string) => {
-    const { id, machine, principal } = session
+  /** Where the agent of a machine is told of sessions, if it is there and acts on it. */
+  const controlOf = (machine: string): Carrier | undefined => {
     const at = directory.find(machine)
-    const control = at?.about.serviceGrants === true ? at.agent?.carrier : undefined
+    return at?.about.serviceGrants === true ? at.agent?.carrier : undefined
+  }
+
+  const tellRevoked = (control: Carrier | undefined, sessionId: string, principal: string, reason: string) =>
+    control?.sendText(encode({ type: "session-revoked", sessionId, principal, reason }))
+
+  const tellUpdated = (
+    control: Carrier | undefined,
+    sessionId: string,
+    services: ReadonlyArray<string> | undefined
+  ) => {
+    const { revision } = authority.snapshot()
+    control?.sendText(encode({ type: "session-update", sessionId, revision, ...(services && { services }) }))
+  }
+
+  const endSession = (session: Session, rule: string) => {
+    const { agent, id, machine, principal, resumes, services } = session
+    const control = controlOf(machine)
     const target = nameNow(authority.snapshot(), principal)
+    // The control socket may be lost unnoticed, and its agent would keep the link; it is told again when it is back.
+    if (resumes && agent !== undefined) sessions.detached.add({ id, machine, principal, services, revoked: rule })
     sessions.later(() => {
       // First on the agent's control socket, which the client's data cannot hold up.
-      control?.sendText(encode({ type: "session-revoked", sessionId: id, principal: principal.id, reason: rule }))
+      tellRevoked(control, id, principal.id, rule)
       audit.note({ action: "access-ended", target, machine, outcome: "ok", why: rule, detail: "session" })
     })
     sessions.end(session, "access ended", rule)
@@ -104,9 +136,63 @@ export const make: Effect.Effect<
     const at = directory.find(machine)
     if (services !== undefined && at?.about.serviceGrants !== true) return endSession(session, noServiceGrants)
     sessions.amend(session, { principal, services })
-    const { revision } = authority.snapshot()
-    const update = { type: "session-update", sessionId: id, revision, ...(services && { services }) } as const
-    at?.agent?.carrier.sendText(encode(update))
+    tellUpdated(at?.agent?.carrier, id, services)
+  }
+
+  const reviewDetached = ({ id, machine, principal: before, revoked, services: told }: DetachedSession) => {
+    if (revoked !== undefined) return
+    const principal = renewed(before)
+    const control = controlOf(machine)
+    const decision = authority.ask({ identity: principal, permission: "connect", machine })
+    if (!decision.permit) {
+      const { rule } = decision
+      sessions.detached.amend(id, { principal, revoked: rule })
+      return sessions.later(() => tellRevoked(control, id, principal.id, rule))
+    }
+    watch(principal.tokenHash, decision.until)
+    const { services } = decision
+    // An agent that is away is told when it comes.
+    const isTold = control !== undefined && !isSame(told, services)
+    sessions.detached.amend(id, { principal, services: isTold ? services : told })
+    if (isTold) sessions.later(() => tellUpdated(control, id, services))
+  }
+
+  /**
+   * A link of which only its agent knows: this hub has restarted. What the agent says is a name, which may be another's by
+   * now; the session's id tells whether it was asked for with the token that the name has now.
+   */
+  const adopt = (machine: string, { principal: name, sessionId: id }: DetachedLink) => {
+    const control = controlOf(machine)
+    const named = identityOf(authority.snapshot(), name)
+    const principal = named !== undefined && SessionId.isOf(id, named.tokenHash) ? named : undefined
+    const decision = principal && authority.ask({ identity: principal, permission: "connect", machine })
+    if (principal === undefined || decision?.permit !== true || control === undefined) {
+      return sessions.later(() => tellRevoked(control, id, name, notKnown))
+    }
+    const { services, until } = decision
+    sessions.detached.add({ id, machine, principal, services })
+    watch(principal.tokenHash, until)
+    sessions.later(() => tellUpdated(control, id, services))
+  }
+
+  const recall = ({ name: machine }: Machine, isSame: boolean, named: ReadonlyArray<DetachedLink>) => {
+    const { detached } = sessions
+    const known = new Set<string>()
+    for (const session of detached.ofMachine(machine)) {
+      const { id, principal, revoked } = session
+      known.add(id)
+      // Another agent has none of them.
+      if (!isSame || revoked !== undefined) detached.forget(id)
+      if (!isSame) continue
+      if (revoked === undefined) reviewDetached(session)
+      else sessions.later(() => tellRevoked(controlOf(machine), id, principal.id, revoked))
+    }
+    for (const link of named) {
+      const { sessionId } = link
+      // One that is up, or another machine's, is not this agent's to tell of.
+      if (known.has(sessionId) || sessions.find(sessionId) !== undefined) continue
+      if (detached.find(sessionId) === undefined) adopt(machine, link)
+    }
   }
 
   /** Asks again for everything that was begun with a token; says for how much. */
@@ -117,7 +203,9 @@ export const make: Effect.Effect<
     for (const machine of machines) reviewRegistration(machine)
     const begun = sessions.ofToken(tokenHash)
     for (const session of begun) reviewSession(session)
-    return machines.length + begun.length
+    const over = sessions.detached.ofToken(tokenHash)
+    for (const session of over) reviewDetached(session)
+    return machines.length + begun.length + over.length
   }
 
   /** Tokens that are to be asked for again in this turn or one of the next. */
@@ -142,11 +230,13 @@ export const make: Effect.Effect<
       for (const tokenHash of tokens) review(tokenHash)
       return
     }
-    for (const tokenHash of [...directory.tokens(), ...sessions.tokens()]) waiting.add(tokenHash)
+    for (const index of [directory, sessions, sessions.detached]) {
+      for (const tokenHash of index.tokens()) waiting.add(tokenHash)
+    }
     reviewWaiting()
   })
 
-  return { watch, endSession }
+  return { watch, endSession, recall }
 })
 
 export const layer: Layer.Layer<Enforcement, never, Authority | Directory | Sessions | Audit> = Layer.scoped(

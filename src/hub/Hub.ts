@@ -32,6 +32,7 @@ import * as Directory from "./Directory.ts"
 import * as Drain from "./Drain.ts"
 import * as Enforcement from "./Enforcement.ts"
 import * as LastSeen from "./LastSeen.ts"
+import * as Load from "./Load.ts"
 import type { Restart } from "./Restart.ts"
 import * as Sessions from "./Sessions.ts"
 
@@ -73,7 +74,7 @@ export interface HubCounts {
   readonly sessions: number
   /** Sockets that have not authenticated. */
   readonly unauthenticated: number
-  /** Bytes relayed to sockets that the system has not taken yet. */
+  /** Bytes that it holds for peers which have not read them, or not finished what they say; `limits.memory` bounds them. */
   readonly held: number
 }
 
@@ -137,6 +138,7 @@ export const make = (
       webSocket: (accepted) => Effect.provide(Connection.serve(accepted), services),
       ...(guard && { limits: guard })
     }).pipe(Effect.mapError(startError))
+    yield* Load.watch(listener)
     ready = true
     yield* Effect.addFinalizer(() => Effect.sync(() => (ready = false)))
     return {

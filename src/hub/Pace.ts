@@ -79,8 +79,9 @@ export const make = (now: () => number = () => performance.now()): Pace => {
       },
       leave: (turn) => void waiting.delete(turn),
       setRate: (next) => {
+        if (next === rate) return
         // What was earned or owed at another rate is no measure.
-        if (next !== rate) room = 0
+        room = 0
         lastAt = now()
         rate = next
       }

@@ -21,6 +21,7 @@ import { isMachineName } from "./internal/machineName.ts"
 import { nameNow } from "./internal/nameNow.ts"
 import { nextMessage } from "./internal/nextMessage.ts"
 import { registerProblem } from "./internal/registerProblem.ts"
+import { tooManyMachines } from "./Limits.ts"
 import { refused, refusedStranger, withoutStopWords } from "./Refused.ts"
 import type { Refused } from "./Refused.ts"
 import { Sessions } from "./Sessions.ts"
@@ -65,6 +66,10 @@ const enrol = (inbox: Inbox, said: Register) =>
     if (!decision.permit) {
       return yield* denied(by, noRight(directory.find(name)?.about.agentId === agentId, decision.rule))
     }
+    const limits = authority.limits()
+    if (directory.find(name)?.agent === undefined && directory.connected() >= limits.machines) {
+      return yield* denied(by, tooManyMachines(limits))
+    }
     const agent: Agent = { carrier: inbox.carrier, principal }
     const registration = directory.register(name, agent, { ...said, agentId })
     switch (registration._tag) {
@@ -74,7 +79,7 @@ const enrol = (inbox: Inbox, said: Register) =>
         return yield* denied(by, refused(heldByAnother, `${name} is registered by another agent, ${who}, which stays`))
       }
       case "Full":
-        return yield* refused("register: this hub holds as many machines as it can")
+        return yield* denied(by, tooManyMachines(limits))
       case "Registered": {
         if (registration.replaced !== undefined) {
           // Sessions that the agent has joined live on sockets of their own and go on; others were asked for in vain.
@@ -84,6 +89,7 @@ const enrol = (inbox: Inbox, said: Register) =>
         enforcement.watch(principal.tokenHash, decision.until)
         audit.note({ ...by, outcome: "ok", detail: `ports=[${(said.ports ?? []).join(" ")}]` })
         inbox.carrier.sendText(encode({ type: "registered", machineId: name }))
+        enforcement.recall(registration.machine, registration.isSame, said.detached ?? [])
         arrivals.arrived(name)
         return { name, agent, replaced: registration.replaced !== undefined }
       }

@@ -2,7 +2,6 @@
  * Sessions: asked for by a client, joined by its agent, relayed, ended. Found by id, by machine and by the token they were
  * asked for with, so that whatever ends a permission can end what was begun with it in the same turn.
  */
-import * as Crypto from "node:crypto"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -18,6 +17,7 @@ import type { Inbox } from "../transport/Inbox.ts"
 import * as Slices from "../transport/Slices.ts"
 import * as Detached from "./Detached.ts"
 import * as KeyIndex from "./internal/keyIndex.ts"
+import * as SessionId from "./internal/sessionId.ts"
 import * as Pace from "./Pace.ts"
 import { withoutStopWords } from "./Refused.ts"
 import * as Relay from "./Relay.ts"
@@ -98,6 +98,8 @@ export class Sessions extends Context.Tag("tela/hub/Sessions")<
       asked: Pick<Session, "machine" | "principal" | "services" | "client" | "key" | "wgPubKey" | "resumes">,
       room: Room
     ) => Either.Either<Session, Full>
+    /** One that has not ended. */
+    readonly find: (id: string) => Session | undefined
     /** A session that waits for its agent. */
     readonly waiting: (id: string, machine: string) => Session | undefined
     /** The agent's session socket: tells both ends, agent first, and relays from then on. */
@@ -257,7 +259,7 @@ export const make = (node: string, now: () => number = Date.now): typeof Session
       const index = freeIndex(byMachine.get(asked.machine))
       if (full !== undefined || index === undefined) return Either.left(full ?? "machine")
       const { machine, principal } = asked
-      const id = node + Crypto.randomBytes(16).toString("hex")
+      const id = SessionId.make(node, principal.tokenHash)
       const session: Live = {
         ...asked,
         id,
@@ -277,6 +279,7 @@ export const make = (node: string, now: () => number = Date.now): typeof Session
       lanesOf(principal.tokenHash, room.bandwidth)
       return Either.right(session)
     },
+    find: (id) => byId.get(id),
     waiting: (id, machine) => {
       const session = byId.get(id)
       return session?.machine === machine && session.agent === undefined ? session : undefined

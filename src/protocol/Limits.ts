@@ -12,6 +12,9 @@ const MiB = 1024 * KiB
 /** A sender stops handing messages to a carrier that holds this much unsent, and goes on when it has drained. */
 export const CARRIER_HIGH_WATER = 256 * KiB
 
+/** What anything that waits counts for beyond its bytes, one write or read each: half of what Node was measured to need. */
+export const PIECE_BYTES = 256
+
 /** A carrier that would have to hold more than this ends: its peer asks for control messages and reads none. */
 export const CARRIER_LIMIT = 2 * MiB
 
@@ -101,7 +104,8 @@ export const SESSION_INDEX_MAX = 254
 
 /**
  * What a hub bears unless `limits:` in its file says otherwise: sessions in all and of one identity, far above what
- * people open; and bytes for peers that read slowly, of which a session takes at most some 600 KiB.
+ * people open; and memory for peers that do not read or do not finish what they say, of which each end of a session takes
+ * at most some 850 KiB.
  */
 export const HUB_SESSIONS = 20_000
 export const IDENTITY_SESSIONS = 1_000
@@ -115,8 +119,15 @@ export const BANDWIDTH_LEAST = 64 * KiB
 export const LIMITED_IDENTITIES = 10_000
 export const LIMIT_MOST = 1_000_000
 
-/** How often what a hub holds for slow peers is measured against its bound, and `limits:` applied to what is up. */
-export const LOAD_LOOK = 250
+/**
+ * How often what a hub holds for slow peers is measured against its bound, and `limits:` applied to what is up. And, as
+ * parts of that bound: after how much of it has arrived it is measured before that; above how much, which leaves room for
+ * what arrives meanwhile, somebody has to go; and how much is left to the others then.
+ */
+export const LOAD_LOOK = 500
+export const LOAD_ARRIVED = 1 / 8
+export const LOAD_FULL = 7 / 8
+export const LOAD_LEFT = 3 / 4
 
 /**
  * Paced sessions wait for their turn in ticks of this length, in each of which one may be expected to pass what Node reads
@@ -136,11 +147,13 @@ export const REPLACED_SILENCE = 15_000
 export const LIMIT_RETRY = 5_000
 
 /**
- * How long a hub remembers sessions whose link the agent may keep for its client: longer than any grace. And how many, of
- * one identity on one machine and in all; the oldest is forgotten first.
+ * How long a hub remembers sessions whose link the agent may keep for its client: longer than any grace, which begins when
+ * the agent has noticed. And how many: of one identity on one machine, of one machine, whose agent may name as many, and in
+ * all; the oldest is forgotten first.
  */
-export const RESUME_REMEMBERED = 600_000
+export const RESUME_REMEMBERED = 12 * 60_000
 export const DETACHED_PER_IDENTITY = 128
+export const DETACHED_PER_MACHINE = 1_024
 export const DETACHED_SESSIONS = 20_000
 
 /** Time an agent has to join a session it was asked for. */
@@ -189,6 +202,9 @@ export const SUCCESSOR_BIND_RETRY = 20
 
 /** Longest list in a control message: more ports or services than any machine has. */
 export const LISTED_ITEMS = 1_024
+
+/** Links waiting for their client that an agent names in one `register`: with REGISTER_BYTES it must fit the first message. */
+export const DETACHED_NAMED_BYTES = 24 * KiB
 
 /**
  * What one machine may tell of itself, since the hub keeps it for DIRECTORY_MACHINES and republishes it: a register message

@@ -31,7 +31,7 @@ export interface CarrierReceiver {
 export interface Carrier {
   /** The address of the other end, for limits and logs. */
   readonly peer: string
-  /** Bytes taken but not yet given to the operating system. */
+  /** Bytes taken but not yet given to the operating system, with PIECE_BYTES for each of the writes they wait in. */
   readonly buffered: number
   readonly isClosed: boolean
   /** Takes the message in any case; false, at CARRIER_HIGH_WATER, asks the sender to wait for `drain`. Ignored once closed. */

@@ -19,6 +19,7 @@ import type { Carrier } from "./Carrier.ts"
 import * as ClientAddress from "./ClientAddress.ts"
 import * as Guard from "./Guard.ts"
 import * as Heartbeat from "./Heartbeat.ts"
+import * as Holders from "./Holders.ts"
 import * as HttpExchange from "./HttpExchange.ts"
 import { createServer, listen } from "./internal/httpServer.ts"
 import type { ListenError } from "./ListenError.ts"
@@ -53,14 +54,12 @@ export interface ListenerOptions {
   readonly limits?: Guard.GuardLimits
 }
 
-export interface Listener {
+export interface Listener extends Holders.Held {
   readonly port: number
   /** Where a program on this machine reaches it. */
   readonly url: string
   /** Sockets that have not authenticated. */
   readonly unauthenticated: () => number
-  /** Bytes given to WebSockets that the system has not taken yet. */
-  readonly held: () => number
   /** Leaves the port to whoever wants it next; what is open stays. A socket that was given is left to its owner. */
   readonly stop: () => void
 }
@@ -103,6 +102,7 @@ export const make = (
     const run = yield* FiberSet.runtime(fibers)()
     const sockets = new Set<Socket>()
     const carriers = new Map<WebSocket, Carrier>()
+    const { answer, answered, webSocket, ...held } = Holders.make()
     const guarded = new Map<string, Guard.Guarded>()
     const now = () => clock.unsafeCurrentTimeMillis()
 
@@ -154,7 +154,13 @@ export const make = (
         entry.inUse = false
         entry.deadline = now() + limits.timeout
       })
-      run(HttpExchange.answer(options.http, request, response, address))
+      answer(response, address)
+      run(
+        Effect.zipRight(
+          HttpExchange.answer(options.http, request, response, address),
+          Effect.sync(() => answered(response))
+        )
+      )
     })
 
     const wss = new WebSocketServer({
@@ -183,6 +189,7 @@ export const make = (
         heartbeat.watch(ws)
         const carrier = WebSocketCarrier.make(ws, request.socket, address, entry.socket)
         carriers.set(ws, carrier)
+        webSocket(ws, socket, carrier)
         ws.on("close", webSocketClosed)
         let arrived = 0
         const measure = (data: Buffer) => {
@@ -242,7 +249,7 @@ export const make = (
       port,
       url: `${options.tls === undefined ? "http" : "https"}://${authority}:${port}`,
       unauthenticated: guard.size,
-      held: () => [...carriers.values()].reduce((sum, carrier) => sum + carrier.buffered, 0),
+      ...held,
       stop
     }
   })

@@ -7,6 +7,7 @@ import type { RawData, WebSocket } from "ws"
 import { CloseCode, closeReason } from "../protocol/Close.ts"
 import { CARRIER_HIGH_WATER, CARRIER_LIMIT, CLOSE_TIMEOUT, REVOKED_RESET } from "../protocol/Limits.ts"
 import { type Carrier, CarrierClosed, type CarrierReceiver } from "./Carrier.ts"
+import { unsent } from "./internal/memory.ts"
 import * as Slices from "./Slices.ts"
 
 /** Resets of this program's sockets: one revoked token may have had thousands. */
@@ -19,6 +20,7 @@ const bytes = (data: RawData): Buffer =>
 class WebSocketCarrier implements Carrier {
   readonly peer: string
   readonly #ws: WebSocket
+  readonly #socket: Socket
   readonly #tcp: Socket | undefined
   #receiver: CarrierReceiver | undefined
   #closed: CarrierClosed | undefined
@@ -27,6 +29,7 @@ class WebSocketCarrier implements Carrier {
   constructor(ws: WebSocket, socket: Socket, peer: string, tcp: Socket | undefined) {
     this.peer = peer
     this.#ws = ws
+    this.#socket = socket
     this.#tcp = tcp
     ws.pause()
     socket.setNoDelay(true)
@@ -49,7 +52,7 @@ class WebSocketCarrier implements Carrier {
   }
 
   get buffered() {
-    return this.#ws.bufferedAmount
+    return unsent(this.#ws, this.#socket)
   }
 
   get isClosed() {
@@ -67,9 +70,10 @@ class WebSocketCarrier implements Carrier {
   #send(message: Uint8Array | string, binary: boolean) {
     if (this.isClosed) return true
     this.#ws.send(message, { binary })
-    if (this.#ws.bufferedAmount < CARRIER_HIGH_WATER) return true
+    const { buffered } = this
+    if (buffered < CARRIER_HIGH_WATER) return true
     // Only someone who asks and does not read the answers comes here: whoever moves data waits for the drain.
-    if (this.#ws.bufferedAmount > CARRIER_LIMIT) this.#ws.terminate()
+    if (buffered > CARRIER_LIMIT) this.#ws.terminate()
     this.#waiting = true
     return false
   }

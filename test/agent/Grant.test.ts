@@ -42,9 +42,12 @@ const echo = () => {
 }
 
 /** A session with a stream to each of the two services, and the hub's word to the agent about it. */
-const standing = (options: Parameters<typeof machine>[0] = {}, identity = generate()) =>
+const standing = (options: Parameters<typeof machine>[0] = {}, identity = generate(), streams?: number) =>
   Effect.gen(function* () {
     const hub = yield* MemoryHub.make
+    if (streams !== undefined) {
+      hub.sessionRequest = (asked) => ({ ...asked, ...(asked.client && { client: { ...asked.client, streams } }) })
+    }
     const service = echo()
     const barn = yield* agent(hub, { machines: [machine(options)], reach: service.reach })
     yield* barn.registered("barn")
@@ -97,6 +100,27 @@ describe("a session whose grant changes", () => {
       yield* ssh.until(2)
       const refused = yield* Effect.flip(session.tunnel.open({ port: 5432 }))
       assert.deepStrictEqual([refused.code, refused.reason], denied(5432, "db"))
+    })
+  )
+
+  it.scoped("has no more streams at a time than the hub said at first, whatever services it has since", () =>
+    Effect.gen(function* () {
+      const { everything, open, session, update } = yield* standing({}, generate(), 1)
+      const busy = [ResetCode.busy, "no more than 1 connections in a session: the hub's limit"]
+      const wantsBusy = Effect.gen(function* () {
+        const { code, reason } = yield* Effect.flip(session.tunnel.open({ port: 22 }))
+        assert.deepStrictEqual([code, reason], busy)
+      })
+      const { closed, stream } = yield* open(22)
+      yield* wantsBusy
+      yield* update("SSH", "db")
+      yield* wantsBusy
+      yield* everything
+      yield* wantsBusy
+      stream.end()
+      yield* closed
+      yield* turn
+      yield* open(22)
     })
   )
 

@@ -120,7 +120,7 @@ describe("Sessions", () => {
       const sessions = Sessions.make("0a0b0c0d")
       const one = opened(sessions, "alice").session
       const two = opened(sessions, "alice").session
-      assert.match(one.id, /^0a0b0c0d[0-9a-f]{32}$/)
+      assert.match(one.id, /^0a0b0c0d[0-9a-f]{44}$/)
       assert.notStrictEqual(one.id, two.id)
       assert.isUndefined(sessions.waiting(one.id, "mill"))
       assert.strictEqual(sessions.countOf("barn"), 2)

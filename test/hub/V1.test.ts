@@ -200,7 +200,7 @@ describe("connect", () => {
       const { client, index, joined, ready, request, sessionId } = yield* session(hub, agent)
       assert.strictEqual(request["type"], "session-request")
       assert.strictEqual(request["wgPubKey"], KEY)
-      assert.match(sessionId, /^[0-9a-f]{40}$/)
+      assert.match(sessionId, /^[0-9a-f]{52}$/)
       assert.strictEqual(index, 1)
       assert.deepStrictEqual(ready, { type: "ready", sessionIdx: 1, principal: "alice" })
       assert.deepStrictEqual(request["client"], { principal: "alice", revision: 7 })

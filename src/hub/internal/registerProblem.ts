@@ -42,6 +42,9 @@ export const registerProblem = (said: Register): string | undefined => {
   if (long !== undefined) return `a text in ${long[0]} has more than ${Limits.REGISTER_TEXT_CHARACTERS} characters`
   return (
     capabilitiesProblem(capabilities) ??
-    (bytesOf(said) > Limits.REGISTER_BYTES ? `a machine may tell at most ${Limits.REGISTER_BYTES} bytes` : undefined)
+    // Links that wait are not kept with the machine: their number is bounded by itself.
+    (bytesOf({ ...said, detached: undefined }) > Limits.REGISTER_BYTES
+      ? `a machine may tell at most ${Limits.REGISTER_BYTES} bytes`
+      : undefined)
   )
 }
