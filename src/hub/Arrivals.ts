@@ -59,7 +59,7 @@ export const make: Effect.Effect<typeof Arrivals.Service, never, Authority> = Ef
     wait: ({ machine, tokenHash, until }) =>
       Effect.suspend(() => {
         const isFull = waiters.size >= AWAITING_CONNECTS
-        if (isFull || byToken.of(tokenHash).length >= AWAITING_CONNECTS_PER_IDENTITY) return Effect.succeed(false)
+        if (isFull || byToken.count(tokenHash) >= AWAITING_CONNECTS_PER_IDENTITY) return Effect.succeed(false)
         const waiter: Waiter = { machine, tokenHash, until, woken: Deferred.unsafeMake(FiberId.none) }
         waiters.add(waiter)
         byMachine.add(machine, waiter)

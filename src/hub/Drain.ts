@@ -18,6 +18,7 @@ import {
   DRAIN_RATE,
   DRAIN_RETURN
 } from "../protocol/Limits.ts"
+import * as HubMetrics from "../telemetry/HubMetrics.ts"
 import type { Carrier } from "../transport/Carrier.ts"
 import * as Slices from "../transport/Slices.ts"
 import { Arrivals } from "./Arrivals.ts"
@@ -151,17 +152,18 @@ export const make: Effect.Effect<typeof Drain.Service, never, Arrivals | Directo
           dismiss(session.client.carrier)
         }
         for (const { agent } of directory.list()) dismiss(agent?.carrier)
+        HubMetrics.drained.unsafeUpdate(all.length, [])
         yield* Effect.logInfo("drained", drained)
         return drained
       })
 
     return {
       isDraining: () => draining,
-      admits: Effect.suspend(() =>
-        draining
-          ? Effect.flatMap(Random.next, (chance) => refusedByDraining(jittered(2 * DRAIN_RETURN, chance)))
-          : Effect.void
-      ),
+      admits: Effect.suspend(() => {
+        if (!draining) return Effect.void
+        HubMetrics.countRefused("draining")
+        return Effect.flatMap(Random.next, (chance) => refusedByDraining(jittered(2 * DRAIN_RETURN, chance)))
+      }),
       begin: () => {
         draining = true
         arrivals.wakeAll()

@@ -13,18 +13,11 @@ import { LOAD_ARRIVED, LOAD_FULL, LOAD_LEFT, LOAD_LOOK } from "../protocol/Limit
 import { capsOf } from "../store/HubLimits.ts"
 import type { HubLimits } from "../store/HubLimits.ts"
 import * as HubMetrics from "../telemetry/HubMetrics.ts"
-import type { Carrier } from "../transport/Carrier.ts"
 import type { Held } from "../transport/Holders.ts"
 import { Authority } from "./Authority.ts"
 import { Directory } from "./Directory.ts"
+import * as Accounts from "./internal/accounts.ts"
 import { Sessions } from "./Sessions.ts"
-import type { Session } from "./Sessions.ts"
-
-/** A connection in the account of whoever makes the hub hold something, and what ends it. */
-interface Part {
-  readonly held: number
-  readonly end: () => void
-}
 
 /** The most that each may hold so that all together hold `room`, when those who hold less keep what they have. */
 export const evenShare = (held: ReadonlyArray<number>, room: number): number => {
@@ -47,49 +40,33 @@ export const watch = (connections: Held): Effect.Effect<void, never, Authority |
     const sessions = yield* Sessions
     const log = yield* FiberSet.makeRuntime<never>()
 
-    /** The session of each socket that is in one, and to whose account goes what waits in it. */
-    const accounts = () => {
-      const of = new Map<Carrier, { readonly session: Session; readonly account: string }>()
-      for (const session of sessions.all()) {
-        const { agent, client, machine, principal } = session
-        of.set(client.carrier, { session, account: principal.tokenHash })
-        if (agent === undefined) continue
-        of.set(agent, { session, account: directory.find(machine)?.agent?.principal.tokenHash ?? machine })
-      }
-      return of
-    }
+    const agentOf = (machine: string) => directory.find(machine)?.agent?.principal.tokenHash ?? machine
 
+    /** Of the accounts above an even share of what there may be, the largest first, ends what holds most until it is so little. */
     const shed = (memory: number) => {
-      const of = accounts()
-      const byAccount = new Map<string, Array<Part>>()
-      for (const { address, carrier, end, held } of connections.holders()) {
-        const known = carrier && of.get(carrier)
-        const account = known?.account ?? address
-        const one = {
-          held,
-          end: () => {
-            if (known !== undefined) sessions.end(known.session, "held too much")
-            end()
-          }
-        }
-        const others = byAccount.get(account)
-        if (others === undefined) byAccount.set(account, [one])
-        else others.push(one)
-      }
-      const sums = Array.from(byAccount.values(), (of) => of.reduce((sum, { held }) => sum + held, 0))
-      const share = evenShare(sums, memory * LOAD_LEFT)
-      let ended = 0
-      for (const [index, of] of [...byAccount.values()].entries()) {
-        let sum = sums[index] ?? 0
-        for (const { end, held } of of.toSorted((a, b) => b.held - a.held)) {
-          if (sum <= share) break
-          sum -= held
-          ended++
-          end()
+      const room = memory * LOAD_LEFT
+      const all = Accounts.of(connections.holders(), sessions.all(), agentOf)
+      const share = evenShare(
+        all.map(({ held }) => held),
+        room
+      )
+      const gone = new Set<Accounts.Bearer>()
+      let total = all.reduce((sum, { held }) => sum + held, 0)
+      for (const account of all.toSorted((a, b) => b.held - a.held)) {
+        for (const [bearer, { held, holders }] of [...account.parts].toSorted(([, a], [, b]) => b.held - a.held)) {
+          if (total <= room) break
+          if (account.held <= share) break
+          account.held -= held
+          total -= held
+          if (gone.has(bearer)) continue
+          gone.add(bearer)
+          if ("client" in bearer) sessions.end(bearer, "held too much")
+          for (const holder of holders) holder.end()
           HubMetrics.countRefused("memory")
         }
       }
-      log(Effect.logWarning("peers do not read; connections that held most were ended", { ended, limit: memory }))
+      const said = { ended: gone.size, limit: memory }
+      log(Effect.logWarning("peers do not read, or do not finish; what held most was ended", said))
     }
 
     /** Ends what holds too much; returns what is held. */

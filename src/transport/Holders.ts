@@ -15,8 +15,9 @@ export interface Holder {
   readonly carrier: Carrier | undefined
   /** Whose it is. */
   readonly address: string
-  /** Bytes, with PIECE_BYTES for each of the pieces that they wait in. */
-  readonly held: number
+  /** Bytes that its peer has not read, and that it has said without having finished; with PIECE_BYTES for each piece. */
+  readonly unread: number
+  readonly unfinished: number
   /** Destroys the connection, which frees them. */
   readonly end: () => void
 }
@@ -69,10 +70,12 @@ export const make = (): Holders => {
     answers.delete(this)
   }
 
-  /** Nothing once it is destroyed. A stream that is paused may have been read a little further than what was taken from it. */
-  const heldBy = (ws: WebSocket, { carrier, stream }: Connection) =>
-    stream.destroyed ? 0 : carrier.buffered + unfinished(ws) + stream.readableLength
-  const heldByAnswer = (response: ServerResponse) => (response.destroyed ? 0 : response.writableLength)
+  /** Nothing once it is destroyed. */
+  const unreadOf = ({ carrier, stream }: Connection) => (stream.destroyed ? 0 : carrier.buffered)
+  /** A stream that is paused may have been read a little further than what was taken from it. */
+  const unfinishedOf = (ws: WebSocket, { stream }: Connection) =>
+    stream.destroyed ? 0 : unfinished(ws) + stream.readableLength
+  const unreadAnswer = (response: ServerResponse) => (response.destroyed ? 0 : response.writableLength)
 
   return {
     webSocket: (ws, stream, carrier) => {
@@ -88,20 +91,27 @@ export const make = (): Holders => {
     answered: (response) => count(response.writableLength),
     held: () => {
       let sum = 0
-      for (const [ws, connection] of connections) sum += heldBy(ws, connection)
-      for (const response of answers.keys()) sum += heldByAnswer(response)
+      for (const [ws, connection] of connections) sum += unreadOf(connection) + unfinishedOf(ws, connection)
+      for (const response of answers.keys()) sum += unreadAnswer(response)
       return sum
     },
     holders: () => {
       const all: Array<Holder> = []
       for (const [ws, connection] of connections) {
         const { carrier } = connection
-        all.push({ carrier, address: carrier.peer, held: heldBy(ws, connection), end: () => ws.terminate() })
+        all.push({
+          carrier,
+          address: carrier.peer,
+          unread: unreadOf(connection),
+          unfinished: unfinishedOf(ws, connection),
+          end: () => ws.terminate()
+        })
       }
       for (const [response, address] of answers) {
-        all.push({ carrier: undefined, address, held: heldByAnswer(response), end: () => response.destroy() })
+        const unread = unreadAnswer(response)
+        all.push({ carrier: undefined, address, unread, unfinished: 0, end: () => response.destroy() })
       }
-      return all.filter(({ held }) => held > 0)
+      return all.filter(({ unfinished, unread }) => unread + unfinished > 0)
     },
     onArrived: (bytes, listener) => {
       enough = bytes

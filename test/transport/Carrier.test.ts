@@ -14,6 +14,7 @@ import {
   CARRIER_LIMIT,
   DIAL_TIMEOUT,
   INBOX_MESSAGES,
+  PIECE_BYTES,
   REVOKED_RESET
 } from "../../src/protocol/Limits.ts"
 import type { Carrier, CarrierClosed } from "../../src/transport/Carrier.ts"
@@ -237,6 +238,27 @@ describe.each(kinds)("a %s carrier", (_name, pair) => {
       assert.strictEqual((yield* inbox.closed).reason, "bye")
       assert.deepStrictEqual(yield* inbox.take, { _tag: "Text", text: "last" })
       assert.strictEqual((yield* Effect.flip(inbox.take)).code, 1001)
+    })
+  )
+})
+
+describe("a WebSocket carrier", () => {
+  it.scopedLive("counts what small messages cost beside their bytes, which is most of it", () =>
+    Effect.gen(function* () {
+      const [left, right] = yield* webSockets
+      receive(left)
+      right.pause()
+      // What the system takes is not ours.
+      const large = Buffer.alloc(16_000)
+      while (left.buffered === 0) {
+        left.send(large)
+        yield* Effect.sleep(0)
+      }
+      let waiting = 0
+      while (left.send(Buffer.alloc(1))) waiting++
+      // A message is two writes: its header, and itself.
+      assert.isAtMost(waiting, CARRIER_HIGH_WATER / (2 * PIECE_BYTES))
+      assert.isAtLeast(waiting, CARRIER_HIGH_WATER / (4 * PIECE_BYTES))
     })
   )
 })
