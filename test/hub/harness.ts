@@ -20,6 +20,7 @@ import { Audit } from "../../src/store/Audit.ts"
 import * as AuditMemory from "../../src/store/AuditMemory.ts"
 import type { HubConfig } from "../../src/store/HubFile.ts"
 import { IdentityStore, layerMemory } from "../../src/store/IdentityStore.ts"
+import type { Machines } from "../../src/store/Machines.ts"
 import * as MachinesMemory from "../../src/store/MachinesMemory.ts"
 import * as PairCodesMemory from "../../src/store/PairCodesMemory.ts"
 
@@ -75,6 +76,7 @@ export const initial = makeSnapshot(7, identities, grants)
 export interface Kept {
   readonly identities?: Layer.Layer<IdentityStore>
   readonly audit?: Layer.Layer<Audit>
+  readonly machines?: Layer.Layer<Machines>
 }
 
 /**
@@ -83,9 +85,9 @@ export interface Kept {
  */
 export const startHub = (options: Partial<HubConfig> & Pick<Hub.HubOptions, "guard"> = {}, kept: Kept = {}) => {
   const { guard, ...settings } = options
-  const { audit = AuditMemory.layer, identities = layerMemory(initial) } = kept
+  const { audit = AuditMemory.layer, identities = layerMemory(initial), machines = MachinesMemory.layer } = kept
   const hubOptions = { config: { ...config, ...settings }, version: "v1.2.3", ...(guard && { guard }) }
-  const storage = Layer.mergeAll(identities, audit, PairCodesMemory.layer, MachinesMemory.layer)
+  const storage = Layer.mergeAll(identities, audit, PairCodesMemory.layer, machines)
   return Effect.map(Layer.build(Layer.provideMerge(Hub.layer(hubOptions), storage)), (context) => {
     const authority = Context.get(context, Authority)
     return {
