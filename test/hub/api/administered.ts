@@ -69,13 +69,15 @@ const breakableCodes = (trouble: Trouble) =>
   ).pipe(Layer.provide(PairCodesMemory.layer))
 
 /** A running hub, with its insides. The token of each identity is its id and `-token`. */
-export const start = (more: Partial<Hub.HubOptions["config"]> = {}) =>
+export const start = (more: Partial<Hub.HubOptions["config"]> = {}, options: Pick<Hub.HubOptions, "restart"> = {}) =>
   Effect.gen(function* () {
     yield* TestClock.setTime(START)
     const trouble: Trouble = { failure: undefined, codes: undefined }
     const config = { hubId: "h", name: "", host: "127.0.0.1", port: 0, tls: undefined, trustedProxies: [], ...more }
     const storage = Layer.mergeAll(breakable(trouble), AuditMemory.layer, breakableCodes(trouble), MachinesMemory.layer)
-    const context = yield* Layer.build(Hub.layer({ config, version: "v1.2.3" }).pipe(Layer.provideMerge(storage)))
+    const context = yield* Layer.build(
+      Hub.layer({ ...options, config, version: "v1.2.3" }).pipe(Layer.provideMerge(storage))
+    )
     return {
       url: Context.get(context, Hub.Hub).url,
       trouble,
