@@ -139,7 +139,8 @@ export const make: Effect.Effect<
     tellUpdated(at?.agent?.carrier, id, services)
   }
 
-  const reviewDetached = ({ id, machine, principal: before, revoked, services: told }: DetachedSession) => {
+  const reviewDetached = (session: DetachedSession, isNamed = false) => {
+    const { id, machine, principal: before, revoked, services: told } = session
     if (revoked !== undefined) return
     const principal = renewed(before)
     const control = controlOf(machine)
@@ -151,8 +152,8 @@ export const make: Effect.Effect<
     }
     watch(principal.tokenHash, decision.until)
     const { services } = decision
-    // An agent that is away is told when it comes.
-    const isTold = control !== undefined && !isSame(told, services)
+    // An agent that is away is told when it comes; one that asks may have missed what it was told.
+    const isTold = control !== undefined && (isNamed || !isSame(told, services))
     sessions.detached.amend(id, { principal, services: isTold ? services : told })
     if (isTold) sessions.later(() => tellUpdated(control, id, services))
   }
@@ -177,14 +178,16 @@ export const make: Effect.Effect<
 
   const recall = ({ name: machine }: Machine, isSame: boolean, named: ReadonlyArray<DetachedLink>) => {
     const { detached } = sessions
+    const names = new Set(named.map(({ sessionId }) => sessionId))
     const known = new Set<string>()
     for (const session of detached.ofMachine(machine)) {
       const { id, principal, revoked } = session
+      const isNamed = names.has(id)
       known.add(id)
-      // Another agent has none of them.
-      if (!isSame || revoked !== undefined) detached.forget(id)
-      if (!isSame) continue
-      if (revoked === undefined) reviewDetached(session)
+      // Another agent has none but those it names.
+      if (revoked !== undefined || (!isSame && !isNamed)) detached.forget(id)
+      if (!isSame && !isNamed) continue
+      if (revoked === undefined) reviewDetached(session, isNamed)
       else sessions.later(() => tellRevoked(controlOf(machine), id, principal.id, revoked))
     }
     for (const link of named) {

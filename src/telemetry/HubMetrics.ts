@@ -32,7 +32,7 @@ export const detached = Metric.gauge("tela_hub_detached_sessions", {
 })
 
 export const held = Metric.gauge("tela_hub_held_bytes", {
-  description: "Bytes for peers that have not read them yet, in the hub's memory"
+  description: "Bytes in the hub's memory for peers that have not read them, or have not finished what they say"
 })
 
 export const relayed = Metric.counter("tela_hub_relayed_bytes_total", {

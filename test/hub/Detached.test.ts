@@ -115,6 +115,7 @@ describe("a link that waits for its client", () => {
       yield* hub.change(Change.RevokeMachine({ id: "alice", machine: "barn" }))
       yield* hub.change(Change.Grant({ id: "alice", machine: "barn", permissions: ["connect"] }))
       yield* hub.change(Change.Grant({ id: "bob", machine: "barn", permissions: ["connect"], services: ["ssh"] }))
+      yield* hub.change(Change.Grant({ id: "bob", machine: "mill", permissions: ["connect"] }))
       const named = [
         { sessionId: ofAlice, principal: "alice" },
         { sessionId: ofBob, principal: "bob" }
@@ -125,6 +126,11 @@ describe("a link that waits for its client", () => {
       assert.deepStrictEqual(update, { type: "session-update", sessionId: ofBob, services: ["ssh"] })
       assert.strictEqual(revision, hub.authority.snapshot().revision)
       yield* saysNothing(agent)
+      // What was told on a socket that is lost may not have come.
+      const again = yield* agentOf(hub, { ...resuming, detached: named.slice(1) })
+      assert.deepStrictEqual(yield* again.text, { ...update, revision })
+      const silent = yield* agentOf(hub, resuming)
+      yield* saysNothing(silent)
     })
   )
 
