@@ -97,7 +97,7 @@ describe("a hub whose peers", () => {
       const hub = yield* startHub({}, { identities: withLimits({ memory: MEMORY }) })
       const agent = yield* agentOf(hub)
       const sound = yield* session(hub, agent, { token: "deputy-token" })
-      const slow = yield* Effect.replicateEffect(session(hub, agent), SLOW)
+      const slow = yield* Effect.replicateEffect(session(hub, agent), 2 * SLOW)
       const closed = counting(slow.map(({ client }) => client))
       // A binary message of MESSAGE_BYTES, masked with zeros, but for its end.
       const head = Buffer.alloc(14)
@@ -109,7 +109,8 @@ describe("a hub whose peers", () => {
         socket.write(Buffer.concat([head, Buffer.alloc(MESSAGE_BYTES - 1)]))
       }
       // As many as are too many: the others may stay.
-      const tooMany = Math.ceil((SLOW * MESSAGE_BYTES - MEMORY) / MESSAGE_BYTES)
+      const tooMany = Math.ceil((2 * SLOW * MESSAGE_BYTES - MEMORY) / MESSAGE_BYTES)
+      assert.isAtLeast(tooMany, SLOW)
       assert.isAtMost(yield* mostHeld(hub, () => closed() >= tooMany), MEMORY)
       yield* flows(sound)
       assert.isAtLeast((yield* hub.counts).sessions, 2)
