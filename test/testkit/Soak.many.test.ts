@@ -141,12 +141,12 @@ describe("a long time under load and faults", () => {
         const [first, last] = [samples.slice(0, quarter), samples.slice(-quarter)]
         const growth = (of: keyof Sample) => mean(last, of) / mean(first, of) - 1
         const moved = streams.reduce((sum, { received }) => sum + received(), 0)
-        console.log(
+        process.stderr.write(
           `${resumed} times resumed, ${(moved / 1e9).toFixed(1)} GB echoed; last quarter against first: ` +
             (["heap", "handles", "fibers"] as const)
               .map((of) => `${of} ${(growth(of) * 100).toFixed(1)} %`)
               .join(", ") +
-            ` (${(mean(last, "heap") / 1e6).toFixed(1)} MB, ${mean(last, "handles").toFixed(1)}, ${mean(last, "fibers").toFixed(1)})`
+            ` (${(mean(last, "heap") / 1e6).toFixed(1)} MB, ${mean(last, "handles").toFixed(1)}, ${mean(last, "fibers").toFixed(1)})\n`
         )
         assert.strictEqual(lost, 0)
         assert.isAbove(resumed, 3)
