@@ -507,6 +507,30 @@ export const WAITING_CONNECTIONS = 256
 /** How long a local connection waits for a tunnel before it is reset. */
 export const WAITING_TIMEOUT = 30_000
 
+// ---- services of the operating system
+
+/** How much longer than a program needs to leave, drained, its service manager waits before it kills it. */
+export const SERVICE_STOP_MARGIN = 15_000
+
+/** Silence after which systemd takes a service for hung; it is told twice in that time, at most once in WATCHDOG_BEAT_LEAST. */
+export const SERVICE_WATCHDOG = 60_000
+export const WATCHDOG_BEAT_LEAST = 1_000
+
+/** How long `systemd-notify` may take to pass on one word; it waits until systemd has taken it. */
+export const NOTIFY_TIMEOUT = 5_000
+
+/**
+ * How long a service manager may take to answer, and to stop a service that drains; what is read of its answer; and how
+ * often one that answers before it is done is asked whether it is.
+ */
+export const MANAGER_TIMEOUT = 120_000
+export const MANAGER_STOP_TIMEOUT = SHUTDOWN_TIMEOUT.most + 60_000
+export const MANAGER_OUTPUT_BYTES = 64 * KiB
+export const MANAGER_LOOK = 200
+
+/** What an instance of a service may be called, in characters: systemd makes a user's name of it, which ends at 31. */
+export const INSTANCE_NAME_CHARACTERS = 20
+
 // ---- files
 
 /** What is handed to the system in one write of a whole file. */

@@ -99,4 +99,14 @@ export const make = (file: string): Effect.Effect<typeof Database.Service, Sqlit
     }
   })
 
+/**
+ * Copies a database as it is at this moment to a file that is not there yet, whoever else has it open.
+ */
+export const copy = (from: string, to: string): Effect.Effect<void, Sqlite.DatabaseError> =>
+  Sqlite.connect({ filename: from }).pipe(
+    Effect.flatMap((sql) => Sqlite.retried(from, sql`VACUUM INTO ${to}`)),
+    Effect.asVoid,
+    Effect.scoped
+  )
+
 export const layer = (file: string): Layer.Layer<Database, Sqlite.DatabaseError> => Layer.scoped(Database, make(file))

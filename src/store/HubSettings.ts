@@ -19,6 +19,8 @@ export interface FileSettings {
   readonly port: number | undefined
   /** Paths as they stand, resolved against the file's folder. */
   readonly tls: { readonly cert: string; readonly key: string } | undefined
+  /** Those of them that stand there relative to the file, and so have to move with it. */
+  readonly relativeFiles: ReadonlyArray<string>
   readonly trustedProxies: ReadonlyArray<string>
   /** Milliseconds. */
   readonly shutdownTimeout: number | undefined
@@ -80,6 +82,7 @@ export const settingsOf = (path: string, file: typeof FileShape.Type): FileSetti
     host: file.host,
     port: file.port || undefined,
     tls: file.tls && { cert: beside(file.tls.cert), key: beside(file.tls.key) },
+    relativeFiles: Object.values(file.tls ?? {}).filter((name) => !Path.isAbsolute(name)),
     trustedProxies: file.trustedProxies,
     shutdownTimeout: file.shutdownTimeout,
     limits: limitsOf(file.limits)

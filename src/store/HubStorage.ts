@@ -21,10 +21,10 @@ import * as PairCodesMemory from "./PairCodesMemory.ts"
 import * as PairCodesSql from "./PairCodesSql.ts"
 
 /** The database beside a hub's file. */
-const databaseFile = (hubFile: string): string => `${hubFile.replace(/\.ya?ml$/, "")}.db`
+export const databaseFile = (hubFile: string): string => `${hubFile.replace(/\.ya?ml$/, "")}.db`
 
 /** The hub's key, beside its file. */
-const keyFile = (hubFile: string): string => Path.join(Path.dirname(hubFile), `${Path.parse(hubFile).name}.key`)
+export const keyFile = (hubFile: string): string => Path.join(Path.dirname(hubFile), `${Path.parse(hubFile).name}.key`)
 
 /** The file that a link leads to: beside it is what belongs to it, whichever way it is called. */
 const beside = <A, E>(path: string, layer: (file: string) => Layer.Layer<A, E>): Layer.Layer<A, E> =>

@@ -1,0 +1,137 @@
+/**
+ * What makes a hub's service out of a hub that somebody runs, or a new one: its file, and beside it its record and its key.
+ * Loads SQLite, and so is for `telahubd` alone.
+ */
+import * as Path from "node:path"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type * as Redacted from "effect/Redacted"
+import { SHUTDOWN_TIMEOUT } from "../../protocol/Limits.ts"
+import * as Database from "../../store/Database.ts"
+import * as HubFile from "../../store/HubFile.ts"
+import * as HubStorage from "../../store/HubStorage.ts"
+import type { Place } from "./Place.ts"
+import * as Placing from "./Placing.ts"
+import { copyOf, type Plan, realpath, type Step } from "./Plan.ts"
+import * as ProgramFiles from "./ProgramFiles.ts"
+import { ServiceError } from "./ServiceError.ts"
+import { isHidden } from "./Unit.ts"
+
+export interface HubPlanOptions {
+  /** The hub's file, if one is meant; a new hub otherwise, unless one is installed. */
+  readonly source: string | undefined
+  readonly place: Place
+  /** TELA_OWNER_TOKEN. */
+  readonly ownerToken: Option.Option<Redacted.Redacted>
+  /** Told the owner's token when a new hub has been made; nothing shows it again. */
+  readonly announce: (token: Redacted.Redacted) => Effect.Effect<void>
+}
+
+const say = ({ message }: { readonly message: string }) => new ServiceError({ problem: message })
+
+const load = (file: string) => Effect.mapError(HubFile.load(file), say)
+
+const drainOf = ({ settings }: HubFile.HubFile): number => settings.shutdownTimeout ?? SHUTDOWN_TIMEOUT.default
+
+/** Certificates that the service's own user cannot read. */
+const tlsNotes = ({ settings }: HubFile.HubFile, place: Place): Effect.Effect<ReadonlyArray<string>> =>
+  Effect.gen(function* () {
+    if (place.stateDirectory === undefined) return []
+    const notes: Array<string> = []
+    for (const file of Object.values(settings.tls ?? {})) {
+      const closed = isHidden(file) ? file : yield* ProgramFiles.barrier(file)
+      if (closed === undefined || file.startsWith(`${place.folder}/`)) continue
+      const name = Path.basename(place.folder)
+      notes.push(
+        isHidden(file)
+          ? `${file} is hidden from the service; keep it elsewhere, such as in ${place.folder}`
+          : `${closed} keeps out the service's own user, who has to read ${file}; run: useradd --system ${name}; then give ` +
+              `${name} the right to read it`
+      )
+    }
+    return notes
+  })
+
+const kept = (place: Place, notes: ReadonlyArray<string> = []): Effect.Effect<Plan, ServiceError> =>
+  Effect.gen(function* () {
+    const file = yield* load(place.configFile)
+    return {
+      steps: [{ what: "configuration", file: place.configFile, how: "stays as it is" }],
+      notes: [...notes, ...(yield* tlsNotes(file, place))],
+      leavesWithin: drainOf(file)
+    }
+  })
+
+/** The hub's file is its memory: one that is installed goes on, and is not replaced by what it was once copied from. */
+const keptInsteadOf = (source: string, place: Place): Effect.Effect<Plan, ServiceError> =>
+  Effect.gen(function* () {
+    if ((yield* realpath(source)) === (yield* realpath(place.configFile))) return yield* kept(place)
+    const [given, installed] = yield* Effect.all([load(source), load(place.configFile)])
+    if (given.settings.hubId !== installed.settings.hubId) {
+      return yield* new ServiceError({
+        problem: `${place.configFile} is another hub than ${source}; give that one a -name of its own, or move ${place.folder} away`
+      })
+    }
+    return yield* kept(place, [`the service goes on with its own file; ${source}, the same hub, is not looked at`])
+  })
+
+const fresh = ({ announce, ownerToken, place }: HubPlanOptions): Effect.Effect<Plan, ServiceError> =>
+  Effect.gen(function* () {
+    yield* Effect.mapError(Database.available, say)
+    let token: Redacted.Redacted | undefined
+    const make = (staged: string) =>
+      Effect.map(Effect.mapError(HubFile.bootstrap(staged, { ownerToken }), say), (made) => {
+        token = made
+      })
+    const placed = Effect.suspend(() => (token === undefined ? Effect.void : announce(token)))
+    return {
+      steps: [{ what: "configuration", file: place.configFile, how: "new, with an owner", make, placed }],
+      notes: [],
+      leavesWithin: SHUTDOWN_TIMEOUT.default
+    }
+  })
+
+const copied = (source: string, place: Place): Effect.Effect<Plan, ServiceError> =>
+  Effect.gen(function* () {
+    const file = yield* load(source)
+    const [relative] = file.settings.relativeFiles
+    if (relative !== undefined) {
+      return yield* new ServiceError({
+        problem: `${source}: tls names ${relative} relative to the file, which is copied to ${place.folder}; write its whole path`
+      })
+    }
+    const real = yield* realpath(source)
+    const besides: Array<Step> = []
+    const beside = (what: string, of: (hubFile: string) => string, make: (from: string) => Required<Step>["make"]) =>
+      Effect.map(Placing.exists(of(real)), (there) => {
+        const step = { what, file: of(place.configFile), how: "carried along", make: make(of(real)) }
+        if (there) besides.push(step)
+      })
+    yield* beside(
+      "record",
+      HubStorage.databaseFile,
+      (from) => (staged) => Effect.mapError(Database.copy(from, staged), say)
+    )
+    yield* beside("key", HubStorage.keyFile, copyOf)
+    return {
+      // The file last: with it the service is there.
+      steps: [
+        ...besides,
+        { what: "configuration", file: place.configFile, how: `copied from ${source}`, make: copyOf(source) }
+      ],
+      notes: [
+        `stop the hub that runs on ${source}, if one does, before you start this: what it changes from now on stays there`,
+        ...(yield* tlsNotes(file, place))
+      ],
+      leavesWithin: drainOf(file)
+    }
+  })
+
+/** Looks at what there is and says what is to be done. */
+export const make = (options: HubPlanOptions): Effect.Effect<Plan, ServiceError> =>
+  Effect.gen(function* () {
+    const { place, source } = options
+    const isInstalled = yield* Placing.exists(place.configFile)
+    if (source === undefined) return isInstalled ? yield* kept(place) : yield* fresh(options)
+    return isInstalled ? yield* keptInsteadOf(source, place) : yield* copied(source, place)
+  })

@@ -1,0 +1,86 @@
+/**
+ * The files of the program that is to be a service: which command line starts it, what it is read from, and whether a
+ * user of its own could read that.
+ */
+import * as Fs from "node:fs/promises"
+import * as Path from "node:path"
+import * as Effect from "effect/Effect"
+import { ServiceError } from "./ServiceError.ts"
+import { isHidden } from "./Unit.ts"
+
+/** A program as it was started. */
+export interface Started {
+  /** Node's own binary. */
+  readonly node: string
+  /** What Node was given before the script. */
+  readonly nodeArgs: ReadonlyArray<string>
+  readonly script: string
+}
+
+export interface ProgramFiles {
+  /** Starts the program; arguments follow. */
+  readonly command: readonly [string, ...ReadonlyArray<string>]
+  readonly readsFrom: ReadonlyArray<string>
+}
+
+const realpath = (path: string): Effect.Effect<string> => Effect.promise(() => Fs.realpath(path).catch(() => path))
+
+/** The folder with all that a script needs: where its package is, and the packages beside it. */
+const rootOf = (script: string): string => {
+  const parts = script.split(Path.sep)
+  const at = parts.indexOf("node_modules")
+  return at > 0 ? parts.slice(0, at + 1).join(Path.sep) : Path.dirname(Path.dirname(script))
+}
+
+/**
+ * How the program is started again. A link stays a link, so that what it leads to can be replaced, unless what it leads to
+ * is hidden from services and has to be shown to them as it is.
+ */
+export const find = ({ node, nodeArgs, script }: Started): Effect.Effect<ProgramFiles> =>
+  Effect.gen(function* () {
+    const [realNode, realScript] = yield* Effect.all([realpath(node), realpath(script)])
+    return {
+      command: [
+        isHidden(realNode) ? realNode : node,
+        ...nodeArgs,
+        isHidden(realScript) ? realScript : Path.resolve(script)
+      ],
+      readsFrom: [realNode, rootOf(realScript)]
+    }
+  })
+
+/** Every folder from the root of the file system to a path, and the path itself. */
+const upTo = (path: string): ReadonlyArray<string> => {
+  const parent = Path.dirname(path)
+  return parent === path ? [path] : [...upTo(parent), path]
+}
+
+const OTHERS_READ = 0o004
+const OTHERS_ENTER = 0o001
+
+/** The first file or folder on the way to a path that keeps other users out; undefined when none does. */
+export const barrier = (path: string): Effect.Effect<string | undefined> =>
+  Effect.promise(async () => {
+    const real = await Fs.realpath(path).catch(() => path)
+    for (const each of upTo(real)) {
+      const stat = await Fs.stat(each).catch(() => undefined)
+      const needed = stat?.isDirectory() === true ? OTHERS_ENTER : OTHERS_READ
+      if (stat === undefined || (stat.mode & needed) === 0) return each
+    }
+    return undefined
+  })
+
+/** Fails when a user of the service's own could not read the program; what is hidden is shown to it without its parents. */
+export const readableByOthers = ({ readsFrom }: ProgramFiles): Effect.Effect<void, ServiceError> =>
+  Effect.forEach(
+    readsFrom,
+    (path) =>
+      Effect.gen(function* () {
+        const closed = yield* barrier(path)
+        if (closed === undefined || (isHidden(path) && closed !== path)) return
+        return yield* new ServiceError({
+          problem: `${closed} keeps out the service's own user, who has to read ${path}; run: chmod o+rX ${closed}`
+        })
+      }),
+    { discard: true }
+  )
