@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
+import * as Yaml from "yaml"
 import { HexKey, MachineName } from "../protocol/Control.ts"
 import { RESUME_GRACE_MAX } from "../protocol/Limits.ts"
 import * as HubUrl from "../protocol/HubUrl.ts"
@@ -223,3 +224,22 @@ export const fromFlags = (flags: {
     }
     return { hub, machines: [machine] }
   }).pipe(Either.mapLeft((problem) => new AgentFlagError({ problem })))
+
+/** The text of a file that says what flags said. It holds the token. */
+export const textOf = ({ hub, machines }: AgentConfig): string =>
+  Yaml.stringify(
+    {
+      hub,
+      machines: machines.map(({ name, services, target, token }) => ({
+        name,
+        ...(target !== DEFAULT_TARGET && { target }),
+        ...(token && { token: Redacted.value(token) }),
+        services: services.map(({ description, name: service, port }) => ({
+          port,
+          ...(service !== "" && { name: service }),
+          ...(description !== "" && { description })
+        }))
+      }))
+    },
+    { lineWidth: 0 }
+  )

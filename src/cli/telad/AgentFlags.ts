@@ -69,7 +69,7 @@ export const readHub = (given: Given): Effect.Effect<string, WrongUsage> =>
 const flagForm: ReadonlyArray<Flags.Flag<unknown>> = [hub, machine, ports, token, targetHost]
 
 /** The file that is meant, if one is; flags for one machine win over TELAD_CONFIG. */
-const configFile = (given: Given): Effect.Effect<Option.Option<string>, WrongUsage> =>
+export const configFile = (given: Given): Effect.Effect<Option.Option<string>, WrongUsage> =>
   Effect.gen(function* () {
     const file = yield* given.flag(config)
     const extra = flagForm.find((flag) => given.has(flag))
@@ -97,7 +97,8 @@ const fromFile = (file: string) =>
     return { ...loaded, folder: Path.dirname(path) }
   })
 
-const fromFlags = (given: Given) =>
+/** The configuration of one machine, from flags alone. */
+export const fromFlags = (given: Given) =>
   Effect.gen(function* () {
     const shell = yield* Shell
     const where = yield* given.flag(hub)

@@ -8,16 +8,19 @@ import { AGENT_DRAIN } from "../../protocol/Limits.ts"
 import * as AgentState from "../../store/AgentState.ts"
 import * as KeyFile from "../../store/KeyFile.ts"
 import * as Paths from "../../store/Paths.ts"
+import * as Notify from "../../system/service/Notify.ts"
 import * as Dialer from "../../transport/Dialer.ts"
 import * as Command from "../Command.ts"
 import { logFlags } from "../LogFlags.ts"
 import { ca } from "../NetworkFlags.ts"
+import { Shell } from "../Shell.ts"
 import * as Signals from "../Signals.ts"
 import * as VersionCommand from "../VersionCommand.ts"
 import * as AgentFlags from "./AgentFlags.ts"
 import * as Fingerprint from "./Fingerprint.ts"
 import * as Login from "./Login.ts"
 import * as Pair from "./Pair.ts"
+import * as Service from "./Service.ts"
 
 /** Lets connections finish for a while; those that do not are said, because nothing can take them along. */
 const leave = (agent: typeof Agent.Agent.Service): Effect.Effect<void> =>
@@ -27,7 +30,25 @@ const leave = (agent: typeof Agent.Agent.Service): Effect.Effect<void> =>
       : Effect.logWarning("these connections end with the agent", { services: left.join(",") })
   )
 
-export const root = Command.make(
+/** Tells the service manager how the agent is; until the scope ends. */
+const notified = (agent: typeof Agent.Agent.Service, names: ReadonlyArray<string>) =>
+  Effect.gen(function* () {
+    const { env } = yield* Shell
+    const isRegistered = (name: string) => Effect.timeoutOption(agent.registered(name), 1)
+    const status = Effect.map(
+      Effect.forEach(names, isRegistered),
+      (all) => `${all.filter(Option.isSome).length} of ${names.length} machines registered`
+    )
+    const notify = yield* Notify.make({ env, status })
+    yield* notify.ready
+    yield* Effect.forEach(names, agent.registered, { concurrency: "unbounded", discard: true }).pipe(
+      Effect.zipRight(notify.report),
+      Effect.forkScoped
+    )
+    return notify
+  })
+
+export const root: Command.Command = Command.make(
   {
     name: "telad",
     summary: "offer services of this machine, or of its network, through a hub",
@@ -42,7 +63,14 @@ export const root = Command.make(
       ca,
       ...logFlags
     ],
-    subcommands: [Login.login, Login.logout, Pair.command, Fingerprint.command, VersionCommand.command("telad")],
+    subcommands: [
+      Login.login,
+      Login.logout,
+      Pair.command,
+      Fingerprint.command,
+      Service.command((flags) => root.run?.(flags, []) ?? Effect.void),
+      VersionCommand.command("telad")
+    ],
     examples: ['telad -hub wss://hub.example.com -machine web-01 -ports "22:SSH" -token TOKEN']
   },
   (given) =>
@@ -59,6 +87,7 @@ export const root = Command.make(
         state,
         resumeGrace: Option.getOrUndefined(grace) ?? config.resumeGrace
       })
-      yield* Signals.daemon(Effect.never, leave(agent))
+      const notify = yield* notified(agent, names)
+      yield* Signals.daemon(Effect.never, Effect.zipRight(notify.stopping(AGENT_DRAIN), leave(agent)))
     }).pipe(Effect.scoped, Effect.provide(Dialer.layer))
 )

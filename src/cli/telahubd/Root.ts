@@ -14,15 +14,20 @@ import * as VersionCommand from "../VersionCommand.ts"
 import * as HubFlags from "./HubFlags.ts"
 import * as OwnerToken from "./OwnerToken.ts"
 import * as Running from "./Running.ts"
+import * as Service from "./Service.ts"
 import * as Supervisor from "./Supervisor.ts"
 import * as User from "./User.ts"
 
-export const root = Command.make(
+export const root: Command.Command = Command.make(
   {
     name: "telahubd",
     summary: "the hub between agents and operators",
     flags: [HubFlags.config, HubFlags.host, HubFlags.port, HubFlags.name, HubFlags.supervised, ...logFlags],
-    subcommands: [User.command, VersionCommand.command("telahubd")],
+    subcommands: [
+      User.command,
+      Service.command((flags) => root.run?.(flags, []) ?? Effect.void),
+      VersionCommand.command("telahubd")
+    ],
     examples: ["telahubd", "telahubd -config ./data/telahubd.yaml -host 127.0.0.1 -port 8080"],
     notes: [
       "Without -config it is ./data/telahubd.yaml if there, else the system's file. The",

@@ -8,9 +8,10 @@ import * as Layer from "effect/Layer"
 import * as Hub from "../../hub/Hub.ts"
 import { RestartRefused } from "../../hub/Restart.ts"
 import type { Restart } from "../../hub/Restart.ts"
-import { SUCCESSOR_BIND } from "../../protocol/Limits.ts"
+import { SHUTDOWN_TIMEOUT, SUCCESSOR_BIND } from "../../protocol/Limits.ts"
 import { VERSION } from "../../protocol/Version.ts"
 import * as HubFile from "../../store/HubFile.ts"
+import * as Notify from "../../system/service/Notify.ts"
 import { ExitCode, Exits, type Failure } from "../Failure.ts"
 import { Shell } from "../Shell.ts"
 import * as Signals from "../Signals.ts"
@@ -26,6 +27,10 @@ export interface RunOptions<E> {
 /** Why a hub that runs is to end. */
 type Wanted = "stop" | "restart"
 
+/** What the service manager shows of a hub. */
+const statusOf = (hub: typeof Hub.Hub.Service): Effect.Effect<string> =>
+  Effect.map(hub.counts, ({ machines, sessions }) => `${hub.url}: machines ${machines}, sessions ${sessions}`)
+
 /** Runs the hub of a file; succeeds, or fails with an exit code, when it and those that came after it have ended. */
 export const run = <E extends Failure>(
   config: HubFile.HubConfig,
@@ -37,7 +42,7 @@ export const run = <E extends Failure>(
     const wanted = Deferred.unsafeMake<Wanted>(FiberId.none)
     const want = (what: Wanted) => Deferred.unsafeDone(wanted, Effect.succeed(what))
     const above = Keeper.above(env, () => want("stop"))
-    const within = config.shutdownTimeout
+    const within = config.shutdownTimeout ?? SHUTDOWN_TIMEOUT.default
 
     // A hub that could not start again would be gone.
     const restart: Restart = HubFile.load(path).pipe(
@@ -56,21 +61,24 @@ export const run = <E extends Failure>(
       Effect.gen(function* () {
         const hub = yield* Hub.Hub
         yield* Effect.logInfo(`listening on ${hub.url}`, { config: path })
-        const what = yield* Signals.daemon(Deferred.await(wanted), hub.drain({ within }))
+        const notify = yield* Notify.make({ env, status: statusOf(hub) })
+        yield* notify.ready
+        const drain = Effect.zipRight(notify.stopping(within), hub.drain({ within }))
+        const what = yield* Signals.daemon(Deferred.await(wanted), drain)
         if (what === "stop") {
-          yield* Effect.uninterruptible(hub.drain({ within }))
+          yield* Effect.uninterruptible(drain)
           return yield* Effect.as(Effect.logInfo("stopped"), undefined)
         }
         yield* Effect.logInfo("restarting")
         if (supervised) {
-          yield* Effect.uninterruptible(hub.drain({ within }))
+          yield* Effect.uninterruptible(drain)
           return yield* new Exits({ code: ExitCode.restart, message: "to be started again" })
         }
         const next = above === undefined ? Keeper.make(hub.port) : undefined
         const { startNext } = above ?? next ?? { startNext: Effect.void }
         yield* Effect.uninterruptible(hub.drain({ within, onceClosed: startNext }))
         return next
-      }),
+      }).pipe(Effect.scoped),
       Layer.provide(hubLayer, storage)
     )
     if (keeper !== undefined) yield* keeper.keep

@@ -2,9 +2,10 @@
  * What makes a hub's service out of a hub that somebody runs, or a new one: its file, and beside it its record and its key.
  * Loads SQLite, and so is for `telahubd` alone.
  */
+import * as Fs from "node:fs/promises"
 import * as Path from "node:path"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
+import type * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
 import { SHUTDOWN_TIMEOUT } from "../../protocol/Limits.ts"
 import * as Database from "../../store/Database.ts"
@@ -17,10 +18,18 @@ import * as ProgramFiles from "./ProgramFiles.ts"
 import { ServiceError } from "./ServiceError.ts"
 import { isHidden } from "./Unit.ts"
 
+/** Settings that flags give. */
+export interface HubSettings {
+  readonly host?: string
+  readonly port?: number
+}
+
 export interface HubPlanOptions {
   /** The hub's file, if one is meant; a new hub otherwise, unless one is installed. */
   readonly source: string | undefined
   readonly place: Place
+  /** What its file is to say, in place of what it says. */
+  readonly settings: HubSettings
   /** TELA_OWNER_TOKEN. */
   readonly ownerToken: Option.Option<Redacted.Redacted>
   /** Told the owner's token when a new hub has been made; nothing shows it again. */
@@ -32,6 +41,23 @@ const say = ({ message }: { readonly message: string }) => new ServiceError({ pr
 const load = (file: string) => Effect.mapError(HubFile.load(file), say)
 
 const drainOf = ({ settings }: HubFile.HubFile): number => settings.shutdownTimeout ?? SHUTDOWN_TIMEOUT.default
+
+/** Writes settings into the file of a hub that does not run yet, each on a line of its own. */
+const write = (staged: string, settings: HubSettings): Effect.Effect<void, ServiceError> =>
+  Effect.gen(function* () {
+    const given = Object.entries(settings)
+    if (given.length === 0) return
+    const text = yield* Placing.attempt(staged, () => Fs.readFile(staged, "utf8"))
+    const lines = text.split("\n").filter((line) => !given.some(([key]) => line.startsWith(`${key}:`)))
+    const changed = [...given.map(([key, value]) => `${key}: ${JSON.stringify(value)}`), ...lines].join("\n")
+    yield* Placing.attempt(staged, () => Fs.writeFile(staged, changed))
+    const { settings: now } = yield* load(staged)
+    const wrong = given.find(([key, value]) => (key === "host" ? now.host : now.port) !== value)
+    if (wrong === undefined) return
+    yield* new ServiceError({
+      problem: `${wrong[0]} cannot be set in this hub's file; write it there, and leave out -${wrong[0]}`
+    })
+  })
 
 /** Certificates that the service's own user cannot read. */
 const tlsNotes = ({ settings }: HubFile.HubFile, place: Place): Effect.Effect<ReadonlyArray<string>> =>
@@ -52,36 +78,48 @@ const tlsNotes = ({ settings }: HubFile.HubFile, place: Place): Effect.Effect<Re
     return notes
   })
 
-const kept = (place: Place, notes: ReadonlyArray<string> = []): Effect.Effect<Plan, ServiceError> =>
+const kept = (
+  { place, settings }: HubPlanOptions,
+  notes: ReadonlyArray<string> = []
+): Effect.Effect<Plan, ServiceError> =>
   Effect.gen(function* () {
     const file = yield* load(place.configFile)
+    const differs = Object.entries(settings).filter(
+      ([key, value]) => file.settings[key === "host" ? "host" : "port"] !== value
+    )
     return {
       steps: [{ what: "configuration", file: place.configFile, how: "stays as it is" }],
-      notes: [...notes, ...(yield* tlsNotes(file, place))],
+      notes: [
+        ...notes,
+        ...differs.map(([key, value]) => `to change the ${key}, write ${key}: ${value} into ${place.configFile}`),
+        ...(yield* tlsNotes(file, place))
+      ],
       leavesWithin: drainOf(file)
     }
   })
 
 /** The hub's file is its memory: one that is installed goes on, and is not replaced by what it was once copied from. */
-const keptInsteadOf = (source: string, place: Place): Effect.Effect<Plan, ServiceError> =>
+const keptInsteadOf = (source: string, options: HubPlanOptions): Effect.Effect<Plan, ServiceError> =>
   Effect.gen(function* () {
-    if ((yield* realpath(source)) === (yield* realpath(place.configFile))) return yield* kept(place)
+    const { place } = options
+    if ((yield* realpath(source)) === (yield* realpath(place.configFile))) return yield* kept(options)
     const [given, installed] = yield* Effect.all([load(source), load(place.configFile)])
     if (given.settings.hubId !== installed.settings.hubId) {
       return yield* new ServiceError({
         problem: `${place.configFile} is another hub than ${source}; give that one a -name of its own, or move ${place.folder} away`
       })
     }
-    return yield* kept(place, [`the service goes on with its own file; ${source}, the same hub, is not looked at`])
+    return yield* kept(options, [`the service goes on with its own file; ${source}, the same hub, is not looked at`])
   })
 
-const fresh = ({ announce, ownerToken, place }: HubPlanOptions): Effect.Effect<Plan, ServiceError> =>
+const fresh = ({ announce, ownerToken, place, settings }: HubPlanOptions): Effect.Effect<Plan, ServiceError> =>
   Effect.gen(function* () {
     yield* Effect.mapError(Database.available, say)
     let token: Redacted.Redacted | undefined
     const make = (staged: string) =>
-      Effect.map(Effect.mapError(HubFile.bootstrap(staged, { ownerToken }), say), (made) => {
-        token = made
+      Effect.gen(function* () {
+        token = yield* Effect.mapError(HubFile.bootstrap(staged, { ownerToken }), say)
+        yield* write(staged, settings)
       })
     const placed = Effect.suspend(() => (token === undefined ? Effect.void : announce(token)))
     return {
@@ -91,7 +129,7 @@ const fresh = ({ announce, ownerToken, place }: HubPlanOptions): Effect.Effect<P
     }
   })
 
-const copied = (source: string, place: Place): Effect.Effect<Plan, ServiceError> =>
+const copied = (source: string, { place, settings }: HubPlanOptions): Effect.Effect<Plan, ServiceError> =>
   Effect.gen(function* () {
     const file = yield* load(source)
     const [relative] = file.settings.relativeFiles
@@ -113,12 +151,10 @@ const copied = (source: string, place: Place): Effect.Effect<Plan, ServiceError>
       (from) => (staged) => Effect.mapError(Database.copy(from, staged), say)
     )
     yield* beside("key", HubStorage.keyFile, copyOf)
+    const make = (staged: string) => Effect.zipRight(copyOf(source)(staged), write(staged, settings))
     return {
       // The file last: with it the service is there.
-      steps: [
-        ...besides,
-        { what: "configuration", file: place.configFile, how: `copied from ${source}`, make: copyOf(source) }
-      ],
+      steps: [...besides, { what: "configuration", file: place.configFile, how: `copied from ${source}`, make }],
       notes: [
         `stop the hub that runs on ${source}, if one does, before you start this: what it changes from now on stays there`,
         ...(yield* tlsNotes(file, place))
@@ -132,6 +168,6 @@ export const make = (options: HubPlanOptions): Effect.Effect<Plan, ServiceError>
   Effect.gen(function* () {
     const { place, source } = options
     const isInstalled = yield* Placing.exists(place.configFile)
-    if (source === undefined) return isInstalled ? yield* kept(place) : yield* fresh(options)
-    return isInstalled ? yield* keptInsteadOf(source, place) : yield* copied(source, place)
+    if (source === undefined) return isInstalled ? yield* kept(options) : yield* fresh(options)
+    return isInstalled ? yield* keptInsteadOf(source, options) : yield* copied(source, options)
   })

@@ -5,30 +5,24 @@
 import * as Fs from "node:fs/promises"
 import * as Path from "node:path"
 import * as Effect from "effect/Effect"
-import { type Definition, isOurs, type ServiceProgram, type ServiceScope, titles } from "./Definition.ts"
-import type { Manager, ServiceState } from "./Manager.ts"
+import { type Definition, isOurs, titles } from "./Definition.ts"
+import type { ServiceState } from "./Manager.ts"
 import type { ManagerCall } from "./ManagerCall.ts"
 import * as Place from "./Place.ts"
 import * as Placing from "./Placing.ts"
 import { type Plan, realpath, type Step } from "./Plan.ts"
 import * as ProgramFiles from "./ProgramFiles.ts"
 import { ServiceError } from "./ServiceError.ts"
+import type { Service } from "./Services.ts"
+import * as Variables from "./Variables.ts"
 
-/** The service that a command means. */
-export interface Service {
-  readonly program: ServiceProgram
-  readonly name: string
-  readonly scope: ServiceScope
-  readonly place: Place.Place
-  readonly manager: Manager
-}
+type Env = Readonly<Record<string, string | undefined>>
 
 export interface InstallOptions {
   readonly plan: Plan
   readonly files: ProgramFiles.ProgramFiles
-  /** What the program is given beside its configuration. */
-  readonly args: ReadonlyArray<string>
-  readonly environment: Readonly<Record<string, string>>
+  /** The variables of whoever installs it. */
+  readonly env: Env
   /** Shows what would be done, and does nothing. */
   readonly dryRun: boolean
 }
@@ -53,17 +47,15 @@ export interface Installed {
 
 const rowOf = ({ file, how, what }: Step): Row => ({ what, where: file, how })
 
-const definitionOf = (
-  { name, place, program, scope }: Service,
-  options: InstallOptions
-): Effect.Effect<Definition, ServiceError> =>
-  Effect.map(Placing.ownerOf(place.folder), (owner) => ({
+const definitionOf = (service: Service, options: InstallOptions): Effect.Effect<Definition, ServiceError> => {
+  const { name, place, program, scope } = service
+  return Effect.map(Placing.ownerOf(place.folder), (owner) => ({
     program,
     name,
     scope,
     description: name === program ? titles[program] : `${titles[program]} (${name})`,
-    command: [...options.files.command, "-config", place.configFile, ...options.args],
-    environment: options.environment,
+    command: [...options.files.command, "-config", place.configFile],
+    environment: Variables.given(service, options.env),
     environmentFile: place.environmentFile,
     folder: place.folder,
     runsAs: Place.runsAs(place, owner),
@@ -72,6 +64,7 @@ const definitionOf = (
     readsFrom: options.files.readsFrom,
     logFile: place.logFile
   }))
+}
 
 /** The file of the service manager as it is; fails when somebody else made it. */
 const textBefore = ({ manager, place, program }: Service): Effect.Effect<string | undefined, ServiceError> =>
@@ -131,7 +124,7 @@ export const install = (
 ): Effect.Effect<Installed, ServiceError, ManagerCall> =>
   Effect.gen(function* () {
     const { manager, place, scope } = service
-    const { dryRun, files, plan } = options
+    const { dryRun, env, files, plan } = options
     if (!dryRun) yield* manager.available
     const before = yield* textBefore(service)
     if (place.stateDirectory !== undefined) yield* ProgramFiles.readableByOthers(files)
@@ -161,7 +154,9 @@ export const install = (
       notes: [
         ...plan.notes,
         ...(link.note === undefined ? [] : [link.note]),
-        ...(isRoot ? [`it runs as root, who owns ${place.folder}`] : [])
+        ...(isRoot ? [`it runs as root, who owns ${place.folder}`] : []),
+        ...(how === "unchanged" ? [] : manager.notes),
+        ...(yield* Variables.missed(service, env))
       ],
       text,
       changed: how !== "unchanged" || plan.steps.some(({ make }) => make !== undefined) || link.make !== undefined,
@@ -193,12 +188,17 @@ export const uninstall = (service: Service): Effect.Effect<void, ServiceError, M
     if (target === configFile) yield* Placing.attempt(link, () => Fs.rm(link))
   })
 
-/** Starts, stops or restarts an installed service; it ends when that is done. */
-export const act = (
+/** Starts, stops or restarts an installed service; it ends when that is done. `prepare` comes before. */
+export const act = <E, R>(
   service: Service,
-  verb: "start" | "stop" | "restart"
-): Effect.Effect<void, ServiceError, ManagerCall> =>
-  Effect.zipRight(Effect.zipRight(service.manager.available, installed(service)), service.manager[verb])
+  verb: "start" | "stop" | "restart",
+  prepare: Effect.Effect<void, E, R>
+): Effect.Effect<void, E | ServiceError, R | ManagerCall> =>
+  service.manager.available.pipe(
+    Effect.zipRight(installed(service)),
+    Effect.zipRight(prepare),
+    Effect.zipRight(service.manager[verb])
+  )
 
 /** What the service manager says of a service; undefined when it is not installed. */
 export const status = (service: Service): Effect.Effect<ServiceState | undefined, ServiceError, ManagerCall> =>

@@ -64,6 +64,8 @@ export const make = ({ name, place, scope }: Subject, uid: number): Manager => {
   return {
     title: "launchd",
     service: label(name),
+    notes: [],
+    readsVariables: false,
     log: place.logFile ?? "the system's log",
     text: plist,
     encoding: "utf8",

@@ -26,6 +26,10 @@ export interface Manager {
   readonly title: string
   /** What it calls the service. */
   readonly service: string
+  /** What people should know of its services, one sentence each. */
+  readonly notes: ReadonlyArray<string>
+  /** Whether it sets variables that people write into a file. */
+  readonly readsVariables: boolean
   /** Where people read the service's log. */
   readonly log: string
   /** The text of its file. */
@@ -55,7 +59,7 @@ export interface Subject {
 /** The first line that a program said on its way to failing. */
 const firstLine = ({ code, stderr, stdout }: Answer): string => {
   const line = `${stderr}\n${stdout}`.split("\n").find((text) => text.trim() !== "")
-  return line?.trim() ?? `exit code ${code}`
+  return line?.trim().replace(/\.$/, "") ?? `exit code ${code}`
 }
 
 /** A failure of a manager's program in a sentence. */

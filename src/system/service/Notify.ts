@@ -15,17 +15,19 @@ type Env = Readonly<Record<string, string | undefined>>
 export interface Notify {
   /** The service does what it is for. Does not wait until that is said. */
   readonly ready: Effect.Effect<void>
+  /** How it is has changed. Does not wait either. */
+  readonly report: Effect.Effect<void>
   /** It is about to stop, and may take so many milliseconds. Waits until that is said, at most NOTIFY_TIMEOUT. */
   readonly stopping: (within: number) => Effect.Effect<void>
 }
 
 export interface NotifyOptions {
   readonly env: Env
-  /** How the service is, in a line that people read; asked at every word. */
+  /** How the service is, in a line that people read; asked at every beat, and not any more when it stops. */
   readonly status: Effect.Effect<string>
 }
 
-const silent: Notify = { ready: Effect.void, stopping: () => Effect.void }
+const silent: Notify = { ready: Effect.void, report: Effect.void, stopping: () => Effect.void }
 
 /** How one word was said: `missing` when there is no systemd-notify. */
 type Said = "said" | "missing" | string
@@ -67,19 +69,24 @@ export const make = ({ env, status }: NotifyOptions): Effect.Effect<Notify, neve
     const tell = (...words: ReadonlyArray<string>) =>
       Effect.gen(function* () {
         if (isMissing) return
-        const said = yield* say(env, [`STATUS=${printable(yield* status)}`, ...words])
+        const said = yield* say(env, words)
         if (said === "said") return
         isMissing = said === "missing"
         const reason = isMissing ? "it is not installed" : said
         yield* Effect.logDebug("systemd-notify did not say how this service is", { reason, words: words.join(" ") })
       }).pipe(turns.withPermits(1))
+    const tellStatus = (...words: ReadonlyArray<string>) =>
+      Effect.flatMap(status, (line) => tell(`STATUS=${printable(line)}`, ...words))
+    const later = (effect: Effect.Effect<void>) => Effect.asVoid(Effect.forkIn(effect, scope))
 
     const beat = beatOf(env, process.pid)
     if (beat !== undefined) {
-      yield* tell("WATCHDOG=1").pipe(Effect.delay(beat), Effect.forever, Effect.forkScoped)
+      yield* tellStatus("WATCHDOG=1").pipe(Effect.delay(beat), Effect.forever, Effect.forkScoped)
     }
     return {
-      ready: Effect.asVoid(Effect.forkIn(tell("READY=1"), scope)),
-      stopping: (within) => tell("STOPPING=1", `EXTEND_TIMEOUT_USEC=${(within + SERVICE_STOP_MARGIN) * 1_000}`)
+      ready: later(tellStatus("READY=1")),
+      report: later(tellStatus()),
+      stopping: (within) =>
+        tell("STATUS=stopping", "STOPPING=1", `EXTEND_TIMEOUT_USEC=${(within + SERVICE_STOP_MARGIN) * 1_000}`)
     }
   })

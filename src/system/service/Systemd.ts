@@ -29,10 +29,10 @@ const stateOf = (properties: ReadonlyMap<string, string>): ServiceState => {
     ...(of("MainPID") === "0" || of("MainPID") === "" ? [] : [`pid ${of("MainPID")}`]),
     ...(active === "active" && since !== "" ? [`since ${since}`] : []),
     ...(active === "failed" ? [of("Result")] : []),
-    ...(of("StatusText") === "" ? [] : [of("StatusText")])
+    ...(active === "active" && of("StatusText") !== "" ? [of("StatusText")] : [])
   ]
   return {
-    running: ["active", "activating", "reloading"].includes(active),
+    running: !["", "0"].includes(of("MainPID")),
     enabled: of("UnitFileState").startsWith("enabled"),
     status: parts.join(", ")
   }
@@ -62,6 +62,10 @@ export const make = ({ name, scope }: Subject): Manager => {
   return {
     title: isUser ? "systemd of this user" : "systemd",
     service,
+    notes: isUser
+      ? ["it starts when you log in, and ends when you log out, unless you run: loginctl enable-linger"]
+      : [],
+    readsVariables: true,
     log,
     text: unit,
     encoding: "utf8",

@@ -42,6 +42,8 @@ export const make = ({ name, place }: Subject, user: string): Manager => {
   return {
     title: "the Task Scheduler",
     service: taskPath,
+    notes: ["it starts when you log on, in a window of its own"],
+    readsVariables: false,
     log: "the window that it opened",
     text: (definition) => task(definition, user),
     encoding: "utf16le",
