@@ -7,6 +7,7 @@ import * as Install from "../../system/service/Install.ts"
 import * as ManagerCall from "../../system/service/ManagerCall.ts"
 import type { Plan } from "../../system/service/Plan.ts"
 import * as ProgramFiles from "../../system/service/ProgramFiles.ts"
+import * as Services from "../../system/service/Services.ts"
 import type { Service } from "../../system/service/Services.ts"
 import * as Command from "../Command.ts"
 import type { Given } from "../Command.ts"
@@ -41,8 +42,8 @@ const table = (rows: ReadonlyArray<Install.Row>): ReadonlyArray<string> => {
 }
 
 const next = (service: Service, { changed, running }: Install.Installed): string => {
-  if (!running) return `Start it: ${ServiceFlags.line(service, "start")}`
-  return changed ? `It runs as it was before; to change that: ${ServiceFlags.line(service, "restart")}` : "It runs."
+  if (!running) return `Start it: ${Services.commandLine(service, "start")}`
+  return changed ? `It runs as it was before; to change that: ${Services.commandLine(service, "restart")}` : "It runs."
 }
 
 /** The command of one of the programs. */

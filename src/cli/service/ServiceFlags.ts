@@ -37,11 +37,3 @@ export const read = (given: Given, program: ServiceProgram): Effect.Effect<Servi
     }
     return yield* Services.find({ program, instance, scope, env, platform: process.platform })
   })
-
-/** A command line about the same service. */
-export const line = ({ name, program, scope }: Service, verb: string): string =>
-  [
-    `${program} service ${verb}`,
-    ...(scope === "user" ? ["-user"] : []),
-    ...(name === program ? [] : [`-name ${name.slice(program.length + 1)}`])
-  ].join(" ")

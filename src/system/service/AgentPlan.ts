@@ -121,11 +121,13 @@ const stateStep = (source: AgentSource | undefined, place: Place, names: Readonl
 
 /** What the service needs of the stores, in a store of its own. */
 const credentialsStep = (
-  { place, stores, variable }: Pick<AgentPlanOptions, "place" | "stores" | "variable">,
-  hub: string
+  { hub, machines }: AgentFile.AgentConfig,
+  { place, stores, variable }: Pick<AgentPlanOptions, "place" | "stores" | "variable">
 ): Effect.Effect<Step | undefined, ServiceError> =>
   Effect.gen(function* () {
-    const stored = variable === undefined ? yield* stores.agentToken(hub) : { token: variable, file: "TELA_TOKEN" }
+    const given =
+      variable === undefined ? stores.agentToken(hub) : Effect.succeed({ token: variable, file: "TELA_TOKEN" })
+    const stored = machines.every(({ token }) => token !== undefined) ? undefined : yield* given
     const pin = yield* stores.pinOf(hub)
     if (stored === undefined && pin === undefined) return undefined
     const file = Paths.credentialsFile(place.folder)
@@ -162,9 +164,7 @@ export const refresh = (place: Place, stores: CredentialStores): Effect.Effect<S
       )
     )
     if (!isOurs) return undefined
-    const { hub, machines } = yield* readConfig(undefined, place)
-    const needsToken = machines.some(({ token }) => token === undefined)
-    return needsToken ? yield* credentialsStep({ place, stores, variable: undefined }, hub) : undefined
+    return yield* credentialsStep(yield* readConfig(undefined, place), { place, stores, variable: undefined })
   })
 
 /** Looks at what there is and says what is to be done. */
@@ -176,9 +176,7 @@ export const make = (options: AgentPlanOptions): Effect.Effect<Plan, ServiceErro
     const names = config.machines.map(({ name }) => name)
     const key = yield* keyStep(source, place)
     const state = yield* stateStep(source, place, names)
-    const needsToken = config.machines.some(({ token }) => token === undefined)
-    const variable = needsToken ? options.variable : undefined
-    const credentials = seesStores ? undefined : yield* credentialsStep({ ...options, variable }, config.hub)
+    const credentials = seesStores ? undefined : yield* credentialsStep(config, options)
     return {
       steps: [first, key.step, state, ...(credentials === undefined ? [] : [credentials])],
       notes: [...key.notes, ...(yield* tokenNotes(config, options))],

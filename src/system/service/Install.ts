@@ -13,7 +13,7 @@ import * as Placing from "./Placing.ts"
 import { type Plan, realpath, type Step } from "./Plan.ts"
 import * as ProgramFiles from "./ProgramFiles.ts"
 import { ServiceError } from "./ServiceError.ts"
-import type { Service } from "./Services.ts"
+import { commandLine, type Service } from "./Services.ts"
 import * as Variables from "./Variables.ts"
 
 type Env = Readonly<Record<string, string | undefined>>
@@ -165,12 +165,14 @@ export const install = (
   })
 
 /** Fails when the service is not installed. */
-export const installed = ({ manager, place, program, scope }: Service): Effect.Effect<void, ServiceError> =>
-  Effect.flatMap(Placing.exists(place.definitionFile), (there) => {
-    if (there) return Effect.void
-    const user = scope === "user" ? " -user" : ""
-    return new ServiceError({ problem: `${manager.service} is not installed; run: ${program} service install${user}` })
-  })
+export const installed = (service: Service): Effect.Effect<void, ServiceError> =>
+  Effect.flatMap(Placing.exists(service.place.definitionFile), (there) =>
+    there
+      ? Effect.void
+      : new ServiceError({
+          problem: `${service.manager.service} is not installed; run: ${commandLine(service, "install")}`
+        })
+  )
 
 /** Stops a service and takes it from the service manager. Configuration, key and state stay. */
 export const uninstall = (service: Service): Effect.Effect<void, ServiceError, ManagerCall> =>

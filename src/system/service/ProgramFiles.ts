@@ -21,6 +21,8 @@ export interface ProgramFiles {
   /** Starts the program; arguments follow. */
   readonly command: readonly [string, ...ReadonlyArray<string>]
   readonly readsFrom: ReadonlyArray<string>
+  /** The files of it that are read first; who can read these can most likely read the others. */
+  readonly files: ReadonlyArray<string>
 }
 
 const realpath = (path: string): Effect.Effect<string> => Effect.promise(() => Fs.realpath(path).catch(() => path))
@@ -31,6 +33,10 @@ const rootOf = (script: string): string => {
   const at = parts.indexOf("node_modules")
   return at > 0 ? parts.slice(0, at + 1).join(Path.sep) : Path.dirname(Path.dirname(script))
 }
+
+/** The bundle that a launcher in bin loads. */
+const bundleOf = (script: string): string =>
+  Path.join(Path.dirname(Path.dirname(script)), "dist/programs", `${Path.basename(script)}.cjs`)
 
 /**
  * How the program is started again. A link stays a link, so that what it leads to can be replaced, unless what it leads to
@@ -45,7 +51,8 @@ export const find = ({ node, nodeArgs, script }: Started): Effect.Effect<Program
         ...nodeArgs,
         isHidden(realScript) ? realScript : Path.resolve(script)
       ],
-      readsFrom: [realNode, rootOf(realScript)]
+      readsFrom: [realNode, rootOf(realScript)],
+      files: [realNode, realScript, bundleOf(realScript)]
     }
   })
 
@@ -58,11 +65,15 @@ const upTo = (path: string): ReadonlyArray<string> => {
 const OTHERS_READ = 0o004
 const OTHERS_ENTER = 0o001
 
-/** The first file or folder on the way to a path that keeps other users out; undefined when none does. */
-export const barrier = (path: string): Effect.Effect<string | undefined> =>
+/**
+ * The first file or folder on the way to a file that keeps other users out; undefined when none does. Those above `from`
+ * do not count.
+ */
+export const barrier = (file: string, from = "/"): Effect.Effect<string | undefined> =>
   Effect.promise(async () => {
-    const real = await Fs.realpath(path).catch(() => path)
+    const real = await Fs.realpath(file).catch(() => file)
     for (const each of upTo(real)) {
+      if (each.length < from.length) continue
       const stat = await Fs.stat(each).catch(() => undefined)
       const needed = stat?.isDirectory() === true ? OTHERS_ENTER : OTHERS_READ
       if (stat === undefined || (stat.mode & needed) === 0) return each
@@ -71,15 +82,16 @@ export const barrier = (path: string): Effect.Effect<string | undefined> =>
   })
 
 /** Fails when a user of the service's own could not read the program; what is hidden is shown to it without its parents. */
-export const readableByOthers = ({ readsFrom }: ProgramFiles): Effect.Effect<void, ServiceError> =>
+export const readableByOthers = ({ files, readsFrom }: ProgramFiles): Effect.Effect<void, ServiceError> =>
   Effect.forEach(
-    readsFrom,
-    (path) =>
+    files,
+    (file) =>
       Effect.gen(function* () {
-        const closed = yield* barrier(path)
-        if (closed === undefined || (isHidden(path) && closed !== path)) return
+        const shown = readsFrom.find((path) => isHidden(path) && (file === path || file.startsWith(`${path}/`)))
+        const closed = yield* barrier(file, shown)
+        if (closed === undefined) return
         return yield* new ServiceError({
-          problem: `${closed} keeps out the service's own user, who has to read ${path}; run: chmod o+rX ${closed}`
+          problem: `${closed} keeps out the service's own user, who has to read ${file}; run: chmod -R o+rX ${closed}`
         })
       }),
     { discard: true }

@@ -20,6 +20,14 @@ export interface Service {
   readonly manager: Manager
 }
 
+/** A command line about a service. */
+export const commandLine = ({ name, program, scope }: Omit<Service, "place" | "manager">, verb: string): string =>
+  [
+    `${program} service ${verb}`,
+    ...(scope === "user" ? ["-user"] : []),
+    ...(name === program ? [] : [`-name ${name.slice(program.length + 1)}`])
+  ].join(" ")
+
 export interface Meant {
   readonly program: ServiceProgram
   /** Undefined for the one that bears the program's name. */
