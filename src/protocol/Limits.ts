@@ -520,13 +520,13 @@ export const WATCHDOG_BEAT_LEAST = 1_000
 export const NOTIFY_TIMEOUT = 5_000
 
 /**
- * How long a service manager may take to answer, and to stop a service that drains; what is read of its answer; and how
- * often one that answers before it is done is asked whether it is.
+ * How long a service manager may take to answer, and to stop a service that drains; what is read of its answer; and and the
+ * first and longest pause before one that answers before it is done is asked again whether it is.
  */
 export const MANAGER_TIMEOUT = 120_000
 export const MANAGER_STOP_TIMEOUT = SHUTDOWN_TIMEOUT.most + 60_000
 export const MANAGER_OUTPUT_BYTES = 64 * KiB
-export const MANAGER_LOOK = 200
+export const MANAGER_LOOK = { first: 200, most: 10_000 } as const
 
 /** What an instance of a service may be called, in characters: systemd makes a user's name of it, which ends at 31. */
 export const INSTANCE_NAME_CHARACTERS = 20

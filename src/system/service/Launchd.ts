@@ -37,11 +37,13 @@ export const make = ({ name, place, scope }: Subject, uid: number): Manager => {
   /** It takes the service out at once and answers before the program has left, which may drain. */
   const unloaded = Effect.gen(function* () {
     const deadline = (yield* Clock.currentTimeMillis) + MANAGER_STOP_TIMEOUT
+    let pause: number = MANAGER_LOOK.first
     while ((yield* loaded) !== undefined) {
       if ((yield* Clock.currentTimeMillis) > deadline) {
         return yield* new ServiceError({ problem: `${target} does not end; see: launchctl print ${target}` })
       }
-      yield* Effect.sleep(MANAGER_LOOK)
+      yield* Effect.sleep(pause)
+      pause = Math.min(MANAGER_LOOK.most, pause * 2)
     }
   })
 
