@@ -65,15 +65,18 @@ export const make = ({ env, status }: NotifyOptions): Effect.Effect<Notify, neve
     const scope = yield* Effect.scope
     const turns = yield* Effect.makeSemaphore(1)
     let isMissing = false
+    let isStopping = false
 
     const tell = (...words: ReadonlyArray<string>) =>
       Effect.gen(function* () {
-        if (isMissing) return
-        const said = yield* say(env, words)
+        // After its end is announced a service says only that it lives.
+        const left = isStopping ? words.filter((word) => !/^(STATUS=(?!stopping$)|READY=)/.test(word)) : words
+        if (isMissing || left.length === 0) return
+        const said = yield* say(env, left)
         if (said === "said") return
         isMissing = said === "missing"
         const reason = isMissing ? "it is not installed" : said
-        yield* Effect.logDebug("systemd-notify did not say how this service is", { reason, words: words.join(" ") })
+        yield* Effect.logDebug("systemd-notify did not say how this service is", { reason, words: left.join(" ") })
       }).pipe(turns.withPermits(1))
     const tellStatus = (...words: ReadonlyArray<string>) =>
       Effect.flatMap(status, (line) => tell(`STATUS=${printable(line)}`, ...words))
@@ -87,6 +90,9 @@ export const make = ({ env, status }: NotifyOptions): Effect.Effect<Notify, neve
       ready: later(tellStatus("READY=1")),
       report: later(tellStatus()),
       stopping: (within) =>
-        tell("STATUS=stopping", "STOPPING=1", `EXTEND_TIMEOUT_USEC=${(within + SERVICE_STOP_MARGIN) * 1_000}`)
+        Effect.suspend(() => {
+          isStopping = true
+          return tell("STATUS=stopping", "STOPPING=1", `EXTEND_TIMEOUT_USEC=${(within + SERVICE_STOP_MARGIN) * 1_000}`)
+        })
     }
   })
