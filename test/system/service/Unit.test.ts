@@ -8,25 +8,12 @@ import type { Definition } from "../../../src/system/service/Definition.ts"
 import { unit } from "../../../src/system/service/Unit.ts"
 import * as Tools from "../../e2e/harness/Tools.ts"
 import { temporaryFolder } from "../../support/temporaryFolder.ts"
+import { settings, wordsOf } from "../../support/unitFile.ts"
 import { agent, hostile, hub, mine, untellable } from "./definitions.ts"
 
 const golden = (name: string): string => Fs.readFileSync(new URL(`golden/${name}`, import.meta.url), "utf8")
 
 const text = (definition: Definition): string => Either.getOrThrow(unit(definition))
-
-/** The words of a setting, as systemd.syntax(7) takes them apart, with specifiers: only `%%` is one that we write. */
-const wordsOf = (value: string): ReadonlyArray<string> =>
-  [...value.matchAll(/"((?:[^"\\]|\\.)*)"|(\S+)/gu)].map(([, quoted, plain]) => {
-    const word = quoted === undefined ? (plain ?? "") : quoted.replace(/\\(.)/gu, "$1")
-    assert.notMatch(word.replaceAll("%%", ""), /%/, "a specifier")
-    return word.replaceAll("%%", "%")
-  })
-
-const settings = (unitText: string, name: string): ReadonlyArray<string> =>
-  unitText
-    .split("\n")
-    .filter((line) => line.startsWith(`${name}=`))
-    .map((line) => line.slice(name.length + 1))
 
 /** The names of all settings, in order: what an injected line would change. */
 const names = (unitText: string): ReadonlyArray<string> =>
@@ -107,7 +94,7 @@ describe("Unit", () => {
     ]) {
       const { message } = Either.getOrThrow(Either.flip(unit(definition)))
       assert.match(message, /holds a control character, which no service can be given; rename it$/)
-      assert.notMatch(message, /[\n\r\t\0\u001b\u0085\u2028]/)
+      assert.notMatch(message, /[\p{Cc}\u2028]/u)
     }
     assert.notInclude(text({ ...hub, description: word }), word)
     assert.deepStrictEqual(names(text({ ...hub, description: word })), names(text(hub)))
