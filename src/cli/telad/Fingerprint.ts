@@ -19,7 +19,7 @@ export const command = Command.make(
     name: "fingerprint",
     summary: "print the key that clients must see",
     flags: [AgentFlags.config, json],
-    examples: ["telad fingerprint -config /etc/tela/telad.yaml", "telad fingerprint"],
+    examples: ["telad fingerprint -config /var/lib/tela/telad/telad.yaml", "telad fingerprint"],
     notes: ["Without -config it is the key of an agent started from flags by this user."]
   },
   (given) =>

@@ -59,23 +59,33 @@ const write = (staged: string, settings: HubSettings): Effect.Effect<void, Servi
     })
   })
 
+/** Whether the system has a user of that name, whom systemd then takes for the service. */
+const isUser = (name: string): Effect.Effect<boolean> =>
+  Effect.promise(() =>
+    Fs.readFile("/etc/passwd", "utf8").then(
+      (text) => text.split("\n").some((line) => line.startsWith(`${name}:`)),
+      () => false
+    )
+  )
+
 /** Certificates that the service's own user cannot read. */
 const tlsNotes = ({ settings }: HubFile.HubFile, place: Place): Effect.Effect<ReadonlyArray<string>> =>
   Effect.gen(function* () {
     if (place.stateDirectory === undefined) return []
-    const notes: Array<string> = []
+    const name = Path.basename(place.folder)
+    const notes = new Set<string>()
     for (const file of Object.values(settings.tls ?? {})) {
-      const closed = isHidden(file) ? file : yield* ProgramFiles.barrier(file)
-      if (closed === undefined || file.startsWith(`${place.folder}/`)) continue
-      const name = Path.basename(place.folder)
-      notes.push(
-        isHidden(file)
-          ? `${file} is hidden from the service; keep it elsewhere, such as in ${place.folder}`
-          : `${closed} keeps out the service's own user, who has to read ${file}; run: useradd --system ${name}; then give ` +
-              `${name} the right to read it`
-      )
+      if (isHidden(file)) notes.add(`${file} is hidden from the service; keep it outside of homes and /tmp`)
+      // Only whoever made that user knows what it may read.
+      else if (!(yield* isUser(name)) && !file.startsWith(`${place.folder}/`)) {
+        const closed = yield* ProgramFiles.barrier(file)
+        if (closed === undefined) continue
+        notes.add(
+          `the service's own user may not read ${closed}; run: useradd --system ${name}; and let ${name} read it`
+        )
+      }
     }
-    return notes
+    return [...notes]
   })
 
 const kept = (

@@ -66,8 +66,8 @@ const OTHERS_READ = 0o004
 const OTHERS_ENTER = 0o001
 
 /**
- * The first file or folder on the way to a file that keeps other users out; undefined when none does. Those above `from`
- * do not count.
+ * The first file or folder on the way to a file that keeps other users out; undefined when none does, or
+ * the file is not there. Those above `from` do not count.
  */
 export const barrier = (file: string, from = "/"): Effect.Effect<string | undefined> =>
   Effect.promise(async () => {
@@ -75,8 +75,9 @@ export const barrier = (file: string, from = "/"): Effect.Effect<string | undefi
     for (const each of upTo(real)) {
       if (each.length < from.length) continue
       const stat = await Fs.stat(each).catch(() => undefined)
-      const needed = stat?.isDirectory() === true ? OTHERS_ENTER : OTHERS_READ
-      if (stat === undefined || (stat.mode & needed) === 0) return each
+      if (stat === undefined) return undefined
+      const needed = stat.isDirectory() ? OTHERS_ENTER : OTHERS_READ
+      if ((stat.mode & needed) === 0) return each
     }
     return undefined
   })

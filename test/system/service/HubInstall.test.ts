@@ -155,6 +155,28 @@ describe("telahubd service install", () => {
     })
   )
 
+  it.scoped("says which certificates a user of the service's own cannot read", () =>
+    Effect.gen(function* () {
+      const machine = yield* computer("telahubd")
+      const own = { ...machine.service().place, stateDirectory: "tela/telahubd" }
+      const notesOf = (cert: string, key: string) =>
+        Effect.gen(function* () {
+          Fs.rmSync(path(machine), { recursive: true, force: true })
+          const source = yield* ownHub(machine, `tls: { cert: ${cert}, key: ${key} }\n`)
+          const options = { source, settings: {}, ownerToken: Option.none(), announce: () => Effect.void }
+          return (yield* HubPlan.make({ ...options, place: own })).notes.slice(1)
+        })
+      assert.deepStrictEqual(yield* notesOf("/home/ann/hub.pem", "/etc/passwd"), [
+        "/home/ann/hub.pem is hidden from the service; keep it outside of homes and /tmp"
+      ])
+      // Of these every Linux has one that others may read, and one that they may not.
+      assert.deepStrictEqual(yield* notesOf("/etc/passwd", "/etc/shadow"), [
+        "the service's own user may not read /etc/shadow; run: useradd --system telahubd; and let telahubd read it"
+      ])
+      assert.deepStrictEqual(yield* notesOf("/etc/passwd", "/etc/no/such/key"), [])
+    })
+  )
+
   it.scoped("refuses settings that it cannot write, and changes nothing", () =>
     Effect.gen(function* () {
       const machine = yield* computer("telahubd")
