@@ -55,7 +55,7 @@ export const targetHost = Flags.text({
 export const resumeGrace = Flags.duration({
   name: "resume-grace",
   placeholder: "TIME",
-  description: "how long connections wait for a lost client, 2m",
+  description: "wait for a lost client, default 2m",
   env: "TELAD_RESUME_GRACE",
   most: RESUME_GRACE_MAX
 })
