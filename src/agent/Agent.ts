@@ -14,6 +14,7 @@ import { Dialer } from "../transport/Dialer.ts"
 import * as Tcp from "../transport/Tcp.ts"
 import type { KeepBudget } from "../tunnel/KeepBudget.ts"
 import type { TunnelHeld } from "../tunnel/Tunnel.ts"
+import * as Facilities from "./Facilities.ts"
 import * as Links from "./Links.ts"
 import * as Registration from "./Registration.ts"
 
@@ -59,21 +60,38 @@ export const make = (options: AgentOptions): Effect.Effect<typeof Agent.Service,
     const links = yield* Links.make({ grace: resumeGrace, budget })
     const joining = yield* Effect.makeSemaphore(JOINING_SESSIONS)
     const latches = new Map<string, Effect.Latch>()
+    const facilities: Array<Facilities.Facilities> = []
     const registrations = yield* FiberMap.make<string>()
     for (const machine of config.machines) {
+      const own = yield* Facilities.make(machine, reach)
+      facilities.push(own)
       const registered = yield* Effect.makeLatch()
       latches.set(machine.name, registered)
       yield* FiberMap.run(
         registrations,
         machine.name,
-        Registration.run({ hub: config.hub, machine, identity, state, dial, reach, registered, links, joining })
+        Registration.run({
+          hub: config.hub,
+          machine,
+          identity,
+          state,
+          dial,
+          reach: own.reach,
+          registered,
+          links,
+          joining
+        })
       )
     }
     return {
       fingerprint: shown,
       registered: (machine) => latches.get(machine)?.await ?? Effect.never,
       held: links.held,
-      drain: links.drain
+      drain: (within) =>
+        Effect.suspend(() => {
+          for (const { leave } of facilities) leave()
+          return links.drain(within)
+        })
     }
   })
 

@@ -5,17 +5,16 @@
  */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import * as ExecutionStrategy from "effect/ExecutionStrategy"
-import * as Exit from "effect/Exit"
 import * as FiberSet from "effect/FiberSet"
-import * as Scope from "effect/Scope"
+import type * as Scope from "effect/Scope"
 import { LISTEN_TRIES, WAITING_CONNECTIONS, WAITING_TIMEOUT } from "../protocol/Limits.ts"
 import { printable } from "../protocol/Printable.ts"
 import { label } from "../protocol/Service.ts"
 import { ResetCode, StreamReset } from "../protocol/StreamReset.ts"
 import { type ByteStream, splice } from "../transport/ByteStream.ts"
 import type { ListenError } from "../transport/ListenError.ts"
-import * as Tcp from "../transport/Tcp.ts"
+import * as Loopback from "../transport/Loopback.ts"
+import type * as Tcp from "../transport/Tcp.ts"
 import { ConnectError } from "./ConnectError.ts"
 import type { BoundService, OnConnectEvent } from "./ConnectEvent.ts"
 import type { Connector } from "./Connector.ts"
@@ -23,24 +22,6 @@ import type { Mapping } from "./LocalPorts.ts"
 
 /** How a local port is listened on; {@link Tcp.listen} but for tests. */
 export type Listen = typeof Tcp.listen
-
-/** A listener on every loopback address that this machine has, on one port. */
-const listenOn = (listen: Listen, port: number, onConnection: (stream: ByteStream, peer: string) => void) =>
-  Effect.gen(function* () {
-    const outer = yield* Effect.scope
-    const scope = yield* Scope.fork(outer, ExecutionStrategy.sequential)
-    const both = Effect.gen(function* () {
-      const first = yield* listen({ host: "127.0.0.1", port, onConnection })
-      yield* Effect.catchIf(
-        listen({ host: "::1", port: first.port, onConnection }),
-        // No IPv6 here: then nobody is led there by "localhost" either.
-        (error) => error.code === "EADDRNOTAVAIL" || error.code === "EAFNOSUPPORT",
-        () => Effect.void
-      )
-      return first.port
-    })
-    return yield* Scope.extend(both, scope).pipe(Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause))))
-  })
 
 /** The ports to try for a service that nobody asked a local port for; 0 is any free one. */
 export const candidates = function* (port: number): Generator<number> {
@@ -79,7 +60,7 @@ export const bind = (options: {
   readonly listen?: Listen | undefined
 }): Effect.Effect<ReadonlyArray<BoundService>, ConnectError, Scope.Scope> =>
   Effect.gen(function* () {
-    const { connector, listen = Tcp.listen, machine, mappings, onEvent = () => {} } = options
+    const { connector, listen, machine, mappings, onEvent = () => {} } = options
     const run = yield* FiberSet.makeRuntime<never>()
     let waiting = 0
 
@@ -142,8 +123,9 @@ export const bind = (options: {
       const name = printable(label(mapping.service))
       // Known for sure only when bound, while a connection may come before.
       let local = mapping.local ?? remote
+      const onConnection = (stream: ByteStream) => run(Effect.suspend(() => serve(stream, local, remote, name)))
       const bindPort = (port: number) =>
-        listenOn(listen, port, (stream) => run(Effect.suspend(() => serve(stream, local, remote, name))))
+        Effect.map(Loopback.listen({ port, onConnection, listen }), (bound) => bound.port)
       local = yield* mapping.local === undefined
         ? bindAutomatic(remote, bindPort)
         : bindAsked(mapping.local, remote, bindPort(mapping.local))

@@ -449,6 +449,35 @@ export const TARGET_DIAL_TIMEOUT = 10_000
 /** How long an agent goes on handing to services what a client had sent and finished before its session ended. */
 export const DELIVERY_LINGER = 30_000
 
+/** Routes of one gateway, and the length of the path and of the Host header that its file may give each. */
+export const GATEWAY_ROUTES = 256
+export const GATEWAY_TEXT_CHARACTERS = 256
+
+/**
+ * Connections that one gateway serves at a time, each with one request under way and so one to a target at most: two links
+ * full of them. A further one is refused as busy.
+ */
+export const GATEWAY_CONNECTIONS = 2 * LINK_STREAMS
+
+/** The head of a request, or of an answer: room for the cookies of sign-on systems. */
+export const GATEWAY_HEADER_BYTES = 32 * KiB
+
+/** How long a connection may be without a request: from its opening, or an answer, to the next complete head. */
+export const GATEWAY_IDLE = 30_000
+
+/** Requests that may wait on one connection for the answer to the one before; browsers send none ahead. */
+export const GATEWAY_PIPELINED = 16
+
+/** How long a target may leave a request without progress and without answer, unless its route says otherwise, and at most. */
+export const GATEWAY_ANSWER_TIMEOUT = { default: 60_000, most: 3_600_000 } as const
+
+/** Upstreams of one machine, and connections through each at a time: what its dependency would bear. A further one is reset. */
+export const UPSTREAMS = 256
+export const UPSTREAM_CONNECTIONS = 1_024
+
+/** Pause between two tries to listen on an upstream's port that is taken. */
+export const UPSTREAM_BIND_RETRY = 10_000
+
 /** First reconnect delay, its ceiling, and the pace while the hub refuses a registration; each jittered by a quarter. */
 export const RECONNECT_BASE = 200
 export const RECONNECT_CAP = 30_000

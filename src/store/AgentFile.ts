@@ -13,6 +13,8 @@ import { RESUME_GRACE_MAX } from "../protocol/Limits.ts"
 import * as HubUrl from "../protocol/HubUrl.ts"
 import { goos } from "../protocol/Platform.ts"
 import { Port, type Service } from "../protocol/Service.ts"
+import * as GatewayConfig from "./GatewayConfig.ts"
+import * as UpstreamConfig from "./UpstreamConfig.ts"
 import * as YamlFile from "./YamlFile.ts"
 
 /** A client that the agent's owner lists: by public key or its fingerprint, with the services it may use (absent: all). */
@@ -34,8 +36,10 @@ export interface MachineConfig {
   /** The host whose ports are exposed; another one than this makes the agent a gateway (Pattern B). */
   readonly target: string
   readonly token: Redacted.Redacted | undefined
-  /** What is exposed, each port once; names and descriptions are empty where nobody gave one. */
+  /** What is exposed, each port once; names and descriptions are empty where nobody gave one. A gateway is one of them. */
   readonly services: ReadonlyArray<Service>
+  readonly gateway?: GatewayConfig.GatewayConfig | undefined
+  readonly upstreams?: ReadonlyArray<UpstreamConfig.UpstreamConfig> | undefined
   /** The agent's own list; undefined leaves it to the hub who may come. */
   readonly clients: ReadonlyArray<AllowedClient> | undefined
 }
@@ -94,7 +98,9 @@ const Machine = Schema.Struct({
     ),
     []
   ),
-  clients: YamlFile.optional(Clients)
+  clients: YamlFile.optional(Clients),
+  gateway: YamlFile.optional(GatewayConfig.schema),
+  upstreams: YamlFile.optionalOr(UpstreamConfig.schema, [])
 })
 
 const File = Schema.Struct({
@@ -105,10 +111,7 @@ const File = Schema.Struct({
   resumeGrace: YamlFile.optional(YamlFile.duration(RESUME_GRACE_MAX))
 })
 
-const notServed = [
-  "update",
-  ...["shares", "fileShare", "gateway", "upstreams", "management"].map((key) => `machines.*.${key}`)
-]
+const notServed = ["update", ...["shares", "fileShare", "management"].map((key) => `machines.*.${key}`)]
 
 type Env = Readonly<Record<string, string | undefined>>
 
@@ -140,13 +143,15 @@ export const load = (
       return yield* problemAt(["machines"], "no machine is listed; write at least one under machines:")
     }
     const names = new Set<string>()
+    const listening: Array<UpstreamConfig.UpstreamConfig> = []
     for (const [i, machine] of value.machines.entries()) {
       if (names.has(machine.name)) {
         return yield* problemAt(["machines", i, "name"], `machine "${machine.name}" is listed twice`)
       }
       names.add(machine.name)
-      if (machine.ports.length + machine.services.length === 0) {
-        return yield* problemAt(["machines", i], `machine "${machine.name}" exposes nothing; list ports or services`)
+      if (machine.ports.length + machine.services.length === 0 && machine.gateway === undefined) {
+        const fix = "list ports or services, or give it a gateway"
+        return yield* problemAt(["machines", i], `machine "${machine.name}" exposes nothing; ${fix}`)
       }
       const seen = new Set<number>()
       for (const [j, { port }] of machine.services.entries()) {
@@ -155,6 +160,12 @@ export const load = (
         }
         seen.add(port)
       }
+      const wrong = machine.gateway && GatewayConfig.problemOf(machine.gateway, [...machine.ports, ...seen])
+      if (wrong !== undefined) return yield* problemAt(["machines", i, "gateway", ...wrong.path], wrong.problem)
+      const upstreams = UpstreamConfig.make(machine.upstreams)
+      const bad = UpstreamConfig.problemOf(upstreams, listening)
+      if (bad !== undefined) return yield* problemAt(["machines", i, "upstreams", ...bad.path], bad.problem)
+      listening.push(...upstreams)
     }
     const machines = value.machines.map((machine): MachineConfig => ({
       name: machine.name,
@@ -166,8 +177,13 @@ export const load = (
       owner: machine.owner,
       target: machine.target ?? DEFAULT_TARGET,
       token: secret(machine.token ?? value.token ?? env["TELA_TOKEN"]),
-      services: union(machine.ports, machine.services),
-      clients: clientsOf(machine.clients ?? value.clients)
+      services: [
+        ...union(machine.ports, machine.services),
+        ...(machine.gateway === undefined ? [] : [GatewayConfig.service(machine.gateway)])
+      ],
+      clients: clientsOf(machine.clients ?? value.clients),
+      gateway: machine.gateway,
+      upstreams: UpstreamConfig.make(machine.upstreams)
     }))
     return { config: { hub, machines, resumeGrace: value.resumeGrace }, warnings }
   })

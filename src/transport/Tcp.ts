@@ -7,6 +7,7 @@ import type * as Scope from "effect/Scope"
 import { SOCKET_SEND_QUEUE } from "../protocol/Limits.ts"
 import { ResetCode, StreamReset } from "../protocol/StreamReset.ts"
 import type { ByteStream, ByteStreamHandlers } from "./ByteStream.ts"
+import { type Destination, dial } from "./internal/dial.ts"
 import { type ListenError, listenError } from "./ListenError.ts"
 
 class TcpStream implements ByteStream {
@@ -54,59 +55,9 @@ class TcpStream implements ByteStream {
   }
 }
 
-const refusals: Readonly<Record<string, { readonly code: number; readonly reason: string }>> = {
-  ECONNREFUSED: { code: ResetCode.refused, reason: "refused the connection" },
-  ECONNRESET: { code: ResetCode.refused, reason: "reset the connection" },
-  EHOSTUNREACH: { code: ResetCode.unreachable, reason: "is unreachable" },
-  ENETUNREACH: { code: ResetCode.unreachable, reason: "is unreachable" },
-  EADDRNOTAVAIL: { code: ResetCode.unreachable, reason: "is unreachable" },
-  ENOTFOUND: { code: ResetCode.unreachable, reason: "has no address: no such host" },
-  EAI_AGAIN: { code: ResetCode.unreachable, reason: "has no address: the name lookup failed" },
-  ETIMEDOUT: { code: ResetCode.timeout, reason: "did not answer" }
-}
-
 /** Connects to a service. Fails with what to tell the person at the other end of the tunnel. */
-export const connect = (options: {
-  readonly host: string
-  readonly port: number
-  /** Milliseconds. */
-  readonly timeout: number
-}): Effect.Effect<ByteStream, StreamReset> =>
-  Effect.async((resume) => {
-    const where = `${options.host}:${options.port}`
-    const settings: Net.NetConnectOpts & { readonly writableHighWaterMark: number } = {
-      host: options.host,
-      port: options.port,
-      allowHalfOpen: true,
-      writableHighWaterMark: SOCKET_SEND_QUEUE
-    }
-    const socket = Net.connect(settings)
-    // Nothing is read, so no end can be missed, before somebody attaches.
-    socket.pause()
-    const fail = (code: number, reason: string) => {
-      socket.destroy()
-      resume(Effect.fail(new StreamReset({ code, reason: `${where} ${reason}` })))
-    }
-    const timer = setTimeout(
-      () => fail(ResetCode.timeout, `did not answer within ${options.timeout / 1000} s`),
-      options.timeout
-    )
-    const onError = (error: Error) => {
-      clearTimeout(timer)
-      const known = "code" in error ? refusals[String(error.code)] : undefined
-      fail(known?.code ?? ResetCode.unreachable, known?.reason ?? error.message)
-    }
-    socket.once("error", onError)
-    socket.once("connect", () => {
-      clearTimeout(timer)
-      socket.off("error", onError)
-      resume(Effect.succeed(new TcpStream(socket)))
-    })
-    return Effect.sync(() => {
-      clearTimeout(timer)
-      socket.destroy()
-    })
-  })
+export const connect = (to: Destination): Effect.Effect<ByteStream, StreamReset> =>
+  dial(to, (socket) => new TcpStream(socket))
 
 /** Listens until the scope ends; then every connection taken is reset, too. Port 0 takes any free port. */
 export const listen = (options: {
