@@ -160,7 +160,9 @@ export const decode = <A, I>(
   }
   const problems = problemsOf(result.left.issue, [], notServed)
     .map((problem) => ({ ...problem, position: positionAt(problem.path) }))
-    .sort((a, b) => order(a.position) - order(b.position))
+    .sort(
+      (a, b) => Number(a.isMissing === true) - Number(b.isMissing === true) || order(a.position) - order(b.position)
+    )
   const [first] = problems
   return Either.left(error(first?.position, first?.problem ?? "not what this file should hold"))
 }
@@ -209,6 +211,8 @@ const removeMatching = (value: unknown, pattern: ReadonlyArray<string>, above: P
 interface Problem {
   readonly path: Path
   readonly problem: string
+  /** A key is not there: it may stand there misspelt, which says more, and is another problem. */
+  readonly isMissing?: boolean
 }
 
 type Patterns = ReadonlyArray<ReadonlyArray<string>>
@@ -251,7 +255,7 @@ const problemsOf = (
       return [{ path, problem: `unknown key "${key}"${didYouMean(key, candidates)}` }]
     }
     case "Missing":
-      return [{ path, problem: `${written(path)} is missing` }]
+      return [{ path, problem: `${written(path)} is missing`, isMissing: true }]
     case "Composite": {
       const issues: ReadonlyArray<ParseResult.ParseIssue> = isList(issue.issues) ? issue.issues : [issue.issues]
       const found = issues.map((each) => problemsOf(each, path, patterns, keysOf(issue.ast)))

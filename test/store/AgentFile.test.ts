@@ -62,6 +62,91 @@ machines:
     })
   )
 
+  it.effect("reads a gateway and upstreams; the gateway is a service, and may be the only one", () =>
+    Effect.gen(function* () {
+      const { config, warnings } = yield* load(`
+hub: ws://h
+machines:
+  - name: a
+    gateway:
+      port: 8080
+      routes:
+        - { path: /api/, target: 4000, timeout: 5m, hostHeader: app.lan }
+        - { path: /, target: 3000, strip: true }
+    upstreams:
+      - { port: 5432, target: "db.lan:5433", name: db }
+      - { port: 6379, target: "[fd00::7]:6379", host: 0.0.0.0 }
+  - { name: b, ports: [22], gateway: { port: 8080, routes: [{ path: /x, target: 1 }] }, upstreams: [] }
+`)
+      assert.deepStrictEqual(warnings, [])
+      const [a, b] = config.machines
+      const gateway = { port: 8080, proto: "http", name: "gateway", description: "Path-based reverse proxy" }
+      assert.deepStrictEqual(a?.services, [gateway])
+      assert.deepStrictEqual(b?.services, [{ port: 22, proto: "tcp", name: "", description: "" }, gateway])
+      assert.deepStrictEqual(a?.gateway, {
+        port: 8080,
+        routes: [
+          { path: "/api/", target: 4000, strip: false, timeout: 300_000, hostHeader: "app.lan" },
+          { path: "/", target: 3000, strip: true, timeout: 60_000 }
+        ]
+      })
+      assert.deepStrictEqual(a?.upstreams, [
+        { name: "db", host: undefined, port: 5432, target: { host: "db.lan", port: 5433 } },
+        { name: "", host: "0.0.0.0", port: 6379, target: { host: "fd00::7", port: 6379 } }
+      ])
+      assert.deepStrictEqual(b?.upstreams, [])
+    })
+  )
+
+  const gateway = (text: string) => `hub: ws://h\nmachines:\n  - name: a\n    ports: [22]\n    gateway: ${text}\n`
+  const routes = (...list: ReadonlyArray<string>) => gateway(`{ port: 80, routes: [${list.join(", ")}] }`)
+  const upstreams = (...list: ReadonlyArray<string>) =>
+    `hub: ws://h\nmachines:\n  - name: a\n    ports: [22]\n    upstreams:\n${list.map((each) => `      - ${each}\n`).join("")}`
+
+  it.effect.each([
+    [gateway("{ routes: [{ path: /, target: 1 }] }"), /^telad\.yaml:5:5: machines\[0\]\.gateway\.port is missing$/],
+    [
+      gateway("{ port: 80, routes: [] }"),
+      /^telad\.yaml:5:26: .*expected a list of 1 to 256 routes, each with path and target, got a list/
+    ],
+    [gateway("{ port: 22, routes: [{ path: /, target: 1 }] }"), /^telad\.yaml:5:16: port 22 is exposed too; give the/],
+    [gateway("{ port: 80, route: [] }"), /unknown key "route"; did you mean "routes"\?/],
+    [routes("{ path: /, taget: 1 }"), /unknown key "taget"; did you mean "target"\?/],
+    [routes("{ path: /, target: 0 }"), /routes\[0\]\.target: expected a port from 1 to 65535, got 0/],
+    [routes("{ path: /, target: 1, strip: maybe }"), /routes\[0\]\.strip: expected a boolean, got "maybe"/],
+    [routes("{ path: /, target: 1, timeout: 2h }"), /routes\[0\]\.timeout: expected a duration up to 60m/],
+    [routes("{ path: /, target: 1, hostHeader: 'a b' }"), /hostHeader: expected a host such as app\.lan/],
+    [routes("{ path: /api, target: 1 }", "{ path: /api/, target: 2 }"), /:5:64: path \/api\/ has two routes; keep one/],
+    [upstreams("{ port: 1, target: db.lan }"), /^telad\.yaml:6:20: .*expected a host and a port, such as db\.lan:5432/],
+    [upstreams("{ port: 1, target: 'db.lan:0' }"), /expected a host and a port/],
+    [upstreams("{ port: 1, target: 'db.lan:2', bind: x }"), /unknown key "bind"/],
+    [upstreams("{ port: 1, target: 'db.lan:2', hots: x }"), /unknown key "hots"; did you mean "host"\?/],
+    [upstreams("{ port: 1, target: 'localhost:1' }"), /:6:20: the upstream on port 1 leads to itself/],
+    [upstreams("{ port: 1, target: '127.0.0.1:1', host: 0.0.0.0 }"), /leads to itself/],
+    [
+      upstreams("{ port: 1, target: 'a:2' }", "{ port: 1, target: 'b:2' }"),
+      /^telad\.yaml:7:11: port 1 has two upstreams/
+    ]
+  ] as const)("refuses what cannot be a gateway or an upstream: %j", ([text, expected]) =>
+    Effect.gen(function* () {
+      assert.match(yield* Effect.flip(load(text)), expected)
+    })
+  )
+
+  it.effect.each(["api", "/a?b", "/a#b", "/a b", "/a//b", "/a/../b", "/..", "/./a", "/\u00e9", "/<x>", "//"])(
+    "refuses %j as a route's path",
+    (path) =>
+      Effect.gen(function* () {
+        const message = yield* Effect.flip(load(routes(`{ path: ${JSON.stringify(path)}, target: 1 }`)))
+        assert.match(message, /routes\[0\]\.path: expected a path such as \/api, without query/)
+      })
+  )
+
+  it.effect.each(["/", "/api", "/api/", "/a.b/..c/...", "/.well-known/x", "/a%20b/~c/d:e@f"])(
+    "takes %j as a route's path",
+    (path) => Effect.asVoid(load(routes(`{ path: ${JSON.stringify(path)}, target: 1 }`)))
+  )
+
   it.effect("takes TELA_TOKEN when the file has none", () =>
     Effect.gen(function* () {
       const text = "hub: ws://h\nmachines: [{ name: a, ports: [1] }]\n"

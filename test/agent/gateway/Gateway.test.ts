@@ -366,7 +366,7 @@ describe("pages in place of an answer", () => {
   it.scopedLive("502 names route, target and fix; the log says it once, and when it works again", () =>
     Effect.gen(function* () {
       const log = yield* logLines
-      const dead = yield* G.deadPort
+      const dead = yield* G.freshPort
       const { gateway, port } = yield* G.serve([G.route("/api", dead), G.route("/app", dead)]).pipe(
         Effect.provide(log.layer)
       )

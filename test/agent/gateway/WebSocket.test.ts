@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import * as Http from "node:http"
+import type * as Http from "node:http"
 import type * as Net from "node:net"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -129,7 +129,7 @@ describe("a WebSocket through the gateway", () => {
     ["/dead", 502, /Nothing answers behind \/dead/]
   ] as const)("%s: a page in place of an answer", ([path, status, expected]) =>
     Effect.gen(function* () {
-      const { port } = yield* G.serve([G.route("/dead", yield* G.deadPort)])
+      const { port } = yield* G.serve([G.route("/dead", yield* G.freshPort)])
       const answer = yield* G.ask({ port, path, headers: { Connection: "Upgrade", Upgrade: "websocket" } })
       assert.strictEqual(answer.status, status)
       assert.match(answer.body, expected)

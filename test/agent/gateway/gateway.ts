@@ -86,8 +86,8 @@ export const target = (
 export const rawTarget = (handle: (socket: Net.Socket) => void): Effect.Effect<number, never, Scope.Scope> =>
   Effect.suspend(() => listening(Net.createServer({ allowHalfOpen: true }, handle)))
 
-/** A port on which nothing listens. */
-export const deadPort: Effect.Effect<number> = Effect.scoped(listening(Net.createServer()))
+/** A port on which nothing listens, and which was free a moment ago. */
+export const freshPort: Effect.Effect<number> = Effect.scoped(listening(Net.createServer()))
 
 export interface Answer {
   readonly status: number
