@@ -60,11 +60,11 @@ export const make = (options: AgentOptions): Effect.Effect<typeof Agent.Service,
     const links = yield* Links.make({ grace: resumeGrace, budget })
     const joining = yield* Effect.makeSemaphore(JOINING_SESSIONS)
     const latches = new Map<string, Effect.Latch>()
-    const facilities: Array<Facilities.Facilities> = []
+    const facilities = new Map<string, Facilities.Facilities>()
     const registrations = yield* FiberMap.make<string>()
     for (const machine of config.machines) {
       const own = yield* Facilities.make(machine, reach)
-      facilities.push(own)
+      facilities.set(machine.name, own)
       const registered = yield* Effect.makeLatch()
       latches.set(machine.name, registered)
       yield* FiberMap.run(
@@ -89,7 +89,7 @@ export const make = (options: AgentOptions): Effect.Effect<typeof Agent.Service,
       held: links.held,
       drain: (within) =>
         Effect.suspend(() => {
-          for (const { leave } of facilities) leave()
+          for (const { leave } of facilities.values()) leave()
           return links.drain(within)
         })
     }

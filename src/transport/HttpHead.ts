@@ -48,6 +48,16 @@ export const isChunked = (head: HttpHead): boolean => HttpHeaders.listOf(head.he
 export const hasBody = (head: HttpHead): boolean =>
   isChunked(head) || HttpHeaders.valuesOf(head.headers, "content-length").some((length) => Number(length) > 0)
 
+/** Methods whose requests have no body unless they say so. */
+const BODILESS = new Set(["GET", "HEAD", "DELETE", "OPTIONS"])
+
+/** What says how the body is framed when the request is written anew, beside its own Content-Length. */
+export const framing = (head: HttpHead): HttpHeaders.RawHeaders => {
+  if (isChunked(head)) return ["Transfer-Encoding", "chunked"]
+  const isSaid = BODILESS.has(head.method) || HttpHeaders.valuesOf(head.headers, "content-length").length > 0
+  return isSaid ? [] : ["Content-Length", "0"]
+}
+
 /** Whether the connection is to become a WebSocket. Every other upgrade is ignored, as a server may (RFC 9110, 7.8). */
 export const isWebSocket = (head: HttpHead): boolean =>
   head.method === "GET" && head.version === "1.1" && !hasBody(head) && isListed(head, "upgrade", "websocket")

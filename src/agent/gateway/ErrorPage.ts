@@ -3,7 +3,7 @@
  * browsers, plain text for everything else. Pure; whatever it repeats is cut and escaped.
  */
 import { printable } from "../../protocol/Printable.ts"
-import { type HttpHead } from "../../transport/HttpHead.ts"
+import type { HttpHead } from "../../transport/HttpHead.ts"
 import * as HttpHeaders from "../../transport/HttpHeaders.ts"
 import type { Page } from "../../transport/ReverseProxy.ts"
 

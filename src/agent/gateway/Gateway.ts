@@ -71,48 +71,49 @@ const noRoute = ({ machine, routes }: Plan, head: HttpHead) => {
     status: 404,
     title: `No route for ${path}`,
     what: `The gateway of machine ${quoted(machine)} has no route that leads there.`,
-    fix: `Ask for one of its routes, or add one with "path: ${path}" to the gateway in the machine's telad.yaml:`,
+    fix: "To serve it, add a route with a target to the gateway in the machine's telad.yaml. These paths have one:",
     routes: routes.names
   })
 }
 
-const refused = (head: HttpHead | undefined, { problem, status }: HttpProblem) =>
+const refused = ({ machine }: Plan, head: HttpHead | undefined, { problem, status }: HttpProblem) =>
   ErrorPage.make(head, {
     status,
     title: "The request was not passed on",
-    what: `The gateway refuses it: ${problem}.`,
+    what: `The gateway of machine ${quoted(machine)} refuses it: ${problem}.`,
     fix: "Correct the program that sent it."
   })
 
-const failed = (head: HttpHead, { route }: Routed, { kind, reason }: ReverseProxy.NoAnswer) => {
+const failed = ({ machine }: Plan, head: HttpHead, route: GatewayRoute, { kind, reason }: ReverseProxy.NoAnswer) => {
   const name = Routes.nameOf(route)
+  const gateway = `The gateway of machine ${quoted(machine)}`
   switch (kind) {
     case "unreachable":
       return ErrorPage.make(head, {
         status: 502,
         title: `Nothing answers behind ${name}`,
-        what: `The gateway could not reach the target of route ${name}: ${reason}.`,
+        what: `${gateway} could not reach the target of route ${name}: ${reason}.`,
         fix: "Start the program that is to listen there, or correct the route's target in the machine's telad.yaml."
       })
     case "broken":
       return ErrorPage.make(head, {
         status: 502,
         title: `The program behind ${name} gave no answer`,
-        what: `The gateway reached the target of route ${name}, but ${reason}.`,
+        what: `${gateway} reached the target of route ${name}, but ${reason}.`,
         fix: "Look into that program's log; if it does not speak HTTP, expose its port as a service of its own."
       })
     case "silent":
       return ErrorPage.make(head, {
         status: 504,
         title: `The program behind ${name} takes too long`,
-        what: `The target of route ${name} is too slow: ${reason}.`,
+        what: `${gateway} has waited for the target of route ${name}: ${reason}.`,
         fix: 'Try again; if it needs longer, give the route more time in the machine\'s telad.yaml, such as "timeout: 5m".'
       })
     case "stalled":
       return ErrorPage.make(head, {
         status: 408,
         title: "The request did not arrive",
-        what: `On its way to route ${name} it stopped: ${reason}.`,
+        what: `${gateway} has waited for it, to pass it on to route ${name}: ${reason}.`,
         fix: "Send it again."
       })
   }
@@ -126,7 +127,7 @@ export const make = (options: GatewayOptions): Effect.Effect<Gateway, never, Sco
 
     const decide = (head: HttpHead): Either.Either<Routed, ReverseProxy.Page> => {
       if (Routes.isAmbiguous(head.target)) {
-        return Either.left(refused(head, { status: 400, problem: "its path has . or .. as a part" }))
+        return Either.left(refused(current, head, { status: 400, problem: "its path has . or .. as a part" }))
       }
       const matched = current.routes.match(head.target)
       if (matched === undefined) return Either.left(noRoute(current, head))
@@ -145,11 +146,11 @@ export const make = (options: GatewayOptions): Effect.Effect<Gateway, never, Sco
 
     const proxy = yield* ReverseProxy.make<Routed>({
       decide,
-      refused,
+      refused: (head, problem) => refused(current, head, problem),
       answered: ({ outage }) => void run(outage.worked),
       failed: (head, forward, why) => {
         if (why.kind !== "stalled") run(forward.outage.failed(why.reason))
-        return failed(head, forward, why)
+        return failed(current, head, forward.route, why)
       }
     })
 

@@ -139,7 +139,7 @@ export const pass = (options: {
         stop()
         resume(Effect.fail(new NoAnswer({ kind, reason })))
       }
-      const framing = ["Connection", "close", ...(HttpHead.isChunked(head) ? ["Transfer-Encoding", "chunked"] : [])]
+      const framing = ["Connection", "close", ...HttpHead.framing(head)]
       const outgoing = begin(target, forward, { method: head.method, framing }, failed)
 
       const timer = setTimeout(() => {

@@ -16,8 +16,6 @@ export interface Page {
 }
 
 export interface Reply {
-  /** Whether something was sent: then no other answer can be. */
-  readonly isBegun: () => boolean
   /** Sends status and headers, and says where the body is written. Throws on a header that cannot be sent. */
   readonly begin: (status: number, headers: HttpHeaders.RawHeaders) => Writable
   /** Sends a page; the connection is left open for a next request where that is possible. */
@@ -40,7 +38,6 @@ export const ofResponse = (response: ServerResponse, hasBody: boolean): Reply =>
     return response.writeHead(status, [...headers])
   }
   return {
-    isBegun: () => response.headersSent,
     last: () => {
       response.shouldKeepAlive = false
     },
@@ -59,15 +56,12 @@ export const head = (status: number, headers: HttpHeaders.RawHeaders): string =>
 
 /** On the bare connection, which ends with the answer. */
 export const ofSocket = (socket: InnerSocket): Reply => {
-  let isBegun = false
   const begin = (status: number, headers: HttpHeaders.RawHeaders) => {
-    isBegun = true
     socket.write(head(status, [...headers, "Connection", "close"]), "latin1")
     socket.once("finish", () => socket.destroy())
     return socket
   }
   return {
-    isBegun: () => isBegun,
     last: () => {},
     begin,
     page: (page) => {

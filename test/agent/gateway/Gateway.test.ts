@@ -144,6 +144,27 @@ describe("what a target is asked", () => {
     })
   )
 
+  it.scopedLive("a request without a body arrives as one", () =>
+    Effect.gen(function* () {
+      const { port } = yield* G.serve([G.route("/", yield* G.target(G.mirror))])
+      for (const [method, length] of [
+        ["GET", []],
+        ["DELETE", []],
+        ["POST", ["0"]]
+      ] as const) {
+        const said = yield* G.say(port, `${method} / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n`)
+        const { headers } = mirrored({
+          status: 200,
+          headers: {},
+          rawHeaders: [],
+          body: said.split("\r\n\r\n")[1] ?? ""
+        })
+        assert.deepStrictEqual(valuesOf(headers, "content-length"), [...length])
+        assert.deepStrictEqual(valuesOf(headers, "transfer-encoding"), [])
+      }
+    })
+  )
+
   it.scopedLive("a body in pieces arrives in pieces; Expect is answered here", () =>
     Effect.gen(function* () {
       const { port } = yield* G.serve([G.route("/", yield* G.target(G.mirror))])
@@ -350,7 +371,7 @@ describe("pages in place of an answer", () => {
       assert.strictEqual(
         text.body,
         'No route for /x%22\nThe gateway of machine "barn" has no route that leads there.\n' +
-          'Ask for one of its routes, or add one with "path: /x%22" to the gateway in the machine\'s telad.yaml:\n' +
+          "To serve it, add a route with a target to the gateway in the machine's telad.yaml. These paths have one:\n" +
           "  /api\n  /app\n"
       )
       const html = yield* G.ask({ port, path: "/<script>alert(1)</script>'\"&", ...browser })

@@ -59,6 +59,11 @@ export interface Machine {
   readonly token?: string
   readonly ports?: ReadonlyArray<number>
   readonly services?: ReadonlyArray<{ readonly port: number; readonly name?: string }>
+  readonly gateway?: {
+    readonly port: number
+    readonly routes: ReadonlyArray<{ readonly path: string; readonly target: number; readonly strip?: boolean }>
+  }
+  readonly upstreams?: ReadonlyArray<{ readonly port: number; readonly target: string; readonly name?: string }>
 }
 
 /** Writes a telad.yaml into a folder of its own, where the agent's identity will be too. */
