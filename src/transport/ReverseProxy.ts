@@ -165,7 +165,7 @@ export const make = <F extends Exchange.Forward>(rules: Rules<F>): Effect.Effect
         )
         response.once("close", () => {
           fiber.unsafeInterruptAsFork(FiberId.none)
-          connection.isOver = client.destroyed || !response.shouldKeepAlive
+          connection.isOver = !client.writable || !response.shouldKeepAlive
           if (!connection.isOver) wait(connection)
         })
       }

@@ -10,7 +10,7 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
-import { GATEWAY_HEADER_BYTES, TARGET_DIAL_TIMEOUT } from "../../protocol/Limits.ts"
+import { GATEWAY_HEADER_BYTES, TARGET_DIAL_TIMEOUT, TCP_KEEP_ALIVE_DELAY } from "../../protocol/Limits.ts"
 import { ResetCode, StreamReset } from "../../protocol/StreamReset.ts"
 import * as HttpHead from "../HttpHead.ts"
 import * as HttpHeaders from "../HttpHeaders.ts"
@@ -54,6 +54,8 @@ const over = <A>(forward: Forward, use: (target: Socket) => Effect.Effect<A, NoA
     const connect = dial({ host: forward.host, port: forward.port, timeout: TARGET_DIAL_TIMEOUT }, (socket) => {
       target = socket
       socket.setNoDelay(true)
+      // Finds a host that vanishes while neither side says anything, as WebSockets and event streams do.
+      socket.setKeepAlive(true, TCP_KEEP_ALIVE_DELAY)
       // Between two users of the socket an error would have nobody who listens.
       socket.on("error", ignore)
       return socket
@@ -64,7 +66,7 @@ const over = <A>(forward: Forward, use: (target: Socket) => Effect.Effect<A, NoA
     )
   })
 
-/** Begins a request, and says what becomes of it: exactly one of `answered` and `failed`. */
+/** Begins a request. `failed` is called when it comes to nothing, and may be once more after an answer. */
 const begin = (
   target: Socket,
   forward: Forward,
@@ -98,8 +100,7 @@ const relay = (
 ): Either.Either<void, string> => {
   const codings = HttpHeaders.listOf(incoming.rawHeaders, "transfer-encoding")
   // A coding beside chunked would be lost on the way back.
-  if (codings.some((coding) => coding !== "chunked"))
-    return Either.left("answers in an encoding that is not understood")
+  if (codings.some((coding) => coding !== "chunked")) return Either.left("answers in a transfer coding it may not use")
   const begun = Either.try({
     try: () => reply.begin(incoming.statusCode ?? 502, HttpHeaders.endToEnd(incoming.rawHeaders)),
     catch: () => "answers with headers that cannot be passed on"
