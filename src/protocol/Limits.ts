@@ -560,6 +560,69 @@ export const MANAGER_LOOK = { first: 200, most: 10_000 } as const
 /** What an instance of a service may be called, in characters: systemd makes a user's name of it, which ends at 31. */
 export const INSTANCE_NAME_CHARACTERS = 20
 
+// ---- releases and updates
+
+/** A channel's name: it is a part of file names. */
+export const CHANNEL_NAME_CHARACTERS = 64
+
+/** Largest manifest that is fetched: one of RELEASE_BINARIES files has less than 40 KiB. Its signature has 64 bytes. */
+export const MANIFEST_BYTES = MiB
+export const RELEASE_BINARIES = 256
+
+/**
+ * A program's archive, which is kept in memory while it is unpacked, and what may come out of it: those of today have one
+ * MiB, and a compressed one could make a thousand of it. Files in it: those of today have seven.
+ */
+export const RELEASE_ARCHIVE_BYTES = 64 * MiB
+export const RELEASE_UNPACKED_BYTES = 256 * MiB
+export const RELEASE_FILES = 1_024
+
+/** To ask a channel what it offers, redirects and waiting included: whoever asks an agent through its hub waits 30 s. */
+export const UPDATE_LOOK_TIMEOUT = 20_000
+
+/** Silence after which a download counts as dead, and how long it may take in all. */
+export const UPDATE_SILENCE = 30_000
+export const UPDATE_DOWNLOAD_TIMEOUT = 15 * 60_000
+
+/** Redirects that are followed: a download host has one or two. */
+export const UPDATE_REDIRECTS = 5
+
+/** How long a server that is busy may have a download wait each time, and how often. */
+export const UPDATE_BUSY_WAIT = 10_000
+export const UPDATE_BUSY_TRIES = 6
+
+/** How often the progress of a download is told. */
+export const UPDATE_PROGRESS = 500
+
+/** How long a new version gets to say what it is, before it takes the place of another. */
+export const UPDATE_PROVE_TIMEOUT = 30_000
+
+/** When the lock of an installation counts as left behind, though a process has the number of its holder. */
+export const UPDATE_LOCK_STALE = 30 * 60_000
+
+/** From the answer to a request for an update to the restart: as long as whoever asked needs to be answered. */
+export const UPDATE_RESTART_DELAY = 500
+
+/**
+ * A daemon after an update: how long it gets to do what it is there for, and how long it must then go on; and how many
+ * starts it gets, because the first may meet a port that is not free yet. Agents dial again after RECONNECT_CAP at the latest.
+ */
+export const TRIAL_WINDOW = 120_000
+export const TRIAL_SETTLE = 3_000
+export const TRIAL_STARTS = 2
+
+/** What the deployed hub takes as one file of a channel (spec: hub-api 0.5); how many are taken and given at a time. */
+export const CHANNEL_FILE_BYTES = 500 * MiB
+export const CHANNEL_UPLOADS = 4
+export const CHANNEL_DOWNLOADS = 64
+
+/** How long such a transfer may take, and how long it may stand still. */
+export const CHANNEL_TRANSFER_TIMEOUT = 30 * 60_000
+export const CHANNEL_TRANSFER_SILENCE = 30_000
+
+/** Releases of one channel that a hub keeps manifests of. */
+export const CHANNEL_RELEASES = 1_000
+
 // ---- files
 
 /** What is handed to the system in one write of a whole file. */

@@ -14,6 +14,7 @@ import * as HubUrl from "../protocol/HubUrl.ts"
 import { goos } from "../protocol/Platform.ts"
 import { Port, type Service } from "../protocol/Service.ts"
 import * as GatewayConfig from "./GatewayConfig.ts"
+import { UpdateShape } from "./UpdateSettings.ts"
 import * as UpstreamConfig from "./UpstreamConfig.ts"
 import * as YamlFile from "./YamlFile.ts"
 
@@ -108,10 +109,12 @@ const File = Schema.Struct({
   token: Text,
   machines: YamlFile.optionalOr(Schema.Array(Machine), []),
   clients: YamlFile.optional(Clients),
-  resumeGrace: YamlFile.optional(YamlFile.duration(RESUME_GRACE_MAX))
+  resumeGrace: YamlFile.optional(YamlFile.duration(RESUME_GRACE_MAX)),
+  /** Read and changed by UpdateStore.ts. */
+  update: YamlFile.optional(UpdateShape)
 })
 
-const notServed = ["update", ...["shares", "fileShare", "management"].map((key) => `machines.*.${key}`)]
+const notServed = ["shares", "fileShare", "management"].map((key) => `machines.*.${key}`)
 
 type Env = Readonly<Record<string, string | undefined>>
 

@@ -9,6 +9,8 @@ import { SHUTDOWN_TIMEOUT } from "../protocol/Limits.ts"
 import { Auth } from "./HubAuth.ts"
 import { limitsOf, LimitsShape } from "./HubLimits.ts"
 import type { HubLimits } from "./HubLimits.ts"
+import { settingsOf as updateSettingsOf, UpdateShape } from "./UpdateSettings.ts"
+import type { UpdateSettings } from "./UpdateSettings.ts"
 import { duration, optional, optionalOr } from "./YamlFile.ts"
 
 /** What the file itself says; undefined where it says nothing. */
@@ -26,6 +28,18 @@ export interface FileSettings {
   readonly shutdownTimeout: number | undefined
   /** Taken from the file while the hub runs, too. */
   readonly limits: HubLimits
+  readonly update: UpdateSettings
+  readonly channels: ChannelsConfig | undefined
+}
+
+/** The release channels that a hub serves. */
+export interface ChannelsConfig {
+  /** The folder that holds them, resolved against the file's. */
+  readonly data: string
+  /** Where the world reaches `/channels`, for example `https://hub.example.com/channels`; undefined when nobody said. */
+  readonly publicURL: string | undefined
+  /** The public key that releases must be signed with to be published here. */
+  readonly key: string | undefined
 }
 
 /** What a hub runs with. */
@@ -41,6 +55,8 @@ export interface HubConfig {
   readonly trustedProxies: ReadonlyArray<string>
   /** How long a hub that stops waits for those who cannot go on elsewhere, in milliseconds; SHUTDOWN_TIMEOUT unless given. */
   readonly shutdownTimeout?: number | undefined
+  /** The release channels that it serves; none unless given. */
+  readonly channels?: ChannelsConfig | undefined
 }
 
 /** What the command line, or the environment in its place, may set. */
@@ -54,7 +70,7 @@ export interface HubFlags {
 const DEFAULT_PORT = 80
 
 /** Settings of the deployed hub that this version does not serve. */
-export const notServed = ["udpPort", "udpHost", "wwwDir", "portals", "update", "bridges", "channels"]
+export const notServed = ["udpPort", "udpHost", "wwwDir", "portals", "bridges"]
 
 const isPort = (port: number) => Number.isInteger(port) && port >= 0 && port <= 65_535
 
@@ -70,8 +86,20 @@ export const FileShape = Schema.Struct({
   trustedProxies: optionalOr(Schema.Array(Schema.String), []),
   shutdownTimeout: optional(duration(SHUTDOWN_TIMEOUT.most)),
   limits: optional(LimitsShape),
+  update: optional(UpdateShape),
+  channels: optional(
+    Schema.Struct({
+      enabled: optionalOr(Schema.Boolean, false),
+      data: optional(Schema.NonEmptyString),
+      publicURL: optional(Schema.String),
+      key: optional(Schema.String)
+    })
+  ),
   auth: optional(Auth)
 })
+
+/** Beside the file, unless said otherwise. */
+const CHANNELS_FOLDER = "channels"
 
 /** The settings in a file. */
 export const settingsOf = (path: string, file: typeof FileShape.Type): FileSettings => {
@@ -85,7 +113,15 @@ export const settingsOf = (path: string, file: typeof FileShape.Type): FileSetti
     relativeFiles: Object.values(file.tls ?? {}).filter((name) => !Path.isAbsolute(name)),
     trustedProxies: file.trustedProxies,
     shutdownTimeout: file.shutdownTimeout,
-    limits: limitsOf(file.limits)
+    limits: limitsOf(file.limits),
+    update: updateSettingsOf(file.update),
+    channels: file.channels?.enabled
+      ? {
+          data: beside(file.channels.data ?? CHANNELS_FOLDER),
+          publicURL: file.channels.publicURL || undefined,
+          key: file.channels.key || undefined
+        }
+      : undefined
   }
 }
 
@@ -95,7 +131,7 @@ export const settingsOf = (path: string, file: typeof FileShape.Type): FileSetti
  * the result.
  */
 export const resolve = (file: { readonly settings: FileSettings }, flags: HubFlags): HubConfig => {
-  const { hubId, host, name, port, shutdownTimeout, tls, trustedProxies } = file.settings
+  const { channels, hubId, host, name, port, shutdownTimeout, tls, trustedProxies } = file.settings
   return {
     hubId: hubId ?? Crypto.randomUUID(),
     name: Option.getOrElse(flags.name, () => name ?? ""),
@@ -103,6 +139,7 @@ export const resolve = (file: { readonly settings: FileSettings }, flags: HubFla
     port: Option.getOrElse(flags.port, () => port ?? DEFAULT_PORT),
     tls,
     trustedProxies,
-    shutdownTimeout
+    shutdownTimeout,
+    channels
   }
 }

@@ -1,0 +1,12 @@
+/** Why a release was not installed. What was installed before is as it was, unless the message says otherwise. */
+import * as Data from "effect/Data"
+
+export class InstallError extends Data.TaggedError("InstallError")<{
+  /**
+   * `damaged`: the archive, or the installation, is not as it should be. `mismatch`: it is of another program, version or
+   * machine. `unproved`: the new version does not run here. `unwritable`: the installation cannot be changed. `busy`:
+   * somebody else changes it.
+   */
+  readonly kind: "damaged" | "mismatch" | "unproved" | "unwritable" | "busy"
+  readonly message: string
+}> {}
