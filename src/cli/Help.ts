@@ -29,6 +29,21 @@ const table = (rows: ReadonlyArray<readonly [string, string]>): Array<string> =>
 const section = (title: string, lines: ReadonlyArray<string>): Array<string> =>
   lines.length === 0 ? [] : ["", `${title}:`, ...lines]
 
+/** The commands by name alone, for a screen that has no room for more. */
+const names = (commands: ReadonlyArray<Command>): ReadonlyArray<string> => {
+  const lines: Array<string> = []
+  let line = "Commands:"
+  for (const [index, { name }] of commands.entries()) {
+    const word = ` ${name}${index < commands.length - 1 ? "," : ""}`
+    if (line.length + word.length > COLUMNS) {
+      lines.push(line)
+      line = " "
+    }
+    line += word
+  }
+  return [...lines, line]
+}
+
 const usageOf = (name: string, command: Command): string => {
   const parts = [name]
   if (command.run === undefined) parts.push("<command>")
@@ -45,10 +60,10 @@ export const render = (command: Command, program: string, path: ReadonlyArray<st
     flag.env.length === 0 ? flag.description : `${flag.description} (${flag.env.join(", ")})`
   ])
   const children = command.subcommands.map((child): readonly [string, string] => [child.name, child.summary])
-  const lines = [
+  const linesWith = (commands: ReadonlyArray<string>) => [
     `${name}: ${command.summary}`,
     `Usage: ${usageOf(name, command)}`,
-    ...section("Commands", table(children)),
+    ...commands,
     ...section("Flags", table(flags)),
     ...section(
       "Examples",
@@ -56,6 +71,10 @@ export const render = (command: Command, program: string, path: ReadonlyArray<st
     ),
     ...(command.notes.length === 0 ? [] : ["", ...command.notes])
   ]
-  // One line is the prompt's; what comes near is still better read without spaces than scrolled away.
-  return (lines.length < LINES ? lines : lines.filter((line) => line !== "")).join("\n")
+  const filled = (lines: ReadonlyArray<string>) => lines.filter((line) => line !== "")
+  // One line is the prompt's; what comes near is still better read without spaces, and with less, than scrolled away.
+  const full = linesWith(section("Commands", table(children)))
+  if (full.length < LINES) return full.join("\n")
+  const dense = filled(full)
+  return (dense.length < LINES ? dense : filled(linesWith(names(command.subcommands)))).join("\n")
 }

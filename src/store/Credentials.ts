@@ -83,7 +83,8 @@ const File = Schema.Struct(
   others
 )
 
-const heading = `# Tokens and TLS pins of hubs, for tela and telad. Keep it to yourself.
+/** The beginning of a file that has to be made. */
+export const heading = `# Tokens and TLS pins of hubs, for tela and telad. Keep it to yourself.
 # See: tela login, tela logout, tela pin
 `
 

@@ -1,5 +1,7 @@
 /** The commands of `tela`, the operator's program. */
+import * as Channel from "../Channel.ts"
 import * as Command from "../Command.ts"
+import * as Update from "../Update.ts"
 import * as VersionCommand from "../VersionCommand.ts"
 import * as Admin from "./Admin.ts"
 import * as Connect from "./Connect.ts"
@@ -10,6 +12,7 @@ import * as Pin from "./Pin.ts"
 import * as Services from "./Services.ts"
 import * as Status from "./Status.ts"
 import * as Trust from "./Trust.ts"
+import { updates } from "./Updates.ts"
 import * as Whoami from "./Whoami.ts"
 
 export const root = Command.group({
@@ -27,6 +30,8 @@ export const root = Command.group({
     Whoami.command,
     Pin.command,
     Admin.command,
+    Update.command(updates),
+    Channel.command(updates),
     VersionCommand.command("tela")
   ]
 })

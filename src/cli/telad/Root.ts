@@ -10,17 +10,20 @@ import * as KeyFile from "../../store/KeyFile.ts"
 import * as Paths from "../../store/Paths.ts"
 import * as Notify from "../../system/service/Notify.ts"
 import * as Dialer from "../../transport/Dialer.ts"
+import * as Channel from "../Channel.ts"
 import * as Command from "../Command.ts"
 import { logFlags } from "../LogFlags.ts"
 import { ca } from "../NetworkFlags.ts"
 import { Shell } from "../Shell.ts"
 import * as Signals from "../Signals.ts"
+import * as Update from "../Update.ts"
 import * as VersionCommand from "../VersionCommand.ts"
 import * as AgentFlags from "./AgentFlags.ts"
 import * as Fingerprint from "./Fingerprint.ts"
 import * as Login from "./Login.ts"
 import * as Pair from "./Pair.ts"
 import * as Service from "./Service.ts"
+import { updates } from "./Updates.ts"
 
 /** Lets connections finish for a while; those that do not are said, because nothing can take them along. */
 const leave = (agent: typeof Agent.Agent.Service): Effect.Effect<void> =>
@@ -69,6 +72,8 @@ export const root: Command.Command = Command.make(
       Pair.command,
       Fingerprint.command,
       Service.command((flags) => root.run?.(flags, []) ?? Effect.void),
+      Update.command(updates),
+      Channel.command(updates),
       VersionCommand.command("telad")
     ],
     examples: ['telad -hub wss://hub.example.com -machine web-01 -ports "22:SSH" -token TOKEN']

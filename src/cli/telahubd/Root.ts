@@ -8,14 +8,17 @@ import * as Database from "../../store/Database.ts"
 import * as HubFile from "../../store/HubFile.ts"
 import * as HubIdentities from "../../store/HubIdentities.ts"
 import * as HubStorage from "../../store/HubStorage.ts"
+import * as Channel from "../Channel.ts"
 import * as Command from "../Command.ts"
 import { logFlags } from "../LogFlags.ts"
+import * as Update from "../Update.ts"
 import * as VersionCommand from "../VersionCommand.ts"
 import * as HubFlags from "./HubFlags.ts"
 import * as OwnerToken from "./OwnerToken.ts"
 import * as Running from "./Running.ts"
 import * as Service from "./Service.ts"
 import * as Supervisor from "./Supervisor.ts"
+import { updates } from "./Updates.ts"
 import * as User from "./User.ts"
 
 export const root: Command.Command = Command.make(
@@ -26,6 +29,8 @@ export const root: Command.Command = Command.make(
     subcommands: [
       User.command,
       Service.command((flags) => root.run?.(flags, []) ?? Effect.void),
+      Update.command(updates),
+      Channel.command(updates),
       VersionCommand.command("telahubd")
     ],
     examples: ["telahubd", "telahubd -config ./data/telahubd.yaml -host 127.0.0.1 -port 8080"],

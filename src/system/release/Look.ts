@@ -26,7 +26,8 @@ export interface Place {
   /** The address of the manifest; undefined when the channel has no source, in which case `why` says so. */
   readonly address: string | undefined
   readonly why: string
-  readonly key: Ed25519.PublicKey
+  /** The other side is why there is none. */
+  readonly key: Either.Either<Ed25519.PublicKey, UpdateRefused>
 }
 
 const invalid = (message: string) => new UpdateRefused({ kind: "invalid", message })
@@ -40,10 +41,17 @@ const isHead = (version: string | undefined) => version === undefined || version
 export const keyOf = (
   settings: UpdateSettings,
   release: ReleaseFile
-): Either.Either<Ed25519.PublicKey, UpdateRefused> =>
-  Either.mapLeft(Ed25519.parsePublic(settings.key ?? release.key), (problem) =>
-    refused(settings.key === undefined ? `the key in release.json ${problem}; install anew` : `update.key ${problem}`)
+): Either.Either<Ed25519.PublicKey, UpdateRefused> => {
+  const named = settings.key ?? release.key
+  if (named === "") {
+    const unknown =
+      "this program was not installed from a release, so it does not know which key a release must be signed with"
+    return Either.left(refused(`${unknown}; install it from one, or set update.key in its configuration`))
+  }
+  return Either.mapLeft(Ed25519.parsePublic(named), (problem) =>
+    refused(settings.key === undefined ? `the key in release.json ${problem}` : `update.key ${problem}`)
   )
+}
 
 /** The channel that is followed: the one that is asked for, else the configured one, else the release's own. */
 export const channelOf = (
@@ -64,7 +72,6 @@ export const place = (
     const version = isHead(asked.version)
       ? undefined
       : yield* Either.mapLeft(Version.parse(asked.version ?? ""), invalid)
-    const key = yield* keyOf(settings, release)
     const base = asked.base
       ? yield* Either.mapLeft(Source.normalize(asked.base), invalid)
       : yield* Either.mapLeft(Source.baseOf(settings.sources, channel), refused)
@@ -72,7 +79,7 @@ export const place = (
       wanted: { channel, version },
       address: base === undefined ? undefined : Source.manifestAddress(base, channel, version?.text),
       why: `the channel ${channel} has no source; run: ${release.program} channel sources set ${channel} https://hub.example.com/channels`,
-      key
+      key: keyOf(settings, release)
     }
   })
 
@@ -81,6 +88,7 @@ export interface Offer {
   readonly verified: Signed.Verified
   /** Where its manifest was found; its files are found from there. */
   readonly address: string
+  readonly key: Ed25519.PublicKey
   readonly version: Version.Version
   readonly decision: Either.Either<Decision.Decision, Decision.Refusal>
 }
@@ -101,18 +109,19 @@ const verified = (address: string, key: Ed25519.PublicKey) =>
 
 /** Looks there. Fails when nothing can be had that is signed; whether it is to be installed is a part of the offer. */
 export const look = (
-  { address, key, wanted, why }: Place,
+  { address, key: known, wanted, why }: Place,
   subject: Decision.Subject,
   options: { readonly allowDowngrade: boolean }
 ): Effect.Effect<Offer, UpdateRefused, Origin> =>
   Effect.gen(function* () {
     if (address === undefined) return yield* refused(why)
+    const key = yield* known
     const found = yield* verified(address, key)
     const { manifest } = found
     const now = yield* Clock.currentTimeMillis
     const version = yield* Either.mapLeft(Version.parse(manifest.version), unreachable)
     const decision = Decision.decide(manifest, { subject, wanted, now, ...options })
-    return { verified: found, address, version, decision }
+    return { verified: found, address, key, version, decision }
   }).pipe(
     Effect.timeoutFail({
       duration: UPDATE_LOOK_TIMEOUT,

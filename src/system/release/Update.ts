@@ -3,6 +3,7 @@
  * every step before it succeeded.
  */
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import { goarch, goos } from "../../protocol/Platform.ts"
 import type { UpdateSettings } from "../../store/UpdateSettings.ts"
 import type * as Decision from "./Decision.ts"
@@ -55,6 +56,21 @@ export const look = (
     const subject = yield* subjectOf(installed.release)
     const offer = yield* Look.look(place, subject, { allowDowngrade: asked.allowDowngrade ?? false })
     return { installed, place, offer }
+  })
+
+/**
+ * What a channel offers, when that can be believed, whether or not it is to be installed: an older release, and one that
+ * has no archive for this machine, are offers too.
+ */
+export const offerAt = (
+  place: Look.Place,
+  subject: Decision.Subject
+): Effect.Effect<Look.Offer, UpdateRefused, Origin> =>
+  Effect.flatMap(Look.look(place, subject, { allowDowngrade: false }), (offer) => {
+    const { decision } = offer
+    return Either.isRight(decision) || decision.left.kind === "older" || decision.left.kind === "no-archive"
+      ? Effect.succeed(offer)
+      : ofRefusal(decision.left)
   })
 
 /** Downloads and installs what was decided to be installed. */

@@ -139,10 +139,10 @@ export const make = (
     })
 
     const offered = Effect.gen(function* () {
-      const { offer } = yield* Update.look({}, yield* settings)
-      const { decision, version } = offer
+      const { release } = yield* Effect.mapError(installation.installed, Update.ofInstall)
+      const place = yield* Look.place({}, yield* settings, release)
+      const { decision, version } = yield* Update.offerAt(place, yield* Update.subjectOf(release))
       const isNew = Either.isRight(decision) && (decision.right._tag === "Install" || version.text !== running)
-      if (Either.isLeft(decision) && decision.left.kind !== "older") return yield* Update.ofRefusal(decision.left)
       return { latestVersion: version.text, updateAvailable: isNew }
     }).pipe(provide)
 

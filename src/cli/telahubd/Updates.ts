@@ -1,0 +1,14 @@
+/** How `telahubd` is updated: its channel is kept in telahubd.yaml. */
+import * as Effect from "effect/Effect"
+import * as HubUpdateStore from "../../store/HubUpdateStore.ts"
+import type { Program } from "../UpdateWork.ts"
+import * as HubFlags from "./HubFlags.ts"
+
+export const updates: Program = {
+  name: "telahubd",
+  flags: [HubFlags.config],
+  store: (given) =>
+    Effect.map(HubFlags.locate(given), ({ exists, path }) => (exists ? HubUpdateStore.make(path) : undefined)),
+  noFile: "there is no telahubd.yaml yet; to create it, run: telahubd user bootstrap",
+  restart: "It is in force when telahubd is started anew; one that runs goes on as it is until then."
+}
