@@ -19,9 +19,11 @@ import { HTTP_HEADER_BYTES, TOKEN_IN_ADDRESS_LOG_INTERVAL } from "../protocol/Li
 import { quoted } from "../protocol/Printable.ts"
 import type { Audit } from "../store/Audit.ts"
 import type { PairCodes } from "../store/PairCodes.ts"
+import type { Hosting } from "../system/release/Hosting.ts"
 import * as Access from "./api/Access.ts"
 import { json, ofProblem } from "./api/Answer.ts"
 import { addressOf } from "./api/Asker.ts"
+import * as Channels from "./api/Channels.ts"
 import { description } from "./api/Description.ts"
 import * as Operations from "./api/Operations.ts"
 import * as PairingGroup from "./api/Pairing.ts"
@@ -45,6 +47,8 @@ export interface ApiOptions {
   readonly isReady: () => boolean
   /** How it is restarted, where it can be. */
   readonly restart?: Restart | undefined
+  /** The release channels that it serves. */
+  readonly hosting?: Hosting | undefined
 }
 
 type Services = Authority | Audit | Directory | PairCodes | Sessions
@@ -123,7 +127,8 @@ const routes = (options: ApiOptions, services: Context.Context<Services | Pairin
     Tokens.layer,
     Access.layer,
     PairingGroup.layer,
-    Operations.layer(options.restart)
+    Operations.layer(options.restart),
+    ...Channels.layer(options.hosting, options.about.version)
   ] as const
   return Layer.mergeAll(
     HttpLayerRouter.addHttpApi(HubApi).pipe(Layer.provide(groups)),

@@ -8,6 +8,7 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type { Snapshot } from "../policy/Identity.ts"
@@ -18,6 +19,7 @@ import * as HubStorage from "../store/HubStorage.ts"
 import type { IdentityStore } from "../store/IdentityStore.ts"
 import type { Machines } from "../store/Machines.ts"
 import type { PairCodes } from "../store/PairCodes.ts"
+import * as Hosting from "../system/release/Hosting.ts"
 import type { GuardLimits } from "../transport/Guard.ts"
 import * as Heartbeat from "../transport/Heartbeat.ts"
 import type { ListenError } from "../transport/ListenError.ts"
@@ -25,6 +27,7 @@ import * as Listener from "../transport/Listener.ts"
 import type { TlsError } from "../transport/TlsFiles.ts"
 import * as Api from "./Api.ts"
 import * as Draining from "./api/Draining.ts"
+import * as Routes from "./api/Routes.ts"
 import * as Arrivals from "./Arrivals.ts"
 import * as Authority from "./Authority.ts"
 import * as Connection from "./Connection.ts"
@@ -125,7 +128,11 @@ export const make = (
     const about = { hubId: config.hubId, name: config.name, version, startedAt }
     let ready = false
     const isReady = () => ready && !drain.isDraining()
-    const http = Draining.make(yield* Api.make({ about, isReady, restart }), drain)
+    const hosting = yield* Effect.transposeMapOption(Option.fromNullable(config.channels), (channels) =>
+      Effect.mapError(Hosting.make(channels), ({ message }) => new HubStartError({ reason: message }))
+    )
+    const api = yield* Api.make({ about, isReady, restart, hosting: Option.getOrUndefined(hosting) })
+    const http = Draining.make(api, drain)
     const listener = yield* Listener.make({
       host: config.host,
       port: config.port,
@@ -135,6 +142,7 @@ export const make = (
       trustedProxies: config.trustedProxies,
       http,
       isHttpOnly: Api.isHttpOnly,
+      passesFiles: config.channels && Routes.passesFiles,
       webSocket: (accepted) => Effect.provide(Connection.serve(accepted), services),
       ...(guard && { limits: guard })
     }).pipe(Effect.mapError(startError))

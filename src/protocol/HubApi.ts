@@ -9,6 +9,7 @@ import * as HttpApiSchema from "@effect/platform/HttpApiSchema"
 import * as OpenApi from "@effect/platform/OpenApi"
 import * as Schema from "effect/Schema"
 import { AccessGroup } from "./api/Access.ts"
+import { ChannelsGroup, PublishingGroup } from "./api/Channels.ts"
 import { OperationsGroup } from "./api/Operations.ts"
 import { PairingGroup } from "./api/Pairing.ts"
 import { SelfGroup } from "./api/Self.ts"
@@ -109,6 +110,8 @@ export class HubApi extends HttpApi.make("hub")
   .add(AccessGroup)
   .add(PairingGroup)
   .add(OperationsGroup)
+  .add(ChannelsGroup)
+  .add(PublishingGroup)
   .annotate(OpenApi.Title, "Tela hub")
   .annotate(OpenApi.Version, "1.1")
   .annotate(OpenApi.Description, "Machines, identities, their permissions, and what happened, as one hub knows them") {}
@@ -120,3 +123,5 @@ export const wellKnownPath = "/.well-known/tela" as const
 export const healthPath = "/healthz" as const
 export const readyPath = "/readyz" as const
 export const openApiPath = "/api/openapi.json" as const
+export const channelsPath = "/channels" as const
+export const uploadPath = "/api/admin/channels/files" as const

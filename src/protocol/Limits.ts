@@ -573,8 +573,8 @@ export const RELEASE_BINARIES = 256
  * A program's archive, which is kept in memory while it is unpacked, and what may come out of it: those of today have one
  * MiB, and a compressed one could make a thousand of it. Files in it: those of today have seven.
  */
-export const RELEASE_ARCHIVE_BYTES = 64 * MiB
-export const RELEASE_UNPACKED_BYTES = 256 * MiB
+export const RELEASE_ARCHIVE_BYTES = 32 * MiB
+export const RELEASE_UNPACKED_BYTES = 64 * MiB
 export const RELEASE_FILES = 1_024
 
 /** To ask a channel what it offers, redirects and waiting included: whoever asks an agent through its hub waits 30 s. */

@@ -30,6 +30,9 @@ export const auditActions = [
   "recovered",
   /** Somebody had the hub restarted. */
   "hub-restart",
+  /** A file of a release channel was taken, and a release made the newest of its channel. */
+  "channel-upload",
+  "channel-publish",
   /** An attempt without rights on the API. */
   "admin-denied"
 ] as const

@@ -1,6 +1,7 @@
 /**
  * One HTTP request of Node's server answered by an Effect HTTP app. The body is read here, before the app runs, and never
- * beyond HTTP_BODY_BYTES: a longer one is answered 413, from its Content-Length or when the bound is passed.
+ * beyond HTTP_BODY_BYTES: a longer one is answered 413, from its Content-Length or when the bound is passed. Where files are
+ * passed the app gets the body as a stream ({@link Upload}), once it has decided who may send it, and may answer with one.
  */
 import type { IncomingMessage, ServerResponse } from "node:http"
 import { TLSSocket } from "node:tls"
@@ -8,9 +9,12 @@ import type * as HttpApp from "@effect/platform/HttpApp"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import type { HttpServerResponse } from "@effect/platform/HttpServerResponse"
 import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { HTTP_BODY_BYTES } from "../protocol/Limits.ts"
+import * as Stream from "effect/Stream"
+import { HTTP_BODY_BYTES, HTTP_RECEIVE_TIMEOUT } from "../protocol/Limits.ts"
+import * as FileTransfer from "./internal/fileTransfer.ts"
 
 /**
  * On every answer, whatever it is: no guessing of types, no address of ours in other sites' logs, no frame around it, and
@@ -40,12 +44,28 @@ export const refuse = (response: ServerResponse, status: number, error: string):
   response.end(body)
 }
 
+/** The body of a request to a path where files are passed, not read yet; empty everywhere else. */
+export class Upload extends Context.Reference<Upload>()("tela/transport/Upload", {
+  defaultValue: (): { readonly bytes: Stream.Stream<Uint8Array, FileTransfer.TransferBroken> } => ({
+    bytes: Stream.empty
+  })
+}) {}
+
+/** A request for which files are passed; called whenever a part of one has passed, so that nobody takes it for silent. */
+export interface Transfer {
+  readonly moved: () => void
+}
+
 const hasBody = (request: IncomingMessage) =>
   request.headers["transfer-encoding"] !== undefined || Number(request.headers["content-length"] ?? 0) > 0
 
+/** Why there is no body. */
+const tooLong = { status: 413, error: `a request may hold at most ${HTTP_BODY_BYTES} bytes` }
+const tooSlow = { status: 408, error: "the request did not arrive in time" }
+
 /** The whole body; undefined when it is too long, or the client left. */
 const readBody = (request: IncomingMessage): Effect.Effect<Buffer | undefined> =>
-  Effect.async((resume) => {
+  Effect.async<Buffer | undefined>((resume) => {
     if (Number(request.headers["content-length"] ?? 0) > HTTP_BODY_BYTES) return resume(Effect.succeed(undefined))
     const chunks: Array<Buffer> = []
     let length = 0
@@ -81,26 +101,48 @@ const toWeb = (request: IncomingMessage, body: Buffer | undefined): Request => {
  */
 const isAsSent = ({ url }: Request, sent: string): boolean => new URL(url).pathname === sent.split("?", 1)[0]
 
-const write = (request: IncomingMessage, response: ServerResponse, answer: HttpServerResponse): void => {
-  const body = answer.body
-  if (body._tag !== "Empty" && body._tag !== "Uint8Array") return refuse(response, 500, "unsupported body")
-  guard(response)
-  response.writeHead(answer.status, answer.headers)
-  if (body._tag === "Uint8Array" && request.method !== "HEAD") response.end(body.body)
-  else response.end()
-}
+const write = (
+  request: IncomingMessage,
+  response: ServerResponse,
+  answer: HttpServerResponse,
+  transfer: Transfer | undefined
+): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const body = answer.body
+    const isStream = body._tag === "Stream" && transfer !== undefined
+    if (body._tag !== "Empty" && body._tag !== "Uint8Array" && !isStream) {
+      return Effect.sync(() => refuse(response, 500, "unsupported body"))
+    }
+    guard(response)
+    const length = isStream && body.contentLength !== undefined ? { "content-length": body.contentLength } : {}
+    response.writeHead(answer.status, { ...answer.headers, ...length })
+    if (isStream && request.method !== "HEAD") return FileTransfer.send(response, body.stream, transfer.moved)
+    return Effect.sync(() => {
+      if (body._tag === "Uint8Array" && request.method !== "HEAD") response.end(body.body)
+      else response.end()
+    })
+  })
 
-/** Answers one request; `address` is whose it is, for the app. Done when the answer was handed to Node. */
+/**
+ * Answers one request; `address` is whose it is, for the app, and `transfer` is there where files are passed. Done when the
+ * answer was handed to Node.
+ */
 export const answer = (
   app: HttpApp.Default,
   request: IncomingMessage,
   response: ServerResponse,
-  address: string
+  address: string,
+  transfer?: Transfer
 ): Effect.Effect<void> =>
   Effect.gen(function* () {
     if (!request.url?.startsWith("/")) return refuse(response, 400, "no path")
-    const body = hasBody(request) ? yield* readBody(request) : Buffer.alloc(0)
-    if (body === undefined) return refuse(response, 413, `a request may hold at most ${HTTP_BODY_BYTES} bytes`)
+    const read =
+      hasBody(request) && transfer === undefined
+        ? yield* Effect.timeoutOption(readBody(request), HTTP_RECEIVE_TIMEOUT)
+        : Option.some(Buffer.alloc(0))
+    if (Option.isNone(read)) return refuse(response, tooSlow.status, tooSlow.error)
+    const body = read.value
+    if (body === undefined) return refuse(response, tooLong.status, tooLong.error)
     const web = yield* Effect.option(Effect.try(() => toWeb(request, body.length > 0 ? body : undefined)))
     if (Option.isNone(web)) return refuse(response, 400, "not a request that can be answered")
     if (!isAsSent(web.value, request.url)) {
@@ -108,9 +150,14 @@ export const answer = (
     }
     const serverRequest = HttpServerRequest.fromWeb(web.value).modify({ remoteAddress: address })
     const answered = yield* Effect.scoped(app).pipe(
-      Effect.provideService(HttpServerRequest.HttpServerRequest, serverRequest)
+      Effect.provideService(HttpServerRequest.HttpServerRequest, serverRequest),
+      transfer === undefined
+        ? (running) => running
+        : Effect.provideService(Upload, { bytes: FileTransfer.receive(request, transfer.moved) })
     )
-    write(request, response, answered)
+    yield* write(request, response, answered, transfer)
+    // What nobody wanted of an upload is dropped, for as long as the guard lets the socket be.
+    if (transfer !== undefined && !request.complete) request.resume()
   }).pipe(
     Effect.catchAllCause((cause) =>
       Effect.zipRight(

@@ -49,6 +49,8 @@ export interface ListenerOptions {
   readonly http: HttpApp.Default
   /** Paths that belong to HTTP alone; a WebSocket is accepted on every other one. */
   readonly isHttpOnly: (path: string) => boolean
+  /** Where files are passed, of any size, in a body that is read, or written, as a stream; nowhere unless given. */
+  readonly passesFiles?: ((method: string, path: string) => boolean) | undefined
   /** Serves one WebSocket in a fiber of its own. */
   readonly webSocket: (accepted: Accepted) => Effect.Effect<void>
   readonly limits?: Guard.GuardLimits
@@ -94,7 +96,7 @@ export const make = (
     const heartbeat = yield* Heartbeat.Heartbeat
     const clock = yield* Effect.clock
     const material = options.tls && (yield* TlsFiles.load(options.tls))
-    const server = createServer(material)
+    const server = createServer(material, options.passesFiles !== undefined)
     const limits = options.limits ?? Guard.defaults
     const guard = Guard.make(limits)
     const clients = ClientAddress.make(options.trustedProxies)
@@ -148,16 +150,23 @@ export const make = (
         response.setHeader("connection", "close")
         return HttpExchange.refuse(response, 503, TOO_MANY)
       }
-      entry.deadline = now() + Limits.HTTP_ANSWER_TIMEOUT
+      const began = now()
+      entry.deadline = began + Limits.HTTP_ANSWER_TIMEOUT
       entry.inUse = true
       response.once("close", () => {
         entry.inUse = false
         entry.deadline = now() + limits.timeout
       })
       answer(response, address)
+      const [path = "/"] = (request.url ?? "/").split("?", 1)
+      const moved = () => {
+        const soon = now() + Limits.CHANNEL_TRANSFER_SILENCE
+        entry.deadline = Math.max(entry.deadline, Math.min(soon, began + Limits.CHANNEL_TRANSFER_TIMEOUT))
+      }
+      const transfer = options.passesFiles?.(request.method ?? "", path) === true ? { moved } : undefined
       run(
         Effect.zipRight(
-          HttpExchange.answer(options.http, request, response, address),
+          HttpExchange.answer(options.http, request, response, address, transfer),
           Effect.sync(() => answered(response))
         )
       )

@@ -31,15 +31,12 @@ export const somebody = (request: HttpServerRequest): Effect.Effect<Caller, Prob
       : Effect.succeed({ identity, from: addressOf(request) })
   })
 
-/** Somebody who may administer the hub; 401 or 403 for others, whose attempt is recorded. */
-export const administrator = (
-  request: HttpServerRequest
-): Effect.Effect<Caller, Problem, Authority | Audit | HttpRouter.RouteContext> =>
+/** Records an attempt of somebody who may not. */
+const denying = (request: HttpServerRequest) =>
   Effect.gen(function* () {
-    const authority = yield* Authority
     const audit = yield* Audit
     const { route } = yield* HttpRouter.RouteContext
-    const deny = (why: string, actor?: string) =>
+    return (why: string, actor?: string) =>
       audit.note({
         action: "admin-denied",
         from: addressOf(request),
@@ -49,9 +46,32 @@ export const administrator = (
         detail: `${request.method} ${route.path}`,
         ...(actor !== undefined && { actor })
       })
+  })
+
+/** Somebody who may administer the hub; 401 or 403 for others, whose attempt is recorded. */
+export const administrator = (
+  request: HttpServerRequest
+): Effect.Effect<Caller, Problem, Authority | Audit | HttpRouter.RouteContext> =>
+  Effect.gen(function* () {
+    const authority = yield* Authority
+    const deny = yield* denying(request)
     const caller = yield* Effect.tapError(somebody(request), ({ error }) => Effect.sync(() => deny(error)))
     const decision = authority.ask({ identity: caller.identity, permission: "admin" })
     if (decision.permit) return caller
     deny(decision.rule, caller.identity.id)
     return yield* forbidden(`${decision.rule}; this needs the token of an owner or admin`)
+  })
+
+/** An owner; 401 or 403 for others, admins included, whose attempt is recorded. `what` ends the sentence about that. */
+export const owner = (
+  request: HttpServerRequest,
+  what: string
+): Effect.Effect<Caller, Problem, Authority | Audit | HttpRouter.RouteContext> =>
+  Effect.gen(function* () {
+    const caller = yield* administrator(request)
+    if (caller.identity.role === "owner") return caller
+    const why = `only an owner may ${what}`
+    const deny = yield* denying(request)
+    deny(why, caller.identity.id)
+    return yield* forbidden(why)
   })

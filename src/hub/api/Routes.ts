@@ -1,11 +1,13 @@
 /** Which paths there are, and what may be done at each: read off the one definition, {@link HubApi}. */
 import {
+  channelsPath,
   healthPath,
   historyPaths,
   HubApi,
   openApiPath,
   readyPath,
   statusPaths,
+  uploadPath,
   wellKnownPath
 } from "../../protocol/HubApi.ts"
 
@@ -35,7 +37,14 @@ export const methodsOf = (path: string): ReadonlyArray<string> => {
 
 /** Whether a page of any site may read it: each of these needs a token, or tells nothing that needs one. */
 export const isOpenToAll = (path: string): boolean =>
-  path === statusPaths[0] || path === historyPaths[0] || path === wellKnownPath
+  path === statusPaths[0] || path === historyPaths[0] || path === wellKnownPath || isOfChannels(path)
+
+/** What a release channel serves to everybody. */
+const isOfChannels = (path: string): boolean => path === channelsPath || path.startsWith(`${channelsPath}/`)
+
+/** Where files of any size pass, one way or the other. */
+export const passesFiles = (method: string, path: string): boolean =>
+  method === "PUT" ? path.startsWith(`${uploadPath}/`) : path.startsWith(`${channelsPath}/files/`)
 
 /** Asked by whatever watches over a hub, as often as it likes; and pairing has limits of its own. */
 export const isUnlimited = (path: string): boolean =>

@@ -15,12 +15,15 @@ export interface Address {
   readonly fd?: number | undefined
 }
 
-/** A server that listens nowhere yet. */
-export const createServer = (tls: TlsMaterial | undefined): Http.Server => {
+/**
+ * A server that listens nowhere yet. Where files are passed, Node lets a request take long; what is no file is bounded by
+ * {@link file://./../HttpExchange.ts} as everywhere.
+ */
+export const createServer = (tls: TlsMaterial | undefined, passesFiles = false): Http.Server => {
   const options = {
     maxHeaderSize: Limits.HTTP_HEADER_BYTES,
     headersTimeout: Limits.HTTP_HEADERS_TIMEOUT,
-    requestTimeout: Limits.HTTP_RECEIVE_TIMEOUT,
+    requestTimeout: passesFiles ? Limits.CHANNEL_TRANSFER_TIMEOUT : Limits.HTTP_RECEIVE_TIMEOUT,
     keepAliveTimeout: Limits.HTTP_KEEP_ALIVE,
     connectionsCheckingInterval: Limits.DEADLINE_TICK,
     noDelay: true,
