@@ -12,10 +12,12 @@ import * as Notify from "../../system/service/Notify.ts"
 import * as Dialer from "../../transport/Dialer.ts"
 import * as Channel from "../Channel.ts"
 import * as Command from "../Command.ts"
+import { ExitCode, Exits } from "../Failure.ts"
 import { logFlags } from "../LogFlags.ts"
 import { ca } from "../NetworkFlags.ts"
 import { Shell } from "../Shell.ts"
 import * as Signals from "../Signals.ts"
+import * as Trials from "../Trials.ts"
 import * as Update from "../Update.ts"
 import * as VersionCommand from "../VersionCommand.ts"
 import * as AgentFlags from "./AgentFlags.ts"
@@ -80,6 +82,7 @@ export const root: Command.Command = Command.make(
   },
   (given) =>
     Effect.gen(function* () {
+      const trial = yield* Trials.begin("telad")
       const { config, folder, warnings } = yield* AgentFlags.read(given)
       for (const warning of warnings) yield* Effect.logWarning(warning)
       const identity = yield* KeyFile.loadOrCreate(Paths.agentKeyFile(folder))
@@ -93,6 +96,17 @@ export const root: Command.Command = Command.make(
         resumeGrace: Option.getOrUndefined(grace) ?? config.resumeGrace
       })
       const notify = yield* notified(agent, names)
-      yield* Signals.daemon(Effect.never, Effect.zipRight(notify.stopping(AGENT_DRAIN), leave(agent)))
+      const healthy = Effect.raceAll(names.map(agent.registered))
+      const watching = trial
+        .watch(healthy)
+        .pipe(
+          Effect.catchAll(({ message }) =>
+            Effect.zipRight(Effect.logError(message), new Exits({ code: ExitCode.restart, message }))
+          )
+        )
+      yield* Signals.daemon(
+        Effect.zipRight(watching, Effect.never),
+        Effect.zipRight(notify.stopping(AGENT_DRAIN), leave(agent))
+      )
     }).pipe(Effect.scoped, Effect.provide(Dialer.layer))
 )

@@ -11,6 +11,7 @@ import * as HubStorage from "../../store/HubStorage.ts"
 import * as Channel from "../Channel.ts"
 import * as Command from "../Command.ts"
 import { logFlags } from "../LogFlags.ts"
+import * as Trials from "../Trials.ts"
 import * as Update from "../Update.ts"
 import * as VersionCommand from "../VersionCommand.ts"
 import * as HubFlags from "./HubFlags.ts"
@@ -41,6 +42,7 @@ export const root: Command.Command = Command.make(
   },
   (given) =>
     Effect.gen(function* () {
+      const trial = yield* Trials.begin("telahubd")
       const flags = {
         host: yield* given.flag(HubFlags.host),
         port: yield* given.flag(HubFlags.port),
@@ -54,7 +56,8 @@ export const root: Command.Command = Command.make(
       for (const warning of file.warnings) yield* Effect.logWarning(warning)
       yield* Running.run(HubFile.resolve(file, flags), file.path, {
         storage: Layer.provideMerge(HubIdentities.layerFrom(file), HubStorage.layer({ path: file.path })),
-        supervised: yield* Supervisor.isThere(given)
+        supervised: yield* Supervisor.isThere(given),
+        trial
       })
     })
 )

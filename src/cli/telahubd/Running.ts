@@ -11,6 +11,7 @@ import type { Restart } from "../../hub/Restart.ts"
 import { SHUTDOWN_TIMEOUT, SUCCESSOR_BIND } from "../../protocol/Limits.ts"
 import { VERSION } from "../../protocol/Version.ts"
 import * as HubFile from "../../store/HubFile.ts"
+import type { Trial } from "../../system/release/Trial.ts"
 import * as Notify from "../../system/service/Notify.ts"
 import { ExitCode, Exits, type Failure } from "../Failure.ts"
 import { Shell } from "../Shell.ts"
@@ -22,6 +23,8 @@ export interface RunOptions<E> {
   readonly storage: Layer.Layer<Hub.Storage, E>
   /** Whether somebody starts the program again when it exits with code 75. */
   readonly supervised: boolean
+  /** Of the version that runs. */
+  readonly trial: Trial
 }
 
 /** Why a hub that runs is to end. */
@@ -35,7 +38,7 @@ const statusOf = (hub: typeof Hub.Hub.Service): Effect.Effect<string> =>
 export const run = <E extends Failure>(
   config: HubFile.HubConfig,
   path: string,
-  { storage, supervised }: RunOptions<E>
+  { storage, supervised, trial }: RunOptions<E>
 ): Effect.Effect<void, E | Hub.HubStartError | Exits, Shell> =>
   Effect.gen(function* () {
     const { env } = yield* Shell
@@ -63,6 +66,16 @@ export const run = <E extends Failure>(
         yield* Effect.logInfo(`listening on ${hub.url}`, { config: path })
         const notify = yield* Notify.make({ env, status: statusOf(hub) })
         yield* notify.ready
+        // That it listens is what a hub is there for.
+        yield* trial.watch(Effect.void).pipe(
+          Effect.catchAll(({ message }) =>
+            Effect.zipRight(
+              Effect.logError(message),
+              Effect.sync(() => want("restart"))
+            )
+          ),
+          Effect.forkScoped
+        )
         const drain = Effect.zipRight(notify.stopping(within), hub.drain({ within }))
         const what = yield* Signals.daemon(Deferred.await(wanted), drain)
         if (what === "stop") {

@@ -1,6 +1,6 @@
 /**
  * The trial of a daemon's new version: it has to do what it is there for within a while, and go on for a moment, or the
- * version before is put in force again. Should it crash before that, the launcher does the same after TRIAL_STARTS.
+ * version before is put in force again. Should it end before that, the launcher does the same after TRIAL_STARTS.
  */
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
@@ -10,6 +10,15 @@ import type { Installation } from "./Installation.ts"
 
 /** The trial came to nothing, and the version before is in force from the next start on. */
 export class TrialFailed extends Data.TaggedError("TrialFailed")<{ readonly message: string }> {}
+
+/** A version that runs, and may be on trial. */
+export interface Trial {
+  /**
+   * Watches over it; done at once when it is not on trial. `healthy` succeeds when the daemon does what it is there for.
+   * Fails when it did not, and the daemon is to be started anew.
+   */
+  readonly watch: (healthy: Effect.Effect<unknown>) => Effect.Effect<void, TrialFailed>
+}
 
 /** What goes wrong here must not stop a daemon that works. */
 const said = <A, E extends { readonly message: string }>(
@@ -22,26 +31,28 @@ const said = <A, E extends { readonly message: string }>(
     )
   )
 
-/**
- * Watches over the version that runs; done at once when it is not on trial. `healthy` succeeds when the daemon does what
- * it is there for. Fails when it did not, and the daemon is to be started anew.
- */
-export const watch = (
-  installation: typeof Installation.Service,
-  options: { readonly version: string; readonly healthy: Effect.Effect<unknown> }
-): Effect.Effect<void, TrialFailed> =>
+/** Of a program that was not installed from a release. */
+export const none: Trial = { watch: () => Effect.void }
+
+/** Counts a start of the version, if it is on trial: to be done before anything that could fail. */
+export const begin = (installation: typeof Installation.Service, version: string): Effect.Effect<Trial> =>
   Effect.gen(function* () {
-    const { healthy, version } = options
     const isOn = Option.getOrElse(yield* said(installation.begin(version)), () => false)
-    if (!isOn) return
+    if (!isOn) return none
     yield* Effect.logInfo(`${version} is new here, and on trial`)
-    const became = yield* Effect.timeoutOption(Effect.zipRight(healthy, Effect.sleep(TRIAL_SETTLE)), TRIAL_WINDOW)
-    if (Option.isSome(became)) {
-      yield* said(installation.confirm(version))
-      return yield* Effect.logInfo(`${version} is healthy, and stays`)
+    const settled = (healthy: Effect.Effect<unknown>) =>
+      Effect.timeoutOption(Effect.zipRight(healthy, Effect.sleep(TRIAL_SETTLE)), TRIAL_WINDOW)
+    return {
+      watch: (healthy) =>
+        Effect.gen(function* () {
+          if (Option.isSome(yield* settled(healthy))) {
+            yield* said(installation.confirm(version))
+            return yield* Effect.logInfo(`${version} is healthy, and stays`)
+          }
+          const reason = `it was not healthy within ${TRIAL_WINDOW / 1_000} s`
+          const back = Option.getOrElse(yield* said(installation.rollBack(version, reason)), () => false)
+          if (!back) return yield* Effect.logWarning(`${version}: ${reason}, and there is no version to go back to`)
+          return yield* new TrialFailed({ message: `${version} was rolled back: ${reason}` })
+        })
     }
-    const reason = `it was not healthy within ${TRIAL_WINDOW / 1_000} s`
-    const back = Option.getOrElse(yield* said(installation.rollBack(version, reason)), () => false)
-    if (!back) return yield* Effect.logWarning(`${version}: ${reason}, and there is no version to go back to`)
-    return yield* new TrialFailed({ message: `${version} was rolled back: ${reason}` })
   })

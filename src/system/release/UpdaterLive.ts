@@ -84,7 +84,12 @@ export const make = (
     const restarting = (version: string) =>
       Effect.logInfo(`${version} is installed; restarting`).pipe(
         Effect.zipRight(Effect.delay(restart, UPDATE_RESTART_DELAY)),
-        Effect.catchAll(({ message }) => Effect.logError(`${version} is installed, but not started: ${message}`))
+        Effect.catchAll(({ message }) =>
+          Effect.zipRight(
+            note({ version, state: "installed", text: `installed; it could not be started: ${message}` }),
+            Effect.logError(`${version} is installed, but not started: ${message}`)
+          )
+        )
       )
 
     const run = ({ candidate, from }: { readonly candidate: Decision.Candidate; readonly from: string }) => {
