@@ -92,7 +92,7 @@ export const carryOut = (place: Place.Place, steps: ReadonlyArray<Step>): Effect
     }
   }).pipe(Effect.scoped)
 
-/** The link by which a hub's commands find its file; a file that is there and is no link stays, and wins. */
+/** The link by which a hub's commands find its file; what is there already and leads to another file stays, and wins. */
 const linkStep = ({
   place: { configFile, link }
 }: Service): Effect.Effect<
@@ -101,13 +101,11 @@ const linkStep = ({
 > =>
   Effect.gen(function* () {
     if (link === undefined) return {}
-    const stat = yield* Placing.unlessMissing(link, () => Fs.lstat(link))
-    if (stat !== undefined && !stat.isSymbolicLink()) {
-      return { note: `telahubd user means ${link}, not the service's file, until you move it away and install again` }
-    }
     const row = { what: "link", where: link }
-    if (stat !== undefined && (yield* realpath(link)) === (yield* realpath(configFile))) {
-      return { row: { ...row, how: "unchanged" } }
+    const target = yield* Placing.unlessMissing(link, () => Fs.realpath(link))
+    if (target !== undefined && target === (yield* realpath(configFile))) return { row: { ...row, how: "unchanged" } }
+    if (target !== undefined) {
+      return { note: `telahubd user means ${link}, not the service's file, until you move it away and install again` }
     }
     const make = Placing.attempt(link, async () => {
       await Fs.mkdir(Path.dirname(link), { recursive: true, mode: 0o755 })
@@ -129,6 +127,8 @@ export const install = (
     const before = yield* textBefore(service)
     if (place.stateDirectory !== undefined) yield* ProgramFiles.readableByOthers(files)
     const link = yield* linkStep(service)
+    // What cannot be written down is refused before anything is done.
+    yield* manager.text(yield* definitionOf(service, options))
     if (!dryRun) {
       yield* Placing.makeFolder(place.folder, scope === "system" ? 0o755 : 0o700)
       if (place.logFile !== undefined) yield* Placing.makeFolder(Path.dirname(place.logFile), 0o755)

@@ -252,6 +252,21 @@ describe("telad service install", () => {
     })
   )
 
+  it.scoped("changes nothing when systemd cannot be told where the program is", () =>
+    Effect.gen(function* () {
+      const machine = yield* computer("telad")
+      const agent = agentOn(machine)
+      const before = everything(machine.folder)
+      const plan = yield* agent.plan()
+      for (const command of [["/opt/it's/node", "telad"] as const, ["/usr/bin/node", "/opt/a\nb/bin/telad"] as const]) {
+        const files = { command, readsFrom: [], files: [] }
+        const install = Install.install(machine.service(), { plan, files, env: machine.env, dryRun: false })
+        assert.notInclude((yield* Effect.flip(Effect.provide(install, machine.asked.layer))).message, "\n")
+      }
+      assert.deepStrictEqual(everything(machine.folder), before)
+    })
+  )
+
   it.scoped("of a service that runs says so", () =>
     Effect.gen(function* () {
       const machine = yield* computer("telad", [

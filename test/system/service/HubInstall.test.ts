@@ -208,6 +208,21 @@ describe("telahubd service install", () => {
     })
   )
 
+  it.scoped("leaves a link to another file where it is, and replaces one that leads nowhere", () =>
+    Effect.gen(function* () {
+      const machine = yield* computer("telahubd")
+      const { configFile, link = "" } = machine.service().place
+      const other = yield* ownHub(machine)
+      Fs.mkdirSync(Path.dirname(link))
+      Fs.symlinkSync(other, link)
+      assert.match((yield* machine.install(planOn(machine).plan)).notes.join("\n"), /^telahubd user means /m)
+      assert.strictEqual(Fs.readlinkSync(link), other)
+      Fs.rmSync(other)
+      assert.strictEqual(hows(yield* machine.install(planOn(machine).plan))["link"], `to ${configFile}`)
+      assert.strictEqual(Fs.readlinkSync(link), configFile)
+    })
+  )
+
   it.scoped("takes its link away with the service, and no file", () =>
     Effect.gen(function* () {
       const machine = yield* computer("telahubd")
