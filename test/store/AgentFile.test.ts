@@ -41,6 +41,7 @@ machines:
     ports: [22, 9000, 22]
     services: [{ port: 22, name: Shell, description: "a: shell" }]
     clients: [{ key: ${"ab".repeat(32)}, name: lee, services: [Shell, 9000] }]
+    shares: [{ name: docs, path: /srv/docs }]
   - name: plain
     ports: [80]
 `)
@@ -57,7 +58,7 @@ machines:
       assert.deepStrictEqual(pi?.clients, [{ key: "ab".repeat(32), name: "lee", services: ["Shell", "9000"] }])
       assert.deepStrictEqual(plain?.clients, [{ key: `SHA256:${"A".repeat(43)}`, name: "kim", services: undefined }])
       assert.strictEqual(warnings.length, 1)
-      assert.include(warnings[0], `"update" is not served`)
+      assert.include(warnings[0], `"machines[0].shares" is not served`)
       assert.notInclude(JSON.stringify(config), "default")
     })
   )
