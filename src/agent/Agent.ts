@@ -7,7 +7,7 @@ import * as FiberMap from "effect/FiberMap"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { fingerprint, type KeyPair } from "../crypto/KeyPair.ts"
-import type { AgentConfig } from "../store/AgentFile.ts"
+import type { AgentConfig, MachineConfig } from "../store/AgentFile.ts"
 import type { AgentState } from "../store/AgentState.ts"
 import { JOINING_SESSIONS, RESUME_GRACE } from "../protocol/Limits.ts"
 import { Dialer } from "../transport/Dialer.ts"
@@ -16,6 +16,8 @@ import type { KeepBudget } from "../tunnel/KeepBudget.ts"
 import type { TunnelHeld } from "../tunnel/Tunnel.ts"
 import * as Facilities from "./Facilities.ts"
 import * as Links from "./Links.ts"
+import * as LiveMachine from "./LiveMachine.ts"
+import * as Management from "./Management.ts"
 import * as Registration from "./Registration.ts"
 
 export interface AgentOptions {
@@ -27,6 +29,8 @@ export interface AgentOptions {
   readonly reach?: typeof Tcp.connect | undefined
   /** How long a client's connections wait for it when it is lost, in milliseconds; 0: not at all. RESUME_GRACE unless given. */
   readonly resumeGrace?: number | undefined
+  /** What may be done to it through the hub; nothing unless given. */
+  readonly management?: Management.ManagementOptions | undefined
   /** Memory for what waits so; KEPT_BYTES in all unless given. */
   readonly budget?: KeepBudget | undefined
 }
@@ -60,10 +64,18 @@ export const make = (options: AgentOptions): Effect.Effect<typeof Agent.Service,
     const links = yield* Links.make({ grace: resumeGrace, budget })
     const joining = yield* Effect.makeSemaphore(JOINING_SESSIONS)
     const latches = new Map<string, Effect.Latch>()
+    const machines = config.machines.map(LiveMachine.make)
     const facilities = new Map<string, Facilities.Facilities>()
+    const apply = (machine: LiveMachine.LiveMachine, next: MachineConfig) =>
+      facilities.get(machine.name)?.update(
+        next,
+        Effect.sync(() => machine.set(next))
+      ) ?? Effect.void
+    const management =
+      options.management && (yield* Management.make({ ...options.management, machines, identity, state, apply }))
     const registrations = yield* FiberMap.make<string>()
-    for (const machine of config.machines) {
-      const own = yield* Facilities.make(machine, reach)
+    for (const machine of machines) {
+      const own = yield* Facilities.make(machine.now(), reach)
       facilities.set(machine.name, own)
       const registered = yield* Effect.makeLatch()
       latches.set(machine.name, registered)
@@ -79,7 +91,8 @@ export const make = (options: AgentOptions): Effect.Effect<typeof Agent.Service,
           reach: own.reach,
           registered,
           links,
-          joining
+          joining,
+          management
         })
       )
     }
@@ -88,9 +101,10 @@ export const make = (options: AgentOptions): Effect.Effect<typeof Agent.Service,
       registered: (machine) => latches.get(machine)?.await ?? Effect.never,
       held: links.held,
       drain: (within) =>
-        Effect.suspend(() => {
+        Effect.gen(function* () {
+          yield* management?.answered ?? Effect.void
           for (const { leave } of facilities.values()) leave()
-          return links.drain(within)
+          return yield* links.drain(within)
         })
     }
   })

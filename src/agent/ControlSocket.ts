@@ -11,22 +11,25 @@ import { CloseCode } from "../protocol/Close.ts"
 import * as Control from "../protocol/Control.ts"
 import { REGISTER_TIMEOUT } from "../protocol/Limits.ts"
 import { printable } from "../protocol/Printable.ts"
-import type { MachineConfig } from "../store/AgentFile.ts"
 import type { AgentState } from "../store/AgentState.ts"
 import type { CarrierClosed, Dial } from "../transport/Carrier.ts"
 import * as Inbox from "../transport/Inbox.ts"
 import type { Links } from "./Links.ts"
+import type { LiveMachine } from "./LiveMachine.ts"
+import type { Management } from "./Management.ts"
 import * as Offer from "./Offer.ts"
 import type { Sessions } from "./Sessions.ts"
 
 export interface Options {
   readonly hub: string
-  readonly machine: MachineConfig
+  readonly machine: LiveMachine
   readonly identity: KeyPair
   readonly state: AgentState
   readonly dial: Dial
   readonly links: Links
   readonly sessions: Sessions
+  /** What the hub may ask for; it is told that there is nothing unless given. */
+  readonly management?: Management | undefined
   /** Open while the machine is registered. */
   readonly registered: Effect.Latch
 }
@@ -75,13 +78,18 @@ const awaitRegistered = (inbox: Inbox.Inbox): Effect.Effect<Either.Either<void, 
     })
   )
 
-/** Takes what the hub says until the socket closes; `draining` is called when it says that it is about to stop. */
-const listen = (
-  inbox: Inbox.Inbox,
-  sessions: Sessions,
-  draining: (retryIn: number) => Effect.Effect<unknown>
-): Effect.Effect<never, CarrierClosed> =>
+/** Who acts on what the hub says on a socket that is registered. */
+interface Hearer extends Pick<Options, "machine" | "management" | "sessions"> {
+  /** The machine is registered as it was at the oldest version that the hub has not answered yet. */
+  readonly registeredAgain: () => void
+  /** The hub is about to stop. */
+  readonly draining: (retryIn: number) => Effect.Effect<unknown>
+}
+
+/** Takes what the hub says until the socket closes. */
+const listen = (inbox: Inbox.Inbox, hearer: Hearer): Effect.Effect<never, CarrierClosed> =>
   Effect.gen(function* () {
+    const { machine, management, sessions } = hearer
     const message = yield* inbox.take
     const decoded = message._tag === "Text" ? Control.decode(message.text) : undefined
     if (decoded === undefined) return
@@ -98,8 +106,14 @@ const listen = (
       case "session-update":
       case "session-revoked":
         return yield* sessions.take(said)
+      case "mgmt-request":
+        return yield* (
+          management?.take(machine, said, (answer) => inbox.carrier.sendText(Control.encode(answer))) ?? Effect.void
+        )
+      case "registered":
+        return hearer.registeredAgain()
       case "drain":
-        return yield* draining(said.retryIn)
+        return yield* hearer.draining(said.retryIn)
       case "error":
         return yield* Effect.logWarning(`the hub says: ${printable(said.message)}`)
     }
@@ -108,21 +122,42 @@ const listen = (
 /** Connects, and waits for the end. The socket closes with the scope. */
 export const run = (options: Options): Effect.Effect<Ending, never, Scope.Scope> =>
   Effect.gen(function* () {
-    const { dial, hub, identity, links, machine, registered, sessions, state } = options
+    const { dial, hub, identity, links, machine, management, registered, sessions, state } = options
     const dialled = yield* Effect.either(dial(hub))
     if (Either.isLeft(dialled)) return lost(dialled.left.message)
     const carrier = dialled.right
     const inbox = Inbox.make(carrier)
-    carrier.sendText(Control.encode(Offer.register(machine, identity, state, links.detached(machine.name))))
+    /** Versions of the machine that the hub was told and has not answered. */
+    const told: Array<number> = []
+    const register = (again: boolean) => {
+      told.push(machine.version())
+      const detached = again ? [] : links.detached(machine.name)
+      const more = { managed: management?.machines, again }
+      carrier.sendText(Control.encode(Offer.register(machine.now(), identity, state, detached, more)))
+    }
+    const registeredAgain = () => {
+      const version = told.shift()
+      if (version !== undefined) machine.taken(version)
+    }
+    register(false)
     const answer = yield* awaitRegistered(inbox)
     if (Either.isLeft(answer)) return answer.left
+    yield* Effect.acquireRelease(
+      Effect.sync(() => machine.listen(() => register(true))),
+      (unlisten) => Effect.sync(unlisten)
+    )
+    // It may have changed while the hub made up its mind.
+    if (told.at(-1) !== machine.version()) register(true)
+    registeredAgain()
 
     const since = yield* Clock.currentTimeMillis
-    const services = machine.services.map((service) => service.port).join(",")
-    yield* Effect.logInfo(`registered at ${hub}`, { target: machine.target, ports: services })
+    const { services, target } = machine.now()
+    const ports = services.map((service) => service.port).join(",")
+    yield* Effect.logInfo(`registered at ${hub}`, { target, ports })
     yield* registered.open
     const ending = yield* Deferred.make<Ending>()
-    yield* listen(inbox, sessions, (retryIn) => Deferred.succeed(ending, { _tag: "Draining", retryIn })).pipe(
+    const draining = (retryIn: number) => Deferred.succeed(ending, { _tag: "Draining", retryIn })
+    yield* listen(inbox, { machine, management, sessions, registeredAgain, draining }).pipe(
       Effect.catchAll((how) =>
         Effect.flatMap(Clock.currentTimeMillis, (now) =>
           // The right to be here has ended: dialled again at once, the hub would only say so again.

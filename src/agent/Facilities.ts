@@ -14,8 +14,11 @@ import * as Upstreams from "./Upstreams.ts"
 export interface Facilities {
   /** How a service of the machine is reached: its gateway within this program, every other one as before. */
   readonly reach: typeof Tcp.connect
-  /** Goes by another configuration from now on; what that leaves as it was goes on undisturbed. */
-  readonly update: (machine: MachineConfig) => Effect.Effect<void>
+  /**
+   * Goes by another configuration from now on; what that leaves as it was goes on undisturbed. `inForce` makes it the
+   * machine's, in the turn in which the gateway changes: its port must never lead to the target host for a moment.
+   */
+  readonly update: (machine: MachineConfig, inForce?: Effect.Effect<void>) => Effect.Effect<void>
   /** The agent is about to stop: what is idle is closed. */
   readonly leave: () => void
 }
@@ -50,9 +53,14 @@ export const make = (
     yield* updateGateway(machine)
     const facilities: Facilities = {
       reach: (to) => (gateway !== undefined && to.port === gateway.port ? gateway.is.open : reach(to)),
-      update: (next) =>
+      update: (next, inForce = Effect.void) => {
+        // A gateway that goes takes its time; by then nobody may be led to its port any more.
+        const both = next.gateway === undefined ? [inForce, updateGateway(next)] : [updateGateway(next), inForce]
         // Whoever calls this where nothing may be interrupted must still be able to end what is begun here.
-        Effect.interruptible(Effect.zipRight(updateGateway(next), upstreams.update(next.upstreams ?? []))),
+        return Effect.interruptible(
+          Effect.zipRight(Effect.all(both, { discard: true }), upstreams.update(next.upstreams ?? []))
+        )
+      },
       leave: () => gateway?.is.leave()
     }
     return facilities

@@ -3,6 +3,8 @@ import * as Redacted from "effect/Redacted"
 import type { KeyPair } from "../crypto/KeyPair.ts"
 import type { DetachedLink, Register } from "../protocol/Control.ts"
 import { DETACHED_NAMED_BYTES } from "../protocol/Limits.ts"
+import { LISTED_ITEMS, REGISTER_BYTES } from "../protocol/Limits.ts"
+import * as Management from "../protocol/Management.ts"
 import { VERSION } from "../protocol/Version.ts"
 import type { AgentState } from "../store/AgentState.ts"
 import type { MachineConfig } from "../store/AgentFile.ts"
@@ -20,14 +22,30 @@ const named = (detached: ReadonlyArray<DetachedLink>): ReadonlyArray<DetachedLin
   return detached.filter((link) => (left -= Buffer.byteLength(JSON.stringify(link)) + 1) >= 0)
 }
 
+/** What more a register message may say. */
+export interface RegisterOptions {
+  /** The names of all machines of the agent, if it takes requests of the hub. */
+  readonly managed?: ReadonlyArray<string> | undefined
+  /** It is said again, on the same socket: what the machine no longer has is said, too. */
+  readonly again?: boolean | undefined
+}
+
+/** So many names are not worth a message that the hub would refuse: it then goes by what it has seen. */
+const listed = (machines: ReadonlyArray<string>) =>
+  machines.length <= LISTED_ITEMS && Buffer.byteLength(machines.join("")) + 3 * machines.length < REGISTER_BYTES / 4
+
 /** The first message of a control socket. Members without content are left out. */
 export const register = (
   machine: MachineConfig,
   identity: KeyPair,
   state: AgentState,
-  detached: ReadonlyArray<DetachedLink>
+  detached: ReadonlyArray<DetachedLink>,
+  { again = false, managed }: RegisterOptions = {}
 ): Register => {
-  const { displayName, location, owner, tags, token } = machine
+  const { token } = machine
+  const { displayName, location, owner } = again
+    ? { displayName: machine.displayName ?? "", location: machine.location ?? "", owner: machine.owner ?? "" }
+    : machine
   const machineRegistrationId = state.registrationIds.get(machine.name)
   return {
     type: "register",
@@ -39,7 +57,7 @@ export const register = (
     hostname: machine.hostname,
     os: machine.os,
     agentVersion: VERSION,
-    ...(tags.length > 0 ? { tags } : {}),
+    ...(machine.tags.length > 0 || again ? { tags: machine.tags } : {}),
     ...(location !== undefined ? { location } : {}),
     ...(owner !== undefined ? { owner } : {}),
     ...(token !== undefined ? { token: Redacted.value(token) } : {}),
@@ -50,8 +68,9 @@ export const register = (
       ...(name !== "" ? { name } : {}),
       ...(description !== "" ? { description } : {})
     })),
-    capabilities,
+    capabilities: managed === undefined ? capabilities : { ...capabilities, ...Management.capability },
     identity: identity.publicHex,
-    ...(detached.length > 0 ? { detached: named(detached) } : {})
+    ...(detached.length > 0 ? { detached: named(detached) } : {}),
+    ...(managed !== undefined && listed(managed) ? { machines: managed } : {})
   }
 }

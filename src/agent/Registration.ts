@@ -41,12 +41,14 @@ const keep = (options: RegistrationOptions) =>
           break
         case "Refused": {
           attempt = 0
+          options.machine.refused(ending.reason)
           const delay = jittered(REFUSED_RETRY, chance)
           yield* Effect.logError(
             `the hub refuses the registration: ${ending.reason}; check the token and its register grant for this machine; ` +
               `next try in ${Math.round(delay / 1000)} s`
           )
-          yield* Effect.sleep(delay)
+          // What was refused may have been the machine's configuration.
+          yield* Effect.raceFirst(Effect.sleep(delay), options.machine.changed)
           break
         }
         case "Lost": {

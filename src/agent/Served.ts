@@ -11,15 +11,15 @@ import { DELIVERY_LINGER, TARGET_DIAL_TIMEOUT } from "../protocol/Limits.ts"
 import { printable } from "../protocol/Printable.ts"
 import { label, type Service } from "../protocol/Service.ts"
 import { ResetCode, StreamReset } from "../protocol/StreamReset.ts"
-import type { MachineConfig } from "../store/AgentFile.ts"
 import { type ByteStream, splice } from "../transport/ByteStream.ts"
 import type * as Tcp from "../transport/Tcp.ts"
 import type { Incoming, Tunnel, TunnelClosed } from "../tunnel/Tunnel.ts"
 import * as Admission from "./Admission.ts"
 import type { Grant } from "./Grant.ts"
+import type { LiveMachine } from "./LiveMachine.ts"
 
 export interface ServedOptions {
-  readonly machine: MachineConfig
+  readonly machine: LiveMachine
   /** The client's long-term key. */
   readonly client: PublicKeyHex
   readonly tunnel: Tunnel
@@ -41,6 +41,12 @@ export interface Served {
   readonly run: Effect.Effect<TunnelClosed>
 }
 
+/** What a stream leads to: the service as it was when the stream was opened, and its host. */
+interface Destination {
+  readonly service: Service
+  readonly host: string
+}
+
 const noLonger = (service: Service) =>
   new StreamReset({
     code: ResetCode.denied,
@@ -53,43 +59,53 @@ const stopping = new StreamReset({ code: ResetCode.busy, reason: "the agent is a
 export const make = (options: ServedOptions): Effect.Effect<Served, never, Scope.Scope> =>
   Effect.gen(function* () {
     const { client, isStopping, machine, reach, tunnel } = options
-    const streams = new Map<ByteStream, Service>()
+    const streams = new Map<ByteStream, Destination>()
     let services: ReadonlyArray<Service> = []
     /** How many streams may be open at a time, and what it is called in the log. */
     let most = Number.POSITIVE_INFINITY
     let opening = 0
     let unlisten = () => {}
 
+    /** Whether a stream may lead there still: a service that only got another name goes on. */
+    const isServed = ({ host, service }: Destination) =>
+      host === machine.now().target && services.some(({ port }) => port === service.port)
+
     const hold = (grant: Grant) => {
       const asked = grant.client()
       most = asked?.streams ?? Number.POSITIVE_INFINITY
-      services = Either.match(Admission.admit(machine, asked, client), {
+      services = Either.match(Admission.admit(machine.now(), asked, client), {
         onLeft: () => [],
         onRight: (admitted) => admitted.services
       })
-      for (const [stream, service] of streams) {
-        if (!services.includes(service)) stream.reset(noLonger(service))
+      for (const [stream, to] of streams) {
+        if (!isServed(to)) stream.reset(noLonger(to.service))
       }
     }
 
     const regrant = (grant: Grant) => {
       unlisten()
       hold(grant)
-      unlisten = grant.listen({
+      const ofGrant = grant.listen({
         changed: () => hold(grant),
         revoked: (reason) => tunnel.revoke(`access revoked: ${reason}`)
       })
+      const ofMachine = machine.listen(() => hold(grant))
+      unlisten = () => {
+        ofGrant()
+        ofMachine()
+      }
     }
     yield* Effect.addFinalizer(() => Effect.sync(() => unlisten()))
 
     /** Serves one stream from its opening to its end; never fails. */
     const serve = (incoming: Incoming) => {
-      const resolved = Admission.resolve(machine, services, incoming.target)
+      const resolved = Admission.resolve(machine.now(), services, incoming.target)
       if (Either.isLeft(resolved)) {
         incoming.refuse(new StreamReset({ code: ResetCode.denied, reason: resolved.left }))
         return Effect.logWarning(`stream denied: ${printable(resolved.left)}`)
       }
       const meant = resolved.right
+      const host = machine.now().target
       const service = label(meant)
       const refused = (reset: StreamReset) => {
         incoming.refuse(reset)
@@ -101,7 +117,7 @@ export const make = (options: ServedOptions): Effect.Effect<Served, never, Scope
         return refused(new StreamReset({ code: ResetCode.busy, reason }))
       }
       opening++
-      return reach({ host: machine.target, port: meant.port, timeout: TARGET_DIAL_TIMEOUT }).pipe(
+      return reach({ host, port: meant.port, timeout: TARGET_DIAL_TIMEOUT }).pipe(
         Effect.ensuring(Effect.sync(() => opening--)),
         Effect.onInterrupt(() =>
           Effect.sync(() => incoming.refuse(new StreamReset({ code: ResetCode.lost, reason: "the session has ended" })))
@@ -117,12 +133,12 @@ export const make = (options: ServedOptions): Effect.Effect<Served, never, Scope
           onFailure: refused,
           onSuccess: (target) => {
             // What the session may use can have changed while the service was reached.
-            if (!services.includes(meant)) {
+            if (!isServed({ service: meant, host })) {
               target.reset(noLonger(meant))
               return refused(noLonger(meant))
             }
             const stream = incoming.accept()
-            streams.set(stream, meant)
+            streams.set(stream, { service: meant, host })
             return splice(target, stream).pipe(
               Effect.ensuring(Effect.sync(() => streams.delete(stream))),
               Effect.flatMap(({ received, reset, sent }) =>
@@ -151,7 +167,7 @@ export const make = (options: ServedOptions): Effect.Effect<Served, never, Scope
     return {
       regrant,
       services: () => services,
-      inUse: () => [...streams.values()].map(label),
+      inUse: () => [...streams.values()].map(({ service }) => label(service)),
       run
     }
   })

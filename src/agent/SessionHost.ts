@@ -17,7 +17,6 @@ import { HANDSHAKE_TIMEOUT, JOIN_DIALS, JOIN_RETRY } from "../protocol/Limits.ts
 import { printable } from "../protocol/Printable.ts"
 import { label } from "../protocol/Service.ts"
 import { VERSION } from "../protocol/Version.ts"
-import type { MachineConfig } from "../store/AgentFile.ts"
 import type { CarrierClosed, Dial } from "../transport/Carrier.ts"
 import * as Inbox from "../transport/Inbox.ts"
 import type * as Tcp from "../transport/Tcp.ts"
@@ -25,6 +24,7 @@ import * as Stream1 from "../tunnel/Stream1.ts"
 import * as Admission from "./Admission.ts"
 import type { Grant } from "./Grant.ts"
 import type { Links } from "./Links.ts"
+import type { LiveMachine } from "./LiveMachine.ts"
 import * as Offer from "./Offer.ts"
 
 /** A session that did not come up, or is over. The message is for the agent's log. */
@@ -40,7 +40,7 @@ export class SessionEnded extends Schema.TaggedError<SessionEnded>()("SessionEnd
 
 export interface SessionHostOptions {
   readonly hub: string
-  readonly machine: MachineConfig
+  readonly machine: LiveMachine
   readonly identity: KeyPair
   readonly request: Control.SessionRequest
   /** What the session may use, as long as it lasts. */
@@ -116,7 +116,7 @@ const session = (options: SessionHostOptions): Effect.Effect<void, SessionEnded,
 
     const sessionKey = generate()
     const tunnels = Offer.tunnels
-    const ports = Admission.offeredByHub(machine, grant.client()).map((service) => service.port)
+    const ports = Admission.offeredByHub(machine.now(), grant.client()).map((service) => service.port)
     carrier.sendText(
       Control.encode({
         type: "wg-pubkey",
@@ -145,7 +145,7 @@ const session = (options: SessionHostOptions): Effect.Effect<void, SessionEnded,
       keeper: links.keeper(machine.name),
       authorise: (key: PublicKeyHex) =>
         Effect.suspend(() => {
-          const admitted = Admission.admit(machine, grant.client(), key)
+          const admitted = Admission.admit(machine.now(), grant.client(), key)
           if (Either.isLeft(admitted)) {
             return new Stream1.TunnelRefused({ kind: "refused", reason: admitted.left })
           }

@@ -10,16 +10,16 @@ import type * as Control from "../protocol/Control.ts"
 import { AGENT_SESSIONS, SESSION_INDEX_MAX } from "../protocol/Limits.ts"
 import { printable } from "../protocol/Printable.ts"
 import * as SessionId from "../protocol/SessionId.ts"
-import type { MachineConfig } from "../store/AgentFile.ts"
 import type { Dial } from "../transport/Carrier.ts"
 import type * as Tcp from "../transport/Tcp.ts"
 import * as Grant from "./Grant.ts"
 import type { Links } from "./Links.ts"
+import type { LiveMachine } from "./LiveMachine.ts"
 import * as SessionHost from "./SessionHost.ts"
 
 export interface SessionsOptions {
   readonly hub: string
-  readonly machine: MachineConfig
+  readonly machine: LiveMachine
   readonly identity: KeyPair
   readonly dial: Dial
   /** Bounds what is on its way to the hub at a time, of the whole agent. */

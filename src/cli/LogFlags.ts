@@ -4,6 +4,7 @@
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import * as Log from "../telemetry/Log.ts"
+import type { LogRing } from "../telemetry/LogRing.ts"
 import type { WrongUsage } from "./Failure.ts"
 import * as Flags from "./Flags.ts"
 
@@ -32,10 +33,11 @@ export const logFlags: ReadonlyArray<Flags.Flag<unknown>> = [level, format, verb
 export const logger = Effect.fnUntraced(function* (
   program: string,
   given: ReadonlyMap<string, string>,
-  write: (line: string) => void
+  write: (line: string) => void,
+  ring: LogRing
 ): Effect.fn.Return<Layer.Layer<never>, WrongUsage> {
   const loud = yield* Flags.decodeFlag(verbose, given.get("v"))
   const least = yield* Flags.decodeFlag(level, given.get("log-level"))
   const form = yield* Flags.decodeFlag(format, given.get("log-format"))
-  return Log.layer({ program, format: form, level: loud ? "debug" : least, write })
+  return Log.layer({ program, format: form, level: loud ? "debug" : least, write, ring })
 })

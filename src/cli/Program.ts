@@ -10,6 +10,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import { oneLine } from "../protocol/Printable.ts"
+import * as LogRing from "../telemetry/LogRing.ts"
 import * as Scheduler from "../telemetry/Scheduler.ts"
 import { HubNetwork } from "../transport/HubNetwork.ts"
 import { HubPins } from "../transport/TlsPin.ts"
@@ -72,16 +73,18 @@ export const run = (root: Command, host: Host, up: () => void): Effect.Effect<vo
       if (parsed._tag === "Help" || command.run === undefined) {
         return print(Help.render(command, root.name, parsed.path))
       }
+      const ring = LogRing.make()
       const shell = Shell.of({
         program: root.name,
         env: host.env,
         cwd: host.cwd,
         print,
         note: (text) => Effect.sync(() => host.err(lines(text))),
+        ring,
         up: Effect.sync(up)
       })
       const action = command.run(parsed.flags, parsed.positionals)
-      return logger(root.name, parsed.flags, host.err).pipe(
+      return logger(root.name, parsed.flags, host.err, ring).pipe(
         Effect.flatMap((log) => Effect.provide(action, log)),
         Effect.provideService(Shell, shell),
         Effect.provideService(HubPins, { pinOf: pinOf(host.env) }),

@@ -4,6 +4,7 @@
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import type { LogRing } from "../telemetry/LogRing.ts"
 
 export class Shell extends Context.Tag("tela/cli/Shell")<
   Shell,
@@ -16,6 +17,8 @@ export class Shell extends Context.Tag("tela/cli/Shell")<
     readonly print: (text: string) => Effect.Effect<void>
     /** Writes to stderr, with a newline: what a person should know, and no script reads. */
     readonly note: (text: string) => Effect.Effect<void>
+    /** The last lines of its log. */
+    readonly ring: LogRing
     /** From now on Ctrl-C is how the command is meant to end: exit code 0. */
     readonly up: Effect.Effect<void>
   }

@@ -15,6 +15,8 @@ import { printable } from "../protocol/Printable.ts"
  * - `invalid`: the hub makes no sense of the request.
  * - `throttled`: too many requests for now.
  * - `failed`: the hub could not do it; nothing has changed.
+ * - `offline`: the agent that was to be asked is not connected; nothing was asked.
+ * - `unanswered`: whom the hub asked did not answer, or not sensibly; what was done is not known.
  * - `unreachable`: no answer, or somebody who is no hub, or not the pinned one.
  */
 export const HubErrorKind = Schema.Literal(
@@ -26,6 +28,8 @@ export const HubErrorKind = Schema.Literal(
   "invalid",
   "throttled",
   "failed",
+  "offline",
+  "unanswered",
   "unreachable"
 )
 export type HubErrorKind = typeof HubErrorKind.Type
@@ -46,7 +50,13 @@ export type ApiFailure =
   | HttpApiError.HttpApiDecodeError
   | ParseResult.ParseError
   /** A refusal of the hub that its interface declares. */
-  | { readonly error: string; readonly status?: number; readonly current?: unknown; readonly events?: unknown }
+  | {
+      readonly error: string
+      readonly status?: number
+      readonly current?: unknown
+      readonly events?: unknown
+      readonly offline?: unknown
+    }
 
 const kindOf = (status: number): HubErrorKind => {
   switch (status) {
@@ -112,7 +122,10 @@ export const of = (circumstances: Circumstances, failure: ApiFailure): HubError 
   const noHub = `${hub} does not answer as a Tela hub; check the address`
   if (!("_tag" in failure)) {
     const status = failure.status ?? (failure.current !== undefined ? 412 : failure.events !== undefined ? 401 : 500)
+    if (failure.offline !== undefined) return new HubError({ kind: "offline", reason: said(failure.error) })
     const text = failure.error === "auth_required" ? "it is missing, unknown, expired or revoked" : failure.error
+    // Said by the hub itself, and not by what stands before it.
+    if (status === 502 || status === 504) return new HubError({ kind: "unanswered", reason: said(text) })
     return refusal(circumstances, status, text)
   }
   switch (failure._tag) {

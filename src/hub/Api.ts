@@ -21,6 +21,7 @@ import type { Audit } from "../store/Audit.ts"
 import type { PairCodes } from "../store/PairCodes.ts"
 import type { Hosting } from "../system/release/Hosting.ts"
 import * as Access from "./api/Access.ts"
+import * as Agents from "./api/Agents.ts"
 import { json, ofProblem } from "./api/Answer.ts"
 import { addressOf } from "./api/Asker.ts"
 import * as Channels from "./api/Channels.ts"
@@ -36,22 +37,19 @@ import { openToAll } from "./api/Web.ts"
 import { Authority } from "./Authority.ts"
 import { credentialOf, queryOf, tokenOf } from "./Credentials.ts"
 import { Directory } from "./Directory.ts"
+import type { Management } from "./Management.ts"
 import * as Pairing from "./Pairing.ts"
-import type { Restart } from "./Restart.ts"
 import { Sessions } from "./Sessions.ts"
 import * as Status from "./Status.ts"
 
-export interface ApiOptions {
-  readonly about: Status.About
+export interface ApiOptions extends Operations.Operations {
   /** Whether the hub takes connections. */
   readonly isReady: () => boolean
-  /** How it is restarted, where it can be. */
-  readonly restart?: Restart | undefined
   /** The release channels that it serves. */
   readonly hosting?: Hosting | undefined
 }
 
-type Services = Authority | Audit | Directory | PairCodes | Sessions
+type Services = Authority | Audit | Directory | Management | PairCodes | Sessions
 
 /** Indented, and with a newline at the end, as readers of a deployed hub are used to. */
 const pretty = (value: unknown, status = 200) =>
@@ -127,7 +125,8 @@ const routes = (options: ApiOptions, services: Context.Context<Services | Pairin
     Tokens.layer,
     Access.layer,
     PairingGroup.layer,
-    Operations.layer(options.restart),
+    Agents.layer,
+    Operations.layer(options),
     ...Channels.layer(options.hosting, options.about.version)
   ] as const
   return Layer.mergeAll(

@@ -16,13 +16,14 @@ import type { Drain } from "./Drain.ts"
 import type { Enforcement } from "./Enforcement.ts"
 import { firstMessage } from "./internal/nextMessage.ts"
 import * as Joining from "./Joining.ts"
+import type { Management } from "./Management.ts"
 import { turnAway } from "./Refused.ts"
 import type { Refused } from "./Refused.ts"
 import * as Registration from "./Registration.ts"
 import type { Sessions } from "./Sessions.ts"
 
 /** What serving a socket takes. */
-export type Services = Arrivals | Authority | Directory | Drain | Sessions | Enforcement | Audit
+export type Services = Arrivals | Authority | Directory | Drain | Management | Sessions | Enforcement | Audit
 
 const route = (inbox: Inbox.Inbox, admit: () => void): Effect.Effect<void, Refused | CarrierClosed, Services> =>
   Effect.flatMap(firstMessage(inbox), (message): Effect.Effect<void, Refused | CarrierClosed, Services> => {

@@ -19,6 +19,10 @@ export interface Agent {
   readonly carrier: Carrier
   /** Whose token it registered with, by the name that one has now. Only the directory changes it. */
   principal: Identity
+  /** Whether it can be asked from afar about each machine by itself, or about all that it has; absent: about nothing. */
+  readonly management?: "agent" | "machine" | undefined
+  /** Every machine of this agent, if it said so. */
+  readonly machines?: ReadonlyArray<string> | undefined
 }
 
 /** What an agent tells of its machine. Most members that a later register leaves out keep what was said before. */
@@ -86,8 +90,12 @@ export class Directory extends Context.Tag("tela/hub/Directory")<
     readonly ofToken: (tokenHash: string) => ReadonlyArray<Machine>
     /** The tokens of all agents that are connected. */
     readonly tokens: () => Iterable<string>
+    /** Machines of one agent, connected or not, by its install id. */
+    readonly ofAgent: (agentId: string) => ReadonlyArray<Machine>
     /** All machines, by name. */
     readonly list: () => ReadonlyArray<Machine>
+    /** How many machines are known. */
+    readonly size: () => number
     /** Machines whose agent is connected. */
     readonly connected: () => number
     /** Takes in machines that a hub before this one has seen, the one not seen longest first. */
@@ -114,17 +122,21 @@ const isSameAgent = ({ about, principal }: Entry, agent: Agent, said: Register):
   isSameIdentity(principal, agent.principal) &&
   (about.key === undefined || about.key === said.identity)
 
+/** What was said before goes on when nothing is said; an empty text of an agent with a key, which is one of ours, ends it. */
+const textOf = (said: Register, text: string | undefined, before: string | undefined): string | undefined =>
+  text === "" && said.identity !== undefined ? undefined : text || before
+
 const describe = (said: Register & { readonly agentId: string }, before: About | undefined): About => ({
   agentId: said.agentId,
   registrationId: said.machineRegistrationId || before?.registrationId || Crypto.randomUUID(),
   key: said.identity ?? before?.key,
   protocolVersion: said.protocolVersion || before?.protocolVersion || 1,
-  displayName: said.displayName || before?.displayName,
+  displayName: textOf(said, said.displayName, before?.displayName),
   hostname: said.hostname || before?.hostname,
   os: said.os || before?.os,
   agentVersion: said.agentVersion || before?.agentVersion,
-  location: said.location || before?.location,
-  owner: said.owner || before?.owner,
+  location: textOf(said, said.location, before?.location),
+  owner: textOf(said, said.owner, before?.owner),
   tags: said.tags ?? before?.tags ?? [],
   services: normalise(
     (said.services ?? []).map(({ description = "", name = "", port, proto = "" }) => ({
@@ -210,7 +222,9 @@ export const make: Effect.Effect<typeof Directory.Service> = Effect.map(Effect.c
     find: (name) => machines.get(name),
     ofToken: byToken.of,
     tokens: byToken.keys,
+    ofAgent: (agentId) => [...machines.values()].filter(({ about }) => about.agentId === agentId),
     list: () => [...machines.values()].sort((a, b) => (a.name < b.name ? -1 : 1)),
+    size: () => machines.size,
     connected: () => machines.size - offline.size,
     restore: (former) => {
       for (const machine of former) {

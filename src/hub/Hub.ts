@@ -20,11 +20,13 @@ import type { IdentityStore } from "../store/IdentityStore.ts"
 import type { Machines } from "../store/Machines.ts"
 import type { PairCodes } from "../store/PairCodes.ts"
 import * as Hosting from "../system/release/Hosting.ts"
+import type { Updater } from "../system/release/Updater.ts"
+import type { LogRing } from "../telemetry/LogRing.ts"
 import type { GuardLimits } from "../transport/Guard.ts"
 import * as Heartbeat from "../transport/Heartbeat.ts"
 import type { ListenError } from "../transport/ListenError.ts"
 import * as Listener from "../transport/Listener.ts"
-import type { TlsError } from "../transport/TlsFiles.ts"
+import * as TlsFiles from "../transport/TlsFiles.ts"
 import * as Api from "./Api.ts"
 import * as Draining from "./api/Draining.ts"
 import * as Routes from "./api/Routes.ts"
@@ -36,7 +38,8 @@ import * as Drain from "./Drain.ts"
 import * as Enforcement from "./Enforcement.ts"
 import * as LastSeen from "./LastSeen.ts"
 import * as Load from "./Load.ts"
-import type { Restart } from "./Restart.ts"
+import * as Management from "./Management.ts"
+import type { Restart } from "../system/Restart.ts"
 import * as Sessions from "./Sessions.ts"
 
 /** The hub could not start: the address is taken or not allowed, or the TLS files are unusable. Says what to do. */
@@ -55,6 +58,10 @@ export interface HubOptions {
   readonly guard?: GuardLimits
   /** How the hub is restarted when its administration asks for it; refused there unless given. */
   readonly restart?: Restart
+  /** The last lines of the log, for its administration; none are shown unless given. */
+  readonly log?: LogRing | undefined
+  /** How the hub is updated when its administration asks for it; refused there unless given. */
+  readonly updater?: Context.Tag.Service<Updater> | undefined
   /** A socket that listens already, in place of the configured address (sd_listen_fds(3)). */
   readonly fd?: number | undefined
   /** How long a port that is taken is tried again, in milliseconds: by who takes over from a hub that is about to leave it. */
@@ -102,7 +109,7 @@ export class Hub extends Context.Tag("tela/hub/Hub")<
 /** Names this hub at the start of its session ids: 8 hex characters. */
 const nodeOf = (hubId: string): string => Crypto.createHash("sha256").update(hubId).digest("hex").slice(0, 8)
 
-const startError = (error: ListenError | TlsError): HubStartError => {
+const startError = (error: ListenError | TlsFiles.TlsError): HubStartError => {
   const advice =
     error._tag === "ListenError"
       ? "; choose another address or port with -host and -port, TELAHUBD_HOST and TELAHUBD_PORT, or in telahubd.yaml"
@@ -118,7 +125,8 @@ export const make = (
   options: HubOptions
 ): Effect.Effect<Context.Tag.Service<Hub>, HubStartError, HubParts | Scope.Scope> =>
   Effect.gen(function* () {
-    const { config, fd, guard, patience, restart, version } = options
+    const { config, fd, guard, log, patience, restart, updater, version } = options
+    const { shutdownTimeout = SHUTDOWN_TIMEOUT.default, tls } = config
     yield* LastSeen.keep
     const drain = yield* Drain.Drain
     const directory = yield* Directory.Directory
@@ -131,7 +139,18 @@ export const make = (
     const hosting = yield* Effect.transposeMapOption(Option.fromNullable(config.channels), (channels) =>
       Effect.mapError(Hosting.make(channels), ({ message }) => new HubStartError({ reason: message }))
     )
-    const api = yield* Api.make({ about, isReady, restart, hosting: Option.getOrUndefined(hosting) })
+    let held = () => 0
+    const api = yield* Api.make({
+      about,
+      isReady,
+      restart,
+      within: shutdownTimeout,
+      log,
+      updater,
+      held: () => held(),
+      certificateEnd: tls === undefined ? Effect.succeed(undefined) : TlsFiles.endOf(tls),
+      hosting: Option.getOrUndefined(hosting)
+    })
     const http = Draining.make(api, drain)
     const listener = yield* Listener.make({
       host: config.host,
@@ -147,6 +166,7 @@ export const make = (
       ...(guard && { limits: guard })
     }).pipe(Effect.mapError(startError))
     yield* Load.watch(listener)
+    held = listener.held
     ready = true
     yield* Effect.addFinalizer(() => Effect.sync(() => (ready = false)))
     return {
@@ -158,7 +178,7 @@ export const make = (
         unauthenticated: listener.unauthenticated(),
         held: listener.held()
       })),
-      drain: ({ onceClosed = Effect.void, within = SHUTDOWN_TIMEOUT.default } = {}) =>
+      drain: ({ onceClosed = Effect.void, within = shutdownTimeout } = {}) =>
         Effect.gen(function* () {
           drain.begin()
           listener.stop()
@@ -177,7 +197,7 @@ export const layer = (options: HubOptions): Layer.Layer<Hub | Authority.Authorit
   Layer.scoped(Hub, make(options)).pipe(
     Layer.provide([Enforcement.layer, Drain.layer]),
     Layer.provide(Arrivals.layer),
-    Layer.provide([Directory.layer, Sessions.layer(nodeOf(options.config.hubId)), Heartbeat.layer]),
+    Layer.provide([Directory.layer, Management.layer, Sessions.layer(nodeOf(options.config.hubId)), Heartbeat.layer]),
     Layer.provideMerge(Authority.layer)
   )
 

@@ -5,8 +5,9 @@
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import { Refusal } from "../protocol/Close.ts"
-import { decodeRegister, encode } from "../protocol/Control.ts"
+import { decodeFromAgent, encode } from "../protocol/Control.ts"
 import type { Register } from "../protocol/Control.ts"
+import { registerProblem } from "../protocol/RegisterProblem.ts"
 import { Audit } from "../store/Audit.ts"
 import type { CarrierClosed } from "../transport/Carrier.ts"
 import type { Inbox } from "../transport/Inbox.ts"
@@ -20,8 +21,8 @@ import { denied } from "./internal/denied.ts"
 import { isMachineName } from "./internal/machineName.ts"
 import { nameNow } from "./internal/nameNow.ts"
 import { nextMessage } from "./internal/nextMessage.ts"
-import { registerProblem } from "./internal/registerProblem.ts"
 import { tooManyMachines } from "./Limits.ts"
+import { Management } from "./Management.ts"
 import { refused, refusedStranger, withoutStopWords } from "./Refused.ts"
 import type { Refused } from "./Refused.ts"
 import { Sessions } from "./Sessions.ts"
@@ -39,6 +40,17 @@ const heldByAnother =
  */
 const noRight = (wasHere: boolean, rule: string): Refused =>
   refused(wasHere ? withoutStopWords(`${Refusal.registrationRevoked}: ${rule}`) : Refusal.accessDenied, rule)
+
+/** What the agent lets others do from afar, and what that touches, as it says itself. */
+const manageable = ({ capabilities, machines }: Register): Pick<Agent, "management" | "machines"> => ({
+  management:
+    capabilities?.["management"] !== true
+      ? undefined
+      : capabilities["machineManagement"] === true
+        ? "machine"
+        : "agent",
+  machines
+})
 
 /** Puts the machine into the directory, if the token may; says whose token it is. */
 const enrol = (inbox: Inbox, said: Register) =>
@@ -70,7 +82,7 @@ const enrol = (inbox: Inbox, said: Register) =>
     if (directory.find(name)?.agent === undefined && directory.connected() >= limits.machines) {
       return yield* denied(by, tooManyMachines(limits))
     }
-    const agent: Agent = { carrier: inbox.carrier, principal }
+    const agent: Agent = { carrier: inbox.carrier, principal, ...manageable(said) }
     const registration = directory.register(name, agent, { ...said, agentId })
     switch (registration._tag) {
       case "Held": {
@@ -107,7 +119,7 @@ export const serve = (
 ): Effect.Effect<
   never,
   Refused | CarrierClosed,
-  Arrivals | Authority | Directory | Drain | Sessions | Enforcement | Audit
+  Arrivals | Authority | Directory | Drain | Management | Sessions | Enforcement | Audit
 > =>
   Effect.gen(function* () {
     const authority = yield* Authority
@@ -115,10 +127,12 @@ export const serve = (
     const sessions = yield* Sessions
     const audit = yield* Audit
     const drain = yield* Drain
+    const management = yield* Management
     yield* drain.admits
     let { agent, name, replaced } = yield* enrol(inbox, first)
     admit()
     const leave = Effect.suspend(() => {
+      management.left(inbox.carrier)
       if (!directory.leave(name, agent)) return Effect.void
       // An agent that has moved to the next hub leaves here those sessions whose client cannot; they live on sockets of their own.
       sessions.endOfMachine(name, "agent disconnected", { unjoined: drain.isDraining() })
@@ -131,9 +145,13 @@ export const serve = (
         annotated(inbox, name, agent.principal.id)
       )
       while (true) {
-        const message = yield* nextMessage(inbox, decodeRegister)
+        const message = yield* nextMessage(inbox, decodeFromAgent)
         // Its right has ended meanwhile, or another connection has its place; whatever it still says comes from nobody.
         if (directory.find(name)?.agent !== agent) return yield* Effect.flip(inbox.closed)
+        if (message.type === "mgmt-response") {
+          management.answered(inbox.carrier, message)
+          continue
+        }
         // The agent's settings have changed (spec: wire 2.6). One machine a socket, whatever it says.
         if (message.machineName !== name) return yield* refused("register: this socket is another machine's")
         agent = (yield* enrol(inbox, message)).agent

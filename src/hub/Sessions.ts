@@ -126,6 +126,8 @@ export class Sessions extends Context.Tag("tela/hub/Sessions")<
     readonly all: () => Iterable<Session>
     /** Those that ended and whose link may go on. */
     readonly detached: Detached.Detached
+    /** How many bytes have passed between clients and agents since the start, both ways. */
+    readonly relayed: () => number
     /** Notes whose client was heard since the last look; says how much passed in all, and how often somebody had to wait. */
     readonly look: () => { readonly relayed: number; readonly paced: number }
     /** How fast the bytes of each identity may pass from now on. */
@@ -321,6 +323,11 @@ export const make = (node: string, now: () => number = Date.now): typeof Session
     size: () => byId.size,
     all: () => byId.values(),
     detached,
+    relayed: () => {
+      let total = passed
+      for (const { relay } of byId.values()) total += (relay?.relayed.toAgent ?? 0) + (relay?.relayed.toClient ?? 0)
+      return total
+    },
     look: () => {
       const at = now()
       let total = passed

@@ -68,7 +68,9 @@ export const Register = Schema.Struct({
   /** Ours: the agent's long-term public key; two agents of one name are told apart by it. */
   identity: optional(HexKey),
   /** Ours: links that wait for their client, so that a hub which restarted meanwhile can say which of them may not be any more. */
-  detached: list(DetachedLink)
+  detached: list(DetachedLink),
+  /** Ours: every machine of this agent, since restarting it, or updating it, touches all of them. */
+  machines: list(Schema.String)
 })
 export type Register = typeof Register.Type
 
@@ -182,6 +184,30 @@ export const SessionEnd = Schema.Struct({ type: Schema.Literal("session-end") })
 export const Drain = Schema.Struct({ type: Schema.Literal("drain"), retryIn: Schema.NonNegativeInt })
 export type Drain = typeof Drain.Type
 
+/** Hub to agent on the control socket: do this, and answer (spec: wire 7.1). */
+export const MgmtRequest = Schema.Struct({
+  type: Schema.Literal("mgmt-request"),
+  requestId: Schema.String.pipe(Schema.minLength(1), Schema.maxLength(128)),
+  action: Schema.String,
+  payload: Schema.optional(Schema.Unknown),
+  /** Ours: the identity in whose name it is asked. */
+  principal: optional(Schema.String)
+})
+export type MgmtRequest = typeof MgmtRequest.Type
+
+/**
+ * Agent to hub on the control socket: what became of a request. Only the id must be what it should be, so that a broken
+ * answer is told to whoever asked.
+ */
+export const MgmtResponse = Schema.Struct({
+  type: Schema.Literal("mgmt-response"),
+  requestId: Schema.String,
+  ok: Schema.optional(Schema.Unknown),
+  message: Schema.optional(Schema.Unknown),
+  payload: Schema.optional(Schema.Unknown)
+})
+export type MgmtResponse = typeof MgmtResponse.Type
+
 /** Keeps proxies from closing an idle socket; swallowed by the hub. */
 export const Keepalive = Schema.Struct({ type: Schema.Literal("keepalive") })
 
@@ -207,6 +233,8 @@ export const ControlMessage = Schema.Union(
   WgPubkey,
   SessionEnd,
   Drain,
+  MgmtRequest,
+  MgmtResponse,
   Keepalive,
   ErrorMessage
 )
@@ -268,8 +296,12 @@ export const decode = reader(ControlMessage, ControlMessage.members)
 /** The same for what a socket says first. */
 export const decodeFirst = reader(FirstMessage, FirstMessage.members)
 
-/** The same for an agent that is registered, which has only new settings to tell. */
-export const decodeRegister = reader(Register, [Register])
+/** What an agent that is registered has to say: new settings, and answers. */
+export const FromAgent = Schema.Union(Register, MgmtResponse)
+export type FromAgent = typeof FromAgent.Type
+
+/** The same for such an agent. */
+export const decodeFromAgent = reader(FromAgent, FromAgent.members)
 
 /** The same where nothing may be said that matters: it tells control messages from what is none. */
 export const decodeNothing = reader(Schema.Never, [])

@@ -9,6 +9,7 @@ import * as HttpApiSchema from "@effect/platform/HttpApiSchema"
 import * as OpenApi from "@effect/platform/OpenApi"
 import * as Schema from "effect/Schema"
 import { AccessGroup } from "./api/Access.ts"
+import { AgentsGroup } from "./api/Agents.ts"
 import { ChannelsGroup, PublishingGroup } from "./api/Channels.ts"
 import { OperationsGroup } from "./api/Operations.ts"
 import { PairingGroup } from "./api/Pairing.ts"
@@ -109,6 +110,7 @@ export class HubApi extends HttpApi.make("hub")
   .add(TokensGroup)
   .add(AccessGroup)
   .add(PairingGroup)
+  .add(AgentsGroup)
   .add(OperationsGroup)
   .add(ChannelsGroup)
   .add(PublishingGroup)

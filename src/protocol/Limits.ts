@@ -338,6 +338,69 @@ export const PAIR_LOG_INTERVAL = 60_000
 /** Identities, addresses or codes that one rate limit remembers; the one that asked longest ago is forgotten first. */
 export const RATE_KEYS = 10_000
 
+// ---- management: what hubs ask of agents, and what both remember of their logs
+
+/** How long an agent may take to answer (spec: wire 7.2). */
+export const MANAGE_TIMEOUT = 30_000
+
+/**
+ * Requests that wait for one agent, and in all: half of UNAUTHENTICATED_SOCKETS_PER_ADDRESS and of UNAUTHENTICATED_SOCKETS,
+ * of which each may hold one, so that the rest of the interface is still within reach.
+ */
+export const MANAGE_PENDING_PER_AGENT = 8
+export const MANAGE_PENDING = 128
+
+/** Of those, how many may wait for what is yet to be logged, for one agent and in all: followers leave room for a restart. */
+export const FOLLOWERS_PER_AGENT = 4
+export const FOLLOWERS = 32
+
+/** How deep an answer of an agent may nest: that of deployed agents goes to 7, the rest is room for additions. */
+export const MANAGE_DEPTH = 16
+
+/** How often it is recorded that the same identity goes on asking the same of the same machine. */
+export const FOLLOWING_RECORDED = 60_000
+
+/** Log lines that a deployed agent is asked for at most: more of them could make a message that closes its socket. */
+export const DEPLOYED_LOG_LINES = 500
+
+/**
+ * What a daemon remembers of its log: lines (as many as deployed programs), their bytes as JSON, so that all of it fits one
+ * answer, and the length of each.
+ */
+export const LOG_RING_LINES = 1_000
+export const LOG_RING_BYTES = 160 * KiB
+export const LOG_LINE_CHARACTERS = 4_096
+
+/** Lines that are shown when nothing is asked for (spec: hub-api 1.14). */
+export const LOG_LINES_DEFAULT = 100
+
+/**
+ * Who follows a log waits for the next line so long, well within MANAGE_TIMEOUT; and so long after that for more of them, so
+ * that a program that logs without pause costs a few answers a second.
+ */
+export const LOG_WAIT = 20_000
+export const LOG_GATHER = 250
+
+/** How often a follower asks a program again that is not there, or does not let anybody wait. */
+export const FOLLOW_RETRY = 2_000
+
+/** How long a changed machine has to be registered again before the configuration of before is put back. */
+export const CONFIG_APPLY_TIMEOUT = 15_000
+
+/** How long an agent that restarts lets its streams finish: it is to be back within 5 s. */
+export const AGENT_RESTART_DRAIN = 1_500
+
+/** How long `tela admin` follows an update to its end, and how often it looks: whoever is asked looks at its channel then. */
+export const UPDATE_FOLLOW_WAIT = 15 * 60_000
+export const UPDATE_FOLLOW_LOOK = 3_000
+
+/** How long `tela admin hub status` lets the hub wait for its release channel, which may not be reachable. */
+export const STATUS_CHANNEL_WAIT = 3_000
+
+/** How long `tela admin agent restart` waits for the agent, and how often it looks. */
+export const AGENT_RETURN_WAIT = 30_000
+export const AGENT_RETURN_LOOK = 500
+
 // ---- the tunnel
 
 /** Data bytes in one record: what Node reads from a socket at a time. */

@@ -16,6 +16,7 @@ import { Port, type Service } from "../protocol/Service.ts"
 import * as GatewayConfig from "./GatewayConfig.ts"
 import { UpdateShape } from "./UpdateSettings.ts"
 import * as UpstreamConfig from "./UpstreamConfig.ts"
+import * as ManagementConfig from "./ManagementConfig.ts"
 import * as YamlFile from "./YamlFile.ts"
 
 /** A client that the agent's owner lists: by public key or its fingerprint, with the services it may use (absent: all). */
@@ -43,6 +44,8 @@ export interface MachineConfig {
   readonly upstreams?: ReadonlyArray<UpstreamConfig.UpstreamConfig> | undefined
   /** The agent's own list; undefined leaves it to the hub who may come. */
   readonly clients: ReadonlyArray<AllowedClient> | undefined
+  /** What may be done to it from afar; ManagementConfig.otherwise unless given. */
+  readonly management?: ManagementConfig.ManagementConfig | undefined
 }
 
 /** What an agent runs with. */
@@ -101,20 +104,25 @@ const Machine = Schema.Struct({
   ),
   clients: YamlFile.optional(Clients),
   gateway: YamlFile.optional(GatewayConfig.schema),
-  upstreams: YamlFile.optionalOr(UpstreamConfig.schema, [])
+  upstreams: YamlFile.optionalOr(UpstreamConfig.schema, []),
+  management: YamlFile.optional(ManagementConfig.schema)
 })
+
+/** The keys of a machine's entry that this version serves. */
+export const machineKeys: ReadonlyArray<string> = Object.keys(Machine.fields)
 
 const File = Schema.Struct({
   hub: YamlFile.optional(Schema.String),
   token: Text,
   machines: YamlFile.optionalOr(Schema.Array(Machine), []),
   clients: YamlFile.optional(Clients),
+  management: YamlFile.optional(ManagementConfig.schema),
   resumeGrace: YamlFile.optional(YamlFile.duration(RESUME_GRACE_MAX)),
   /** Read and changed by UpdateStore.ts. */
   update: YamlFile.optional(UpdateShape)
 })
 
-const notServed = ["shares", "fileShare", "management"].map((key) => `machines.*.${key}`)
+const notServed = ["shares", "fileShare"].map((key) => `machines.*.${key}`)
 
 type Env = Readonly<Record<string, string | undefined>>
 
@@ -123,6 +131,9 @@ const secret = (text: string | undefined) => (text ? Redacted.make(text) : undef
 const clientsOf = (list: typeof Clients.Type | undefined): ReadonlyArray<AllowedClient> | undefined =>
   list?.map(({ key, name, services }) => ({ key, name, services: services?.map(String) }))
 
+const managementOf = (said: typeof ManagementConfig.schema.Type | undefined): Pick<MachineConfig, "management"> =>
+  said === undefined ? {} : { management: ManagementConfig.make(said) }
+
 /** Ports that no service names get one without a name; a service names its port. */
 const union = (ports: ReadonlyArray<number>, services: ReadonlyArray<Service>): ReadonlyArray<Service> => {
   const named = new Set(services.map((service) => service.port))
@@ -130,16 +141,35 @@ const union = (ports: ReadonlyArray<number>, services: ReadonlyArray<Service>): 
   return [...services, ...others.map((port) => ({ port, proto: "tcp", name: "", description: "" }))]
 }
 
+/** A configuration, and what a person should know of it. */
+export interface Loaded {
+  readonly config: AgentConfig
+  readonly warnings: ReadonlyArray<YamlFile.YamlWarning>
+}
+
+const options = { schema: File, notServed, secrets: true } as const
+
 /** Reads telad.yaml. A machine without a token of its own takes the file's, else TELA_TOKEN. */
 export const load = (
   file: string,
   env: Env = process.env
-): Effect.Effect<
-  { readonly config: AgentConfig; readonly warnings: ReadonlyArray<YamlFile.YamlWarning> },
-  YamlFile.YamlFileMissing | YamlFile.YamlFileError
-> =>
+): Effect.Effect<Loaded, YamlFile.YamlFileMissing | YamlFile.YamlFileError> =>
+  Effect.flatMap(YamlFile.read(file, options), (loaded) => interpret(loaded, env))
+
+/** The same of a text; `file` only names it in errors. */
+export const decode = (
+  file: string,
+  text: string,
+  env: Env = process.env
+): Effect.Effect<Loaded, YamlFile.YamlFileError> =>
+  Effect.flatMap(YamlFile.decode(file, text, options), (loaded) => interpret(loaded, env))
+
+const interpret = (
+  loaded: YamlFile.Loaded<typeof File.Type>,
+  env: Env
+): Effect.Effect<Loaded, YamlFile.YamlFileError> =>
   Effect.gen(function* () {
-    const { value, warnings, problemAt } = yield* YamlFile.read(file, { schema: File, notServed, secrets: true })
+    const { value, warnings, problemAt } = loaded
     if (value.hub === undefined) return yield* problemAt([], "hub is missing; write hub: wss://hub.example.com")
     const hub = yield* Either.mapLeft(HubUrl.parse(value.hub), (problem) => problemAt(["hub"], problem))
     if (value.machines.length === 0) {
@@ -186,7 +216,8 @@ export const load = (
       ],
       clients: clientsOf(machine.clients ?? value.clients),
       gateway: machine.gateway,
-      upstreams: UpstreamConfig.make(machine.upstreams)
+      upstreams: UpstreamConfig.make(machine.upstreams),
+      ...managementOf(machine.management ?? value.management)
     }))
     return { config: { hub, machines, resumeGrace: value.resumeGrace }, warnings }
   })

@@ -28,11 +28,15 @@ export const auditActions = [
   "file-edit",
   /** A change that stands in the file but not in the record: the hub stopped between the two. */
   "recovered",
-  /** Somebody had the hub restarted. */
+  /** Somebody had the hub restarted, or updated, or chose where its updates come from. */
   "hub-restart",
   /** A file of a release channel was taken, and a release made the newest of its channel. */
   "channel-upload",
   "channel-publish",
+  "hub-update",
+  "hub-channel",
+  /** Somebody asked an agent for something, which `detail` names. */
+  "agent-manage",
   /** An attempt without rights on the API. */
   "admin-denied"
 ] as const

@@ -8,15 +8,17 @@ import * as Inspectable from "effect/Inspectable"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
+import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
+import type { Level } from "../protocol/Management.ts"
 import { oneLine } from "../protocol/Printable.ts"
+import type { LogRing } from "./LogRing.ts"
 
 export const formats = ["text", "json"] as const
 export type Format = (typeof formats)[number]
 
-export const levels = ["debug", "info", "warn", "error"] as const
-export type Level = (typeof levels)[number]
+export { type Level, levels } from "../protocol/Management.ts"
 
 const minimum: Readonly<Record<Level, LogLevel.LogLevel>> = {
   debug: LogLevel.Debug,
@@ -76,6 +78,19 @@ const lineOf = (program: string, event: Logger.Logger.Options<unknown>): Line =>
   }
 }
 
+/** Our word for a level of Effect's. */
+const levelOf = (level: LogLevel.LogLevel): Level => {
+  if (LogLevel.greaterThanEqual(level, LogLevel.Error)) return "error"
+  if (LogLevel.greaterThanEqual(level, LogLevel.Warning)) return "warn"
+  return LogLevel.greaterThanEqual(level, LogLevel.Info) ? "info" : "debug"
+}
+
+/** The machine that a line is annotated with. */
+const machineOf = ({ annotations }: Logger.Logger.Options<unknown>): string | undefined => {
+  const machine = Option.getOrUndefined(HashMap.get(annotations, "machine"))
+  return typeof machine === "string" ? machine : undefined
+}
+
 /** `<RFC 3339 UTC> <LEVEL> [program] message key=value…` */
 const text = (program: string): Logger.Logger<unknown, string> =>
   Logger.make((event) => {
@@ -100,16 +115,24 @@ export interface LogOptions {
   readonly format: Format
   readonly level: Level
   readonly write: (line: string) => void
+  /** What remembers the last of them; nothing does unless given. */
+  readonly ring?: LogRing | undefined
 }
 
 /** Replaces Effect's default logger. */
 export const layer = (options: LogOptions): Layer.Layer<never> => {
   const logger = options.format === "json" ? json(options.program) : text(options.program)
-  return Layer.merge(
-    Logger.replace(
-      Logger.defaultLogger,
-      Logger.map(logger, (line) => options.write(`${line}\n`))
-    ),
-    Logger.minimumLogLevel(minimum[options.level])
-  )
+  // What is remembered is text, whatever the form in which it is written.
+  const inText = text(options.program)
+  const { ring, write } = options
+  const writing = Logger.make<unknown, void>((event) => {
+    const line = logger.log(event)
+    write(`${line}\n`)
+    ring?.take({
+      text: options.format === "text" ? line : inText.log(event),
+      level: levelOf(event.logLevel),
+      machine: machineOf(event)
+    })
+  })
+  return Layer.merge(Logger.replace(Logger.defaultLogger, writing), Logger.minimumLogLevel(minimum[options.level]))
 }

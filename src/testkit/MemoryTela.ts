@@ -24,6 +24,7 @@ import * as Drain from "../hub/Drain.ts"
 import * as Enforcement from "../hub/Enforcement.ts"
 import type { Storage } from "../hub/Hub.ts"
 import * as LastSeen from "../hub/LastSeen.ts"
+import * as Management from "../hub/Management.ts"
 import * as Sessions from "../hub/Sessions.ts"
 import type { Applied, Change, ChangeRefused } from "../policy/Change.ts"
 import { makeSnapshot } from "../policy/Identity.ts"
@@ -97,7 +98,7 @@ const program = <A>(start: Effect.Effect<A, never, Scope.Scope>) =>
 
 const parts = Layer.merge(Enforcement.layer, Drain.layer).pipe(
   Layer.provideMerge(Arrivals.layer),
-  Layer.provideMerge(Layer.merge(Directory.layer, Sessions.layer("00000000"))),
+  Layer.provideMerge(Layer.mergeAll(Directory.layer, Management.layer, Sessions.layer("00000000"))),
   Layer.provideMerge(Authority.layer)
 )
 

@@ -116,7 +116,8 @@ export const inBetween = (url: URL, answer: WebAnswer): string | undefined => {
       return `this network wants a login first (HTTP 511); ${portal}`
     case 502:
     case 504:
-      return withoutHub(status)
+      // The hub itself says so of an agent that was asked something.
+      return isOf(answer, "application/json") ? undefined : withoutHub(status)
     case 503:
       return away(answer)
     default:

@@ -13,6 +13,7 @@ import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as HttpIncomingMessage from "@effect/platform/HttpIncomingMessage"
 import * as UrlParams from "@effect/platform/UrlParams"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Inspectable from "effect/Inspectable"
 import * as Layer from "effect/Layer"
@@ -138,11 +139,17 @@ const send = (
   return sent
 }
 
-/** Opens a connection, sends the request on it and takes the answer, within HTTP_CLIENT_TIMEOUT. */
+/** How long an answer may take, in milliseconds: HTTP_CLIENT_TIMEOUT, unless whoever asks knows that it takes longer. */
+export class AnswerTimeout extends Context.Reference<AnswerTimeout>()("tela/transport/AnswerTimeout", {
+  defaultValue: (): number => HTTP_CLIENT_TIMEOUT
+}) {}
+
+/** Opens a connection, sends the request on it and takes the answer, within so many milliseconds. */
 const exchange = (
   request: HttpClientRequest.HttpClientRequest,
   way: HubSocket.Way,
-  body: Uint8Array | undefined
+  body: Uint8Array | undefined,
+  timeout: number
 ): Effect.Effect<Answer, HttpClientError.HttpClientError> =>
   Effect.suspend(() => {
     let silent = () => ""
@@ -162,8 +169,8 @@ const exchange = (
       })
     }).pipe(
       Effect.timeoutFail({
-        duration: HTTP_CLIENT_TIMEOUT,
-        onTimeout: () => transportError(request, `${silent()} within ${HTTP_CLIENT_TIMEOUT / 1000} s`)
+        duration: timeout,
+        onTimeout: () => transportError(request, `${silent()} within ${timeout / 1000} s`)
       })
     )
   })
@@ -173,7 +180,7 @@ export const make: HttpClient.HttpClient = HttpClient.make((request, url) =>
   Effect.gen(function* () {
     const body = yield* bodyOf(request)
     const way = yield* Effect.mapError(HubSocket.wayTo(url.href), ({ reason }) => transportError(request, reason))
-    const answer = yield* exchange(request, way, body)
+    const answer = yield* exchange(request, way, body, yield* AnswerTimeout)
     yield* way.check.suggest
     return answer
   })

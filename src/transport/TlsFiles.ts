@@ -2,6 +2,7 @@
  * Certificate and key of a listener, read from files and read again when they change, so that a renewed certificate needs
  * no restart. Files that do not fit together are reported and the old ones stay.
  */
+import * as Crypto from "node:crypto"
 import * as Fs from "node:fs/promises"
 import * as Tls from "node:tls"
 import * as Effect from "effect/Effect"
@@ -42,6 +43,13 @@ export const load = (paths: TlsPaths): Effect.Effect<TlsMaterial, TlsError> =>
     catch: (cause) =>
       new TlsError({ reason: `tls: ${paths.cert} and ${paths.key} are no usable pair: ${reasonOf(cause)}` })
   })
+
+/** When the certificate of a file ends, in milliseconds since the epoch; undefined when the file cannot be read as one. */
+export const endOf = (paths: TlsPaths): Effect.Effect<number | undefined> =>
+  Effect.orElseSucceed(
+    Effect.tryPromise(async () => Date.parse(new Crypto.X509Certificate(await Fs.readFile(paths.cert)).validTo)),
+    () => undefined
+  )
 
 /** What changes when a file, or the link that leads to it, is replaced or written. */
 const stamp = (paths: TlsPaths): Effect.Effect<string> =>

@@ -10,6 +10,7 @@ import { root as tela } from "../../src/cli/tela/Root.ts"
 import { root as telad } from "../../src/cli/telad/Root.ts"
 import { root as telahubd } from "../../src/cli/telahubd/Root.ts"
 import { Shell } from "../../src/cli/Shell.ts"
+import * as LogRing from "../../src/telemetry/LogRing.ts"
 
 interface Entry {
   readonly program: string
@@ -66,6 +67,7 @@ describe("Commands", () => {
             cwd: "/",
             print: () => Effect.void,
             note: () => Effect.void,
+            ring: LogRing.make(),
             up: Effect.void
           })
         )

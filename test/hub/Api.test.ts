@@ -5,6 +5,7 @@ import * as Schema from "effect/Schema"
 import * as Api from "../../src/hub/Api.ts"
 import * as Authority from "../../src/hub/Authority.ts"
 import * as Directory from "../../src/hub/Directory.ts"
+import * as Management from "../../src/hub/Management.ts"
 import * as Sessions from "../../src/hub/Sessions.ts"
 import { makeSnapshot } from "../../src/policy/Identity.ts"
 import { WellKnown } from "../../src/protocol/HubApi.ts"
@@ -133,7 +134,7 @@ describe("other routes", () => {
       const answer = yield* Effect.provideService(app, HttpServerRequest.HttpServerRequest, request)
       assert.strictEqual(answer.status, 503)
     }).pipe(
-      Effect.provide([Authority.layer, Directory.layer, Sessions.layer("00000000")]),
+      Effect.provide([Authority.layer, Directory.layer, Management.layer, Sessions.layer("00000000")]),
       Effect.provide([layerMemory(makeSnapshot(1, [], [])), AuditMemory.layer, PairCodesMemory.layer])
     )
   )

@@ -41,15 +41,22 @@ export class MemoryHub {
   /** Every dial and every registration, as they come. */
   readonly dials: Queue.Queue<string>
   readonly registers: Queue.Queue<Control.Register>
+  /** What agents answered to what a test had asked on their control sockets. */
+  readonly responses: Queue.Queue<Control.MgmtResponse>
   readonly #controls = new Map<string, Carrier>()
   readonly #pending = new Map<string, Pending>()
   readonly #sessions = new Set<Carrier>()
   readonly #clients = new Set<Carrier>()
   #count = 0
 
-  constructor(dials: Queue.Queue<string>, registers: Queue.Queue<Control.Register>) {
+  constructor(
+    dials: Queue.Queue<string>,
+    registers: Queue.Queue<Control.Register>,
+    responses: Queue.Queue<Control.MgmtResponse>
+  ) {
     this.dials = dials
     this.registers = registers
+    this.responses = responses
   }
 
   readonly dial: Dial = (url) =>
@@ -114,7 +121,7 @@ export class MemoryHub {
     const name = message.machineName ?? ""
     this.#controls.set(name, carrier)
     carrier.receive({
-      text: () => {},
+      text: (text) => this.#onControl(carrier, Either.getOrThrow(Control.decode(text))),
       binary: () => {},
       drain: () => {},
       closed: () => {
@@ -122,6 +129,11 @@ export class MemoryHub {
       }
     })
     carrier.sendText(`${Control.encode({ type: "registered", machineId: name })}\n`)
+  }
+
+  #onControl(carrier: Carrier, message: Control.ControlMessage) {
+    if (message.type === "register") return this.#register(carrier, message)
+    if (message.type === "mgmt-response") this.responses.unsafeOffer(message)
   }
 
   #connect(carrier: Carrier, message: Control.Connect) {
@@ -201,6 +213,6 @@ export class MemoryHub {
 }
 
 export const make = Effect.map(
-  Effect.all([Queue.unbounded<string>(), Queue.unbounded<Control.Register>()]),
-  ([dials, registers]) => new MemoryHub(dials, registers)
+  Effect.all([Queue.unbounded<string>(), Queue.unbounded<Control.Register>(), Queue.unbounded<Control.MgmtResponse>()]),
+  ([dials, registers, responses]) => new MemoryHub(dials, registers, responses)
 )

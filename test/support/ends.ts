@@ -3,6 +3,7 @@ import * as Path from "node:path"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Agent from "../../src/agent/Agent.ts"
+import type { ManagementOptions } from "../../src/agent/Management.ts"
 import type { SessionOptions } from "../../src/client/Session.ts"
 import { generate, type KeyPair } from "../../src/crypto/KeyPair.ts"
 import type { Service } from "../../src/protocol/Service.ts"
@@ -46,15 +47,17 @@ export const agent = (
     readonly identity?: KeyPair
     readonly reach?: typeof Tcp.connect
     readonly budget?: KeepBudget
+    readonly management?: ManagementOptions
   } = {}
 ) => {
-  const { budget, identity = generate(), machines = [machine()], reach = refuseAll } = options
+  const { budget, identity = generate(), machines = [machine()], management, reach = refuseAll } = options
   return Agent.make({
     config: { hub: hubUrl, machines },
     identity,
     state: AgentState.fresh(machines.map((each) => each.name)),
     reach,
-    budget
+    budget,
+    management
   }).pipe(Effect.provideService(Dialer, { dial: hub.dial }))
 }
 

@@ -8,6 +8,7 @@ import * as Option from "effect/Option"
 import * as HubUrl from "../../protocol/HubUrl.ts"
 import { RESUME_GRACE_MAX } from "../../protocol/Limits.ts"
 import * as AgentFile from "../../store/AgentFile.ts"
+import * as AgentSettings from "../../store/AgentSettings.ts"
 import * as Paths from "../../store/Paths.ts"
 import type { Given } from "../Command.ts"
 import { Failed, type Failure, WrongUsage } from "../Failure.ts"
@@ -84,6 +85,8 @@ export const configFile = (given: Given): Effect.Effect<Option.Option<string>, W
 export interface Settings {
   readonly config: AgentFile.AgentConfig
   readonly folder: string
+  /** Undefined when it was made from flags. */
+  readonly file: string | undefined
   readonly warnings: ReadonlyArray<string>
 }
 
@@ -91,10 +94,14 @@ const fromFile = (file: string) =>
   Effect.gen(function* () {
     const shell = yield* Shell
     const path = Path.resolve(shell.cwd, file)
+    const undone = yield* Effect.catchTag(AgentSettings.recover(path), "SettingsRefused", ({ message }) =>
+      Effect.succeed(message)
+    )
     const loaded = yield* Effect.catchTag(AgentFile.load(path, shell.env), "YamlFileMissing", (missing) =>
       Effect.fail(new Failed({ message: `${missing.message}; check what -config or TELAD_CONFIG says` }))
     )
-    return { ...loaded, folder: Path.dirname(path) }
+    const warnings = undone === undefined ? loaded.warnings : [undone, ...loaded.warnings]
+    return { config: loaded.config, warnings, file: path, folder: Path.dirname(path) }
   })
 
 /** The configuration of one machine, from flags alone. */
@@ -121,7 +128,7 @@ export const fromFlags = (given: Given) =>
       }),
       ({ message }) => new WrongUsage({ message })
     )
-    return { config: made, folder: Paths.stateFolder(shell.env), warnings: [] }
+    return { config: made, file: undefined, folder: Paths.stateFolder(shell.env), warnings: [] }
   })
 
 /** Machines for which neither flags nor file nor variable give a token take the one that is stored for the hub. */

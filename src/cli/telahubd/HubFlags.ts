@@ -37,8 +37,6 @@ export const name = Flags.text({
   env: "TELAHUBD_NAME"
 })
 
-export const supervised = Flags.toggle("supervised", "somebody starts it again when it exits with code 75")
-
 /** Where the hub's file is, or will be. */
 export const locate = (given: Given): Effect.Effect<HubFile.Located, WrongUsage, Shell> =>
   Effect.gen(function* () {

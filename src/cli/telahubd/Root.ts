@@ -11,6 +11,7 @@ import * as HubStorage from "../../store/HubStorage.ts"
 import * as Channel from "../Channel.ts"
 import * as Command from "../Command.ts"
 import { logFlags } from "../LogFlags.ts"
+import * as Supervisor from "../Supervisor.ts"
 import * as Trials from "../Trials.ts"
 import * as Update from "../Update.ts"
 import * as VersionCommand from "../VersionCommand.ts"
@@ -18,7 +19,6 @@ import * as HubFlags from "./HubFlags.ts"
 import * as OwnerToken from "./OwnerToken.ts"
 import * as Running from "./Running.ts"
 import * as Service from "./Service.ts"
-import * as Supervisor from "./Supervisor.ts"
 import { updates } from "./Updates.ts"
 import * as User from "./User.ts"
 
@@ -26,7 +26,6 @@ export const root: Command.Command = Command.make(
   {
     name: "telahubd",
     summary: "the hub between agents and operators",
-    flags: [HubFlags.config, HubFlags.host, HubFlags.port, HubFlags.name, HubFlags.supervised, ...logFlags],
     subcommands: [
       User.command,
       Service.command((flags) => root.run?.(flags, []) ?? Effect.void),
@@ -34,6 +33,7 @@ export const root: Command.Command = Command.make(
       Channel.command(updates),
       VersionCommand.command("telahubd")
     ],
+    flags: [HubFlags.config, HubFlags.host, HubFlags.port, HubFlags.name, Supervisor.supervised, ...logFlags],
     examples: ["telahubd", "telahubd -config ./data/telahubd.yaml -host 127.0.0.1 -port 8080"],
     notes: [
       "Without -config it is ./data/telahubd.yaml if there, else the system's file. The",
@@ -56,7 +56,7 @@ export const root: Command.Command = Command.make(
       for (const warning of file.warnings) yield* Effect.logWarning(warning)
       yield* Running.run(HubFile.resolve(file, flags), file.path, {
         storage: Layer.provideMerge(HubIdentities.layerFrom(file), HubStorage.layer({ path: file.path })),
-        supervised: yield* Supervisor.isThere(given),
+        supervised: yield* Supervisor.isThere(given, "TELAHUBD_SUPERVISED"),
         trial
       })
     })

@@ -6,18 +6,18 @@ import * as Effect from "effect/Effect"
 import * as FiberId from "effect/FiberId"
 import * as Layer from "effect/Layer"
 import * as Hub from "../../hub/Hub.ts"
-import { RestartRefused } from "../../hub/Restart.ts"
-import type { Restart } from "../../hub/Restart.ts"
 import { SHUTDOWN_TIMEOUT, SUCCESSOR_BIND } from "../../protocol/Limits.ts"
+import { RestartRefused } from "../../system/Restart.ts"
+import type { Restart } from "../../system/Restart.ts"
 import { VERSION } from "../../protocol/Version.ts"
 import * as HubFile from "../../store/HubFile.ts"
 import type { Trial } from "../../system/release/Trial.ts"
 import * as Notify from "../../system/service/Notify.ts"
 import { ExitCode, Exits, type Failure } from "../Failure.ts"
+import * as Keeper from "../Keeper.ts"
 import { Shell } from "../Shell.ts"
 import * as Signals from "../Signals.ts"
-import * as Keeper from "./Keeper.ts"
-import * as Supervisor from "./Supervisor.ts"
+import * as Supervisor from "../Supervisor.ts"
 
 export interface RunOptions<E> {
   readonly storage: Layer.Layer<Hub.Storage, E>
@@ -26,6 +26,9 @@ export interface RunOptions<E> {
   /** Of the version that runs. */
   readonly trial: Trial
 }
+
+/** What a hub takes over from the one before is its port. */
+const succession: Keeper.Succession = { variable: "TELAHUBD_SUCCESSOR", name: "hub" }
 
 /** Why a hub that runs is to end. */
 type Wanted = "stop" | "restart"
@@ -41,11 +44,11 @@ export const run = <E extends Failure>(
   { storage, supervised, trial }: RunOptions<E>
 ): Effect.Effect<void, E | Hub.HubStartError | Exits, Shell> =>
   Effect.gen(function* () {
-    const { env } = yield* Shell
+    const { env, ring } = yield* Shell
     const wanted = Deferred.unsafeMake<Wanted>(FiberId.none)
     const want = (what: Wanted) => Deferred.unsafeDone(wanted, Effect.succeed(what))
-    const above = Keeper.above(env, () => want("stop"))
     const within = config.shutdownTimeout ?? SHUTDOWN_TIMEOUT.default
+    const above = Keeper.above(succession, env, () => want("stop"))
 
     // A hub that could not start again would be gone.
     const restart: Restart = HubFile.load(path).pipe(
@@ -53,9 +56,10 @@ export const run = <E extends Failure>(
       Effect.zipRight(Effect.sync(() => want("restart")))
     )
     const hubLayer = Hub.layer({
-      config: above !== undefined && config.port === 0 ? { ...config, port: above.port } : config,
+      config: above !== undefined && config.port === 0 ? { ...config, port: Number(above.legacy) } : config,
       version: VERSION,
       restart,
+      log: ring,
       fd: Supervisor.listenFd(env),
       patience: above && SUCCESSOR_BIND
     })
@@ -87,7 +91,7 @@ export const run = <E extends Failure>(
           yield* Effect.uninterruptible(drain)
           return yield* new Exits({ code: ExitCode.restart, message: "to be started again" })
         }
-        const next = above === undefined ? Keeper.make(hub.port) : undefined
+        const next = above === undefined ? Keeper.make(succession, String(hub.port)) : undefined
         const { startNext } = above ?? next ?? { startNext: Effect.void }
         yield* Effect.uninterruptible(hub.drain({ within, onceClosed: startNext }))
         return next

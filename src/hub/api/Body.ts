@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import { HTTP_BODY_DEPTH } from "../../protocol/Limits.ts"
-import { isWithin } from "../internal/nesting.ts"
+import { isWithin } from "../../protocol/Nesting.ts"
 import { bad } from "./Problem.ts"
 import type { Problem } from "./Problem.ts"
 
@@ -18,14 +18,25 @@ const sentence = (error: ParseResult.ParseError): string => {
   return issue._tag === "Missing" ? `the member "${member}" is missing` : `the member "${member}" is of the wrong kind`
 }
 
-/** The body, decoded; 400 when it is something else. */
-export const bodyOf = <A, I>(request: HttpServerRequest, schema: Schema.Schema<A, I>): Effect.Effect<A, Problem> =>
-  request.text.pipe(
-    Effect.flatMap(parseJson),
+/** The body as JSON of whatever kind, no deeper than HTTP_BODY_DEPTH. */
+const jsonOf = (text: string): Effect.Effect<unknown, Problem> =>
+  parseJson(text).pipe(
     Effect.mapError(() => bad("the body must be JSON")),
     Effect.filterOrFail(
       (value) => isWithin(value, HTTP_BODY_DEPTH),
       () => bad(`the body may nest ${HTTP_BODY_DEPTH} levels deep, no deeper`)
-    ),
-    Effect.flatMap((value) => Effect.mapError(Schema.decodeUnknown(schema)(value), (error) => bad(sentence(error))))
+    )
   )
+
+const textOf = (request: HttpServerRequest): Effect.Effect<string, Problem> =>
+  Effect.mapError(request.text, () => bad("the body must be JSON"))
+
+/** The body, decoded; 400 when it is something else. */
+export const bodyOf = <A, I>(request: HttpServerRequest, schema: Schema.Schema<A, I>): Effect.Effect<A, Problem> =>
+  Effect.flatMap(Effect.flatMap(textOf(request), jsonOf), (value) =>
+    Effect.mapError(Schema.decodeUnknown(schema)(value), (error) => bad(sentence(error)))
+  )
+
+/** The body as it is, undefined for none; 400 when it is no JSON. */
+export const anyBodyOf = (request: HttpServerRequest): Effect.Effect<unknown, Problem> =>
+  Effect.flatMap(textOf(request), (text) => (text.trim() === "" ? Effect.succeed(undefined) : jsonOf(text)))

@@ -51,7 +51,11 @@ export const Conflict = problem(409)
 export const TooManyRequests = problem(429)
 /** The change could not be stored; nothing has changed. */
 export const StorageFailed = problem(500)
+/** The agent that was asked left before it answered, or its answer is none; what it did is not known. */
+export const BadGateway = problem(502)
 /** Too many changes wait, or another program writes; nothing has changed. */
 export const Busy = problem(503)
+/** The agent that was asked did not answer in time; what it did is not known. */
+export const GatewayTimeout = problem(504)
 /** No space is left where the change would be stored; nothing has changed. */
 export const StorageFull = problem(507)

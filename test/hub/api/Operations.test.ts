@@ -1,7 +1,8 @@
 /** What is done to the hub itself: who may have it restarted, and what they are told. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { RestartRefused } from "../../../src/hub/Restart.ts"
+import { RestartRefused } from "../../../src/system/Restart.ts"
+import { SHUTDOWN_TIMEOUT } from "../../../src/protocol/Limits.ts"
 import { send, start } from "./administered.ts"
 
 const path = "/api/admin/restart"
@@ -29,7 +30,10 @@ describe("a restart", () => {
       const { begun, hub } = yield* restartable()
       for (const as of ["olga", "adam"]) {
         const { json, status } = yield* send(hub, "POST", path, { as })
-        assert.deepStrictEqual([status, json], [200, { ok: true, message: "restarting" }])
+        assert.deepStrictEqual(
+          [status, json],
+          [200, { ok: true, message: "restarting", within: SHUTDOWN_TIMEOUT.default }]
+        )
       }
       assert.strictEqual(begun.times, 2)
       const events = yield* hub.audit.list({ limit: 10 })

@@ -9,6 +9,7 @@ import type { AdminHeaders, Api } from "../../../client/AdminClient.ts"
 import type { ApiFailure, HubError } from "../../../client/HubError.ts"
 import { ANY_MACHINE } from "../../../policy/Identity.ts"
 import * as Duration from "../../../protocol/Duration.ts"
+import { HTTP_CLIENT_TIMEOUT, MANAGE_TIMEOUT } from "../../../protocol/Limits.ts"
 import { printable, quoted } from "../../../protocol/Printable.ts"
 import type { Given } from "../../Command.ts"
 import { Failed, type Failure, WrongUsage } from "../../Failure.ts"
@@ -48,6 +49,10 @@ export interface Admin {
   readonly tryAsk: <A, E extends ApiFailure>(
     use: (api: Api, headers: AdminHeaders) => Effect.Effect<A, E>
   ) => Effect.Effect<A, HubError>
+  /** As `tryAsk`, where the hub may wait for an agent before it answers. */
+  readonly patient: <A, E extends ApiFailure>(
+    use: (api: Api, headers: AdminHeaders) => Effect.Effect<A, E>
+  ) => Effect.Effect<A, HubError>
 }
 
 /** The hub that the command line means, with the token for it. What talks to hubs is loaded only now. */
@@ -74,6 +79,8 @@ export const open = (given: Given): Effect.Effect<Admin, Failure, Shell> =>
       hub: where,
       explain: explain(credential),
       tryAsk: asked,
+      patient: (use) =>
+        Effect.provideService(asked(use), HttpClient.AnswerTimeout, MANAGE_TIMEOUT + HTTP_CLIENT_TIMEOUT),
       ask: (use) => Effect.mapError(asked(use), explain(credential))
     }
   })

@@ -1,7 +1,10 @@
-/** What a machine may tell of itself, which the hub keeps while it remembers the machine and shows to whoever may see it. */
-import type { Register } from "../../protocol/Control.ts"
-import * as Limits from "../../protocol/Limits.ts"
-import { isWithin } from "./nesting.ts"
+/**
+ * What a machine may tell of itself, which the hub keeps while it remembers the machine and shows to whoever may see it. The
+ * agent looks too, before it takes a configuration that the hub would refuse.
+ */
+import type { Register } from "./Control.ts"
+import * as Limits from "./Limits.ts"
+import { isWithin } from "./Nesting.ts"
 
 const bytesOf = (value: unknown): number => Buffer.byteLength(JSON.stringify(value))
 
@@ -26,6 +29,7 @@ const textsOf = (said: Register): ReadonlyArray<readonly [string, string | undef
   ["location", said.location],
   ["owner", said.owner],
   ...(said.tags ?? []).map((tag) => ["tags", tag] as const),
+  ...(said.machines ?? []).map((machine) => ["machines", machine] as const),
   ...(said.services ?? []).flatMap(({ description, name, proto }) =>
     [description, name, proto].map((text) => ["services", text] as const)
   )

@@ -1,4 +1,4 @@
-/** Starting a hub anew, which only the program around it can do. */
+/** Starting a daemon anew, which only the program around it can do. */
 import * as Data from "effect/Data"
 import type * as Effect from "effect/Effect"
 

@@ -1,0 +1,55 @@
+/**
+ * Following an update that a hub or an agent has begun, to its end: the new version runs, or it is said why not.
+ */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import type { HubError } from "../../../client/HubError.ts"
+import { UPDATE_FOLLOW_LOOK, UPDATE_FOLLOW_WAIT } from "../../../protocol/Limits.ts"
+import type { UpdateStatus } from "../../../protocol/Management.ts"
+import { oneLine } from "../../../protocol/Printable.ts"
+import { Failed } from "../../Failure.ts"
+import { note, print, type Shell } from "../../Shell.ts"
+
+export interface Followed {
+  /** Who is updated, in a sentence. */
+  readonly name: string
+  /** What is to run at the end; undefined when there is nothing to wait for. */
+  readonly version: string | undefined
+  readonly status: Effect.Effect<UpdateStatus, Failed | HubError>
+  readonly explain: (error: HubError) => Failed
+}
+
+/** Failures that a restart explains. */
+const passing: ReadonlySet<HubError["kind"]> = new Set(["failed", "offline", "throttled", "unanswered", "unreachable"])
+
+const isOver = (state: string | undefined) => state === "failed" || state === "rolled-back"
+
+/** Succeeds when the version runs; fails with the reason when it does not come to that. */
+export const follow = ({ explain, name, status, version }: Followed): Effect.Effect<void, Failed, Shell> =>
+  Effect.gen(function* () {
+    if (version === undefined) return
+    const begun = yield* Clock.currentTimeMillis
+    let shown = ""
+    while (true) {
+      yield* Effect.sleep(UPDATE_FOLLOW_LOOK)
+      const found = yield* status.pipe(
+        Effect.catchIf(
+          (error) => error._tag !== "Failed" && passing.has(error.kind),
+          () => Effect.succeed(undefined)
+        ),
+        Effect.mapError((error) => (error._tag === "Failed" ? error : explain(error)))
+      )
+      const last = found?.last?.version === version ? found.last : undefined
+      if (last !== undefined && isOver(last.state)) {
+        return yield* new Failed({ message: `${name}: the update to ${version} ${last.state}: ${last.text}` })
+      }
+      if (found?.currentVersion === version) return yield* print(oneLine(`${name}: running ${version}`))
+      const state = last?.state ?? ""
+      if (state !== shown && last !== undefined) yield* note(oneLine(`${name}: ${state}`))
+      shown = state
+      const minutes = UPDATE_FOLLOW_WAIT / 60_000
+      if ((yield* Clock.currentTimeMillis) - begun > UPDATE_FOLLOW_WAIT) {
+        return yield* new Failed({ message: `${name}: ${version} does not run after ${minutes} min; look at its log` })
+      }
+    }
+  })

@@ -1,0 +1,58 @@
+/**
+ * `tela admin hub channel`: where the hub's updates come from, and whether there is one.
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import { oneLine } from "../../../../protocol/Printable.ts"
+import * as Command from "../../../Command.ts"
+import { print, printJson } from "../../../Shell.ts"
+import { json } from "../../HubFlags.ts"
+import { hubFlags, open } from "../AdminFlags.ts"
+import * as ChannelWords from "../ChannelWords.ts"
+
+const set = Command.make(
+  {
+    name: "set",
+    summary: "choose the hub's release channel",
+    flags: [...hubFlags, ChannelWords.manifestBase],
+    positionals: [ChannelWords.channel],
+    examples: ["tela admin hub channel set stable -hub wss://hub.example.com"],
+    notes: ["For owners."]
+  },
+  (given) =>
+    Effect.gen(function* () {
+      const wanted = yield* given.word(ChannelWords.channel)
+      const base = Option.getOrUndefined(yield* given.flag(ChannelWords.manifestBase))
+      const admin = yield* open(given)
+      const { channel, manifestUrl } = yield* admin.ask((api, headers) =>
+        api.operations.setChannel({
+          headers,
+          payload: { channel: wanted, ...(base !== undefined && { manifestBase: base }) }
+        })
+      )
+      yield* print(
+        oneLine(`${admin.hub}: the channel is ${channel}${manifestUrl === "" ? "" : `, from ${manifestUrl}`}`)
+      )
+    })
+)
+
+export const command = Command.make(
+  {
+    name: "channel",
+    summary: "show the hub's release channel, or set it",
+    flags: [...hubFlags, json],
+    subcommands: [set],
+    examples: ["tela admin hub channel -hub wss://hub.example.com"]
+  },
+  (given) =>
+    Effect.gen(function* () {
+      const asJson = yield* given.flag(json)
+      const admin = yield* open(given)
+      // The hub asks the channel, which may be far away.
+      const status = yield* Effect.mapError(
+        admin.patient((api, headers) => api.operations.updateStatus({ headers })),
+        admin.explain
+      )
+      yield* asJson ? printJson(status) : print(ChannelWords.block(admin.hub, status))
+    })
+)
