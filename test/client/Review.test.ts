@@ -37,7 +37,7 @@ describe("review", () => {
       const hub = yield* MemoryHub.make
       const barn = yield* agent(hub)
       yield* barn.registered("barn")
-      const { connector, events, session } = yield* connected(hub)
+      const { connector, session } = yield* connected(hub)
       let ended: ConnectError | undefined
       yield* Effect.forkScoped(Effect.tap(Effect.flip(connector.ended), (error) => Effect.sync(() => (ended = error))))
       hub.tellClients(encode({ type: "drain", retryIn: 500 }))
@@ -54,7 +54,6 @@ describe("review", () => {
       yield* settle
       yield* TestClock.adjust(1_000)
       yield* settle
-      console.log(events.map((event) => event._tag), ended)
       assert.strictEqual(ended?.kind, "untrusted")
     })
   )
@@ -73,28 +72,28 @@ describe("review", () => {
         yield* TestClock.adjust(60_000)
         yield* turn
       }
-      console.log(events.map((event) => event._tag))
       assert.isAbove(events.filter((event) => event._tag === "Connected").length, 1)
     })
   )
 
-  it.scoped("two hundred sessions of a machine move at once", () =>
-    Effect.gen(function* () {
-      const hub = yield* MemoryHub.make
-      hub.sessionRequest = (request) => ({ ...request, sessionIdx: 1 })
-      const budget = new KeepBudget({ total: 2 ** 32, perIdentity: 2 ** 32 })
-      const barn = yield* agent(hub, { budget })
-      yield* barn.registered("barn")
-      const all = []
-      for (let i = 0; i < 200; i++) all.push(yield* connected(hub, budget))
-      hub.tellClients(encode({ type: "drain", retryIn: 500 }))
-      yield* settle
-      yield* TestClock.adjust(500)
-      for (let i = 0; i < 20; i++) yield* settle
-      const moved = all.filter(({ events }) => events.filter((event) => event._tag === "Connected").length === 2)
-      console.log("moved", moved.length)
-      assert.strictEqual(moved.length, 200)
-    }),
+  it.scoped(
+    "two hundred sessions of a machine move at once",
+    () =>
+      Effect.gen(function* () {
+        const hub = yield* MemoryHub.make
+        hub.sessionRequest = (request) => ({ ...request, sessionIdx: 1 })
+        const budget = new KeepBudget({ total: 2 ** 32, perIdentity: 2 ** 32 })
+        const barn = yield* agent(hub, { budget })
+        yield* barn.registered("barn")
+        const all = []
+        for (let i = 0; i < 200; i++) all.push(yield* connected(hub, budget))
+        hub.tellClients(encode({ type: "drain", retryIn: 500 }))
+        yield* settle
+        yield* TestClock.adjust(500)
+        for (let i = 0; i < 20; i++) yield* settle
+        const moved = all.filter(({ events }) => events.filter((event) => event._tag === "Connected").length === 2)
+        assert.strictEqual(moved.length, 200)
+      }),
     120_000
   )
 
@@ -132,36 +131,37 @@ describe("review", () => {
     })
   )
 
-  it.scoped("an identity's idle connections all survive a hub that restarts", () =>
-    Effect.gen(function* () {
-      const hub = yield* MemoryHub.make
-      const idle = (): Effect.Effect<ByteStream> =>
-        Effect.succeed({
-          write: () => true,
-          end: () => {},
-          reset: () => {},
-          pause: () => {},
-          resume: () => {},
-          attach: () => {}
-        })
-      const barn = yield* agent(hub, { reach: idle })
-      yield* barn.registered("barn")
-      const scope = yield* Effect.scope
-      const budget = new KeepBudget({ total: 2 ** 32, perIdentity: 2 ** 32 })
-      const opened = []
-      for (let i = 0; i < 60; i++) {
-        const options = yield* client(hub)
-        const one = yield* Session.attempt(options, { scope, account: () => budget.open("barn") })
-        for (let n = 0; n < 30; n++) collect(yield* one.session.tunnel.open({ port: 22 }))
-        opened.push(one)
-      }
-      yield* settle
-      const before = barn.held().streams
-      hub.cutSessions()
-      yield* settle
-      console.log("streams before", before, "after", barn.held().streams)
-      assert.strictEqual(barn.held().streams, before)
-    }),
+  it.scoped(
+    "an identity's idle connections all survive a hub that restarts",
+    () =>
+      Effect.gen(function* () {
+        const hub = yield* MemoryHub.make
+        const idle = (): Effect.Effect<ByteStream> =>
+          Effect.succeed({
+            write: () => true,
+            end: () => {},
+            reset: () => {},
+            pause: () => {},
+            resume: () => {},
+            attach: () => {}
+          })
+        const barn = yield* agent(hub, { reach: idle })
+        yield* barn.registered("barn")
+        const scope = yield* Effect.scope
+        const budget = new KeepBudget({ total: 2 ** 32, perIdentity: 2 ** 32 })
+        const opened = []
+        for (let i = 0; i < 60; i++) {
+          const options = yield* client(hub)
+          const one = yield* Session.attempt(options, { scope, account: () => budget.open("barn") })
+          for (let n = 0; n < 30; n++) collect(yield* one.session.tunnel.open({ port: 22 }))
+          opened.push(one)
+        }
+        yield* settle
+        const before = barn.held().streams
+        hub.cutSessions()
+        yield* settle
+        assert.strictEqual(barn.held().streams, before)
+      }),
     120_000
   )
 })

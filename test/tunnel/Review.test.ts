@@ -1,6 +1,5 @@
 /** What a review of links that go on found: each of these fails as long as the defect is there. */
 import { assert, describe, it } from "@effect/vitest"
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Fiber from "effect/Fiber"
@@ -99,7 +98,12 @@ describe("review", () => {
       const { carried, weather } = path(left, 0)
       const budgetless = yield* begin(carried, right)
       const { ours, theirs } = budgetless
-      const streams = yield* Effect.all([stream(budgetless), stream(budgetless), stream(budgetless), stream(budgetless)])
+      const streams = yield* Effect.all([
+        stream(budgetless),
+        stream(budgetless),
+        stream(budgetless),
+        stream(budgetless)
+      ])
       for (const [near, there] of streams) {
         collect(near)
         collect(there)
@@ -107,7 +111,6 @@ describe("review", () => {
       weather.delay = 2_000
       for (const [near] of streams) for (let i = 0; i < 4; i++) near.write(Buffer.alloc(65_536, 1))
       yield* turn
-      console.log("kept", ours.link.kept)
       // Programs open connections, as a browser does; one in each turn.
       yield* Effect.forkScoped(
         Effect.forever(Effect.map(theirs.tunnel.accept, (incoming) => void collect(incoming.accept())))
@@ -130,13 +133,14 @@ describe("review", () => {
         const slow = FaultCarrier.make(left)
         const link = yield* begin(slow, right)
         const [near, far] = yield* stream(link)
-        const here = collect(near)
+        collect(near)
         collect(far)
         slow.set({ delay: 50, jitter: 0, bytesPerSecond: 4_000 })
         for (let i = 0; i < 4; i++) far.write(Buffer.alloc(65_536, 1))
-        const since = performance.now()
-        const how = yield* Effect.timeoutOption(Effect.raceFirst(link.ours.tunnel.detached, link.theirs.tunnel.detached), 40_000)
-        console.log("4 KB/s", how, Math.round(performance.now() - since), "ms, delivered", here.bytes)
+        const how = yield* Effect.timeoutOption(
+          Effect.raceFirst(link.ours.tunnel.detached, link.theirs.tunnel.detached),
+          40_000
+        )
         assert.isTrue(how._tag === "None")
       }),
     60_000
@@ -152,7 +156,7 @@ describe("review", () => {
         const link = yield* begin(carried, right)
         const [near, far] = yield* stream(link)
         const here = collect(near)
-        const there = collect(far)
+        collect(far)
         const pour = Effect.gen(function* () {
           while (true) {
             const { drains } = here
@@ -161,12 +165,11 @@ describe("review", () => {
         })
         yield* Effect.forkScoped(pour)
         yield* Effect.sleep(1_500)
-        console.log("at 1.5 s", there.bytes, here.drains, link.ours.tunnel.held(), link.ours.link.isAttached)
-        const before = there.bytes
         weather.bytesPerSecond = 40_000
-        const since = performance.now()
-        const how = yield* Effect.timeoutOption(Effect.raceFirst(link.ours.tunnel.detached, link.theirs.tunnel.detached), 30_000)
-        console.log("drop before", before, "drains", here.drains, "unsent", link.ours.tunnel.held(), how, Math.round(performance.now() - since), "ms, delivered since", there.bytes - before, "kept", link.ours.link.kept)
+        const how = yield* Effect.timeoutOption(
+          Effect.raceFirst(link.ours.tunnel.detached, link.theirs.tunnel.detached),
+          30_000
+        )
         assert.isTrue(how._tag === "None")
       }),
     60_000
@@ -247,13 +250,11 @@ describe("review", () => {
           if (!near.write(Buffer.alloc(65_536, 1))) yield* here.drained(drains)
         }
         yield* there.until(200 * 65_536)
-        const used = budget.usedBy("alice")
         // A log that somebody follows: a line every 100 ms.
         for (let i = 0; i < 60; i++) {
           near.write(Buffer.alloc(100, 1))
           yield* Effect.sleep(100)
         }
-        console.log("used", used, "after 6 s of a trickle", budget.usedBy("alice"), "kept", link.ours.link.kept)
         assert.isBelow(budget.usedBy("alice"), 6 * KEPT_RESERVE)
       }),
     60_000
