@@ -37,11 +37,9 @@ export interface Links {
   /** A scope for a tunnel that is about to begin; close it if none does. */
   readonly scope: Effect.Effect<Scope.CloseableScope>
   /** What the tunnel asks when a client comes to a machine. */
-  readonly keeper: (machine: string) => Stream1.Keeper | undefined
+  readonly keeper: (machine: string, sessionId: string, grant: Grant) => Stream1.Keeper | undefined
   /** Serves a tunnel until it is over; its scope ends then. */
   readonly begin: (begin: Begin, scope: Scope.CloseableScope) => Effect.Effect<Served.Served>
-  /** A link goes on in another session, under the grant of that one. */
-  readonly goOn: (kept: Stream1.Kept, sessionId: string, grant: Grant) => void
   /** The grant of the link whose last session it was. */
   readonly grantOf: (sessionId: string) => Grant | undefined
   /** Links of a machine that wait for their client, for whom the hub vouched. */
@@ -108,8 +106,18 @@ export const make = (options: LinksOptions): Effect.Effect<Links, never, Scope.S
         )
       )
 
-    const keeper = (machine: string): Stream1.Keeper => ({
+    /** What a client may ask for in one session; a link that goes on is held to that session's grant from then on. */
+    const keeper = (machine: string, sessionId: string, grant: Grant): Stream1.Keeper => ({
       grace,
+      goOn: ({ id }) => {
+        const entry = byId.get(id)
+        if (entry === undefined) return
+        if (bySession.get(entry.sessionId) === entry) bySession.delete(entry.sessionId)
+        bySession.set(sessionId, entry)
+        entry.sessionId = sessionId
+        entry.grant = grant
+        entry.served.regrant(grant)
+      },
       account: (client, principal) => (isStopping ? undefined : budget.open(principal ?? client)),
       find: ({ attempt, client, link, principal }) => {
         const entry = byId.get(link)
@@ -123,7 +131,7 @@ export const make = (options: LinksOptions): Effect.Effect<Links, never, Scope.S
 
     return {
       scope: Scope.fork(parent, ExecutionStrategy.sequential),
-      keeper: (machine) => (grace > 0 ? keeper(machine) : undefined),
+      keeper: (machine, sessionId, grant) => (grace > 0 ? keeper(machine, sessionId, grant) : undefined),
       begin: (begin, scope) =>
         Effect.gen(function* () {
           const { begun, client, grant, machine, reach, sessionId } = begin
@@ -142,15 +150,6 @@ export const make = (options: LinksOptions): Effect.Effect<Links, never, Scope.S
           yield* FiberMap.run(fibers, entry, serve(entry, scope))
           return served
         }),
-      goOn: ({ id }, sessionId, grant) => {
-        const entry = byId.get(id)
-        if (entry === undefined) return
-        if (bySession.get(entry.sessionId) === entry) bySession.delete(entry.sessionId)
-        bySession.set(sessionId, entry)
-        entry.sessionId = sessionId
-        entry.grant = grant
-        entry.served.regrant(grant)
-      },
       grantOf: (sessionId) => bySession.get(sessionId)?.grant,
       detached: (machine) =>
         [...byId.values()]

@@ -142,7 +142,7 @@ const session = (options: SessionHostOptions): Effect.Effect<void, SessionEnded,
       },
       identity,
       scope,
-      keeper: links.keeper(machine.name),
+      keeper: links.keeper(machine.name, request.sessionId, grant),
       authorise: (key: PublicKeyHex) =>
         Effect.suspend(() => {
           const admitted = Admission.admit(machine.now(), grant.client(), key)
@@ -166,7 +166,6 @@ const session = (options: SessionHostOptions): Effect.Effect<void, SessionEnded,
 
     const known = { key: fingerprintOfHex(responded.client), ...(listed && { listed }) }
     if (responded._tag === "Resumed") {
-      links.goOn(responded.kept, request.sessionId, grant)
       yield* Effect.logInfo("session resumed", known)
     } else {
       const { client } = responded

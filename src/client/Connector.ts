@@ -20,7 +20,8 @@ import {
   RECONNECT_CAP,
   RECONNECT_STEADY,
   RESUME_GRACE,
-  RESUME_RETRY_CAP
+  RESUME_RETRY_CAP,
+  RETRY_IN_MOST
 } from "../protocol/Limits.ts"
 import { printable } from "../protocol/Printable.ts"
 import { KeepBudget } from "../tunnel/KeepBudget.ts"
@@ -119,10 +120,22 @@ export const make = (options: ConnectorOptions): Effect.Effect<Connector, never,
       const grace = Math.min(resumeGrace, kept?.grace ?? 0)
       return Effect.gen(function* () {
         yield* tunnel.detached
-        const back = yield* Effect.timeoutOption(tunnel.attached, grace)
-        if (Option.isNone(back)) tunnel.abandon(`no session with "${machine}" for ${grace / 1000} s`)
-      }).pipe(Effect.forever)
+        return yield* Effect.timeoutOption(tunnel.attached, grace)
+      }).pipe(
+        Effect.repeat({ while: Option.isSome }),
+        Effect.map(() => tunnel.abandon(`no session with "${machine}" for ${grace / 1000} s`))
+      )
     }
+
+    /** Fails when the tunnel that stands is over for a reason that no retry can mend. */
+    const meddled: Effect.Effect<never, ConnectError> = Effect.suspend(() =>
+      standing === undefined
+        ? Effect.never
+        : Effect.flatMap(standing.session.tunnel.closed, (how) => {
+            const why = whyEnded(machine, how)
+            return isFinal(why) ? why : Effect.never
+          })
+    )
 
     /** Opens a session in a scope; the tunnel goes on in it, or another one has begun. */
     const tryOnce = (socket: Scope.Scope) =>
@@ -152,7 +165,8 @@ export const make = (options: ConnectorOptions): Effect.Effect<Connector, never,
         error: whyEnded(machine, how)
       }))
       if (kept === undefined) return lost
-      const asked = Effect.raceFirst(draining, Effect.as(Effect.sleep(CARRIER_LIFETIME), 0))
+      const soon = Effect.map(draining, (retryIn) => Math.min(retryIn, RETRY_IN_MOST))
+      const asked = Effect.raceFirst(soon, Effect.as(Effect.sleep(CARRIER_LIFETIME), 0))
       return Effect.raceFirst(
         lost,
         Effect.map(asked, (retryIn): Ending => ({ _tag: "Moving", retryIn }))
@@ -178,7 +192,7 @@ export const make = (options: ConnectorOptions): Effect.Effect<Connector, never,
       let attempt = 0
       for (let tries = 0; ; tries++) {
         const socket = yield* Scope.fork(sockets, ExecutionStrategy.sequential)
-        const opened = yield* Effect.either(tryOnce(socket))
+        const opened = yield* Effect.either(Effect.raceFirst(tryOnce(socket), meddled))
         if (leaving !== undefined && (Either.isRight(opened) || current() === undefined)) {
           yield* Scope.close(leaving, Exit.void)
           leaving = undefined
@@ -201,7 +215,9 @@ export const make = (options: ConnectorOptions): Effect.Effect<Connector, never,
         if (ending._tag === "Moving") {
           attempt = 0
           onEvent({ _tag: "Moving", machine, retryIn: ending.retryIn })
-          yield* Effect.sleep(ending.retryIn)
+          const { tunnel } = standing?.session ?? {}
+          const lost = tunnel === undefined ? Effect.never : Effect.raceFirst(tunnel.closed, tunnel.detached)
+          yield* Effect.raceFirst(Effect.sleep(ending.retryIn), lost)
           continue
         }
         const { error } = ending
@@ -211,7 +227,7 @@ export const make = (options: ConnectorOptions): Effect.Effect<Connector, never,
         const retryIn =
           error.retryIn === undefined
             ? backoff(attempt++, chance, waiting > 0 ? RESUME_RETRY_CAP : RECONNECT_CAP)
-            : jittered(error.retryIn, chance)
+            : jittered(Math.min(error.retryIn, RETRY_IN_MOST), chance)
         onEvent({ _tag: "Reconnecting", machine, reason: error.reason, retryIn, lost, waiting })
         yield* Effect.sleep(retryIn)
       }

@@ -93,7 +93,11 @@ const hubError = (options: SessionOptions, message: string, retryIn?: number): C
     return failure("denied", `access refused to "${machine}" at ${hub} (${text}); ask the hub's owner for a grant`)
   }
   if (said.includes("not found")) {
-    return failure("not-found", `"${machine}" is unknown at ${hub}, or offline; run: tela machines -hub ${hub}`)
+    return failure(
+      "not-found",
+      `"${machine}" is unknown at ${hub}, or offline; run: tela machines -hub ${hub}`,
+      retryIn
+    )
   }
   if (message === Refusal.draining) return failure("restarting", `${hub}: ${text}`, retryIn)
   return failure("refused", `${hub} refused the session: ${text}`, retryIn)
@@ -103,7 +107,9 @@ const hubError = (options: SessionOptions, message: string, retryIn?: number): C
 const ended = (options: SessionOptions, how: CarrierClosed): ConnectError =>
   how.code === CloseCode.policy
     ? hubError(options, how.reason)
-    : failure("lost", `${options.hub} ended the session: ${printable(how.message)}`)
+    : how.code === CloseCode.restart
+      ? failure("restarting", `${options.hub}: ${Refusal.draining}`)
+      : failure("lost", `${options.hub} ended the session: ${printable(how.message)}`)
 
 /** Takes messages until both sides have spoken, in whatever order. */
 const hearBoth = (options: SessionOptions, inbox: Inbox.Inbox) =>

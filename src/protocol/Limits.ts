@@ -406,6 +406,13 @@ export const AGENT_RETURN_LOOK = 500
 /** Data bytes in one record: what Node reads from a socket at a time. */
 export const RECORD_DATA_BYTES = 64 * KiB
 
+/**
+ * Data bytes in one record before a rate was measured, and how long one may be under way at the rate measured: whoever waits
+ * for a whole record must not take a slow path for a dead one.
+ */
+export const RECORD_FIRST_BYTES = 8 * KiB
+export const RECORD_TIME = 1_000
+
 /** Largest plaintext of a record: data, its frame header, and small frames that share the record. */
 export const RECORD_PLAINTEXT_BYTES = RECORD_DATA_BYTES + 16 * KiB
 
@@ -546,6 +553,9 @@ export const RECONNECT_BASE = 200
 export const RECONNECT_CAP = 30_000
 export const REFUSED_RETRY = 60_000
 
+/** The longest time after which a hub may ask to be asked again: it spreads thousands over less. */
+export const RETRY_IN_MOST = 60_000
+
 /** The ceiling for a client whose connections wait for it: it is to be back well within RESUME_GRACE. */
 export const RESUME_RETRY_CAP = 5_000
 
@@ -590,8 +600,8 @@ export const JOINING_SESSIONS = 8
 export const JOIN_DIALS = 5
 export const JOIN_RETRY = 100
 
-/** Sessions one machine's registration serves at a time on the agent. */
-export const AGENT_SESSIONS = SESSION_INDEX_MAX
+/** Sessions one machine's registration serves at a time on the agent: when all move at once, each is there twice for a moment. */
+export const AGENT_SESSIONS = 2 * SESSION_INDEX_MAX
 
 /** Local connections a client's listener may hold while no tunnel is up; a further one is reset. */
 export const WAITING_CONNECTIONS = 256

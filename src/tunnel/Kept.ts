@@ -41,9 +41,11 @@ export const goOn = (options: {
   readonly transport: Transport
   readonly side: ResumeProof.Side
   readonly attempt: number
+  /** Called when the other end has proved that it is the one, before anything passes. */
+  readonly proved?: () => void
 }): Effect.Effect<void, TunnelRefused> =>
   Effect.async<void, TunnelRefused>((resume) => {
-    const { attempt, channel, kept, side, transport } = options
+    const { attempt, channel, kept, proved = () => {}, side, transport } = options
     const { link, secret } = kept
     const peer = side === "client" ? "agent" : "client"
     const state = () => {
@@ -54,6 +56,7 @@ export const goOn = (options: {
       resume(Effect.fail(how))
       channel.close(new TunnelClosed({ kind: how.kind === "forged" ? "tampered" : "closed", reason: how.reason }))
     }
+    let isDone = false
     const hear = (record: Buffer) => {
       const stated = Frames.readResumeRecord(record)
       if (stated === undefined || !ResumeProof.verify(secret, peer, transport, stated.proof)) {
@@ -67,9 +70,12 @@ export const goOn = (options: {
         if (link.isOver) return fail(refused("lost", "the session is over"))
         state()
       }
+      proved()
+      if (link.isOver) return fail(refused("lost", "the session is over"))
       if (!link.attach(channel, stated.positions)) {
         return fail(refused("forged", `the ${peer} states a position where it cannot be`))
       }
+      isDone = true
       resume(Effect.void)
     }
     channel.receive({
@@ -77,5 +83,10 @@ export const goOn = (options: {
       drain: () => {},
       closed: ({ kind, reason }) => resume(Effect.fail(refused(kind === "tampered" ? "forged" : "lost", reason)))
     })
-    if (side === "client") state()
+    if (link.isOver) fail(refused("lost", "the session is over"))
+    else if (side === "client") state()
+    // A try that was given up must not act on the link: its carrier may deliver for a while.
+    return Effect.sync(() => {
+      if (!isDone) channel.close(new TunnelClosed({ kind: "closed", reason: "no longer wanted" }))
+    })
   })

@@ -25,7 +25,7 @@ import { Window } from "./Window.ts"
 
 const PING_BYTES = 8
 
-/** A record being filled: data up to RECORD_DATA_BYTES, and everything else in what RECORD_PLAINTEXT_BYTES leaves. */
+/** A record being filled: data up to a limit, RECORD_DATA_BYTES at most, and everything else in what RECORD_PLAINTEXT_BYTES leaves. */
 export class RecordBuilder {
   readonly linkHeader = Buffer.allocUnsafe(Frames.LINK_HEADER_BYTES)
   readonly parts: Array<Uint8Array> = [this.linkHeader]
@@ -34,6 +34,8 @@ export class RecordBuilder {
   size = Frames.LINK_HEADER_BYTES
   /** Bytes of positioned frames so far. */
   positioned = 0
+  /** Data bytes that it may have. */
+  limit = RECORD_DATA_BYTES
   #data = 0
 
   get isEmpty(): boolean {
@@ -46,7 +48,7 @@ export class RecordBuilder {
 
   /** Data bytes that may be added. */
   get dataRoom(): number {
-    return this.room < Frames.FRAME_HEADER_BYTES ? 0 : RECORD_DATA_BYTES - this.#data
+    return this.room < Frames.FRAME_HEADER_BYTES ? 0 : this.limit - this.#data
   }
 
   /** Bytes of frames other than data, and of data frames' headers, that may be added. */
@@ -223,9 +225,9 @@ export class Link {
   tick(): void {
     const channel = this.#channel
     if (channel === undefined) return
-    if (this.#replay.bytes === 0 && this.#allowed > KEPT_RESERVE) {
-      this.#account?.give(this.#allowed - KEPT_RESERVE)
-      this.#allowed = KEPT_RESERVE
+    while (this.#allowed > KEPT_RESERVE && this.#replay.cost + KEPT_CONTROL_ROOM + KEPT_STEP <= this.#allowed) {
+      this.#account?.give(KEPT_STEP)
+      this.#allowed -= KEPT_STEP
     }
     const now = this.now()
     const isBusy = this.#source.isBusy() || this.#replay.bytes > 0
@@ -250,9 +252,15 @@ export class Link {
     this.#end(how)
   }
 
-  /** Sends what waits, and then ends. */
+  /** Sends what waits, as far as there is room, then in any case what is no data, and ends. */
   flushAndClose(how: TunnelClosed): void {
     this.#pump()
+    // What is to be sent again has to go first, and cannot.
+    if (this.#blocked && this.#replay.position === this.#replay.end) {
+      const record = new RecordBuilder()
+      this.#source.fill(record, false)
+      this.#send(record)
+    }
     this.close(how)
   }
 
@@ -299,7 +307,8 @@ export class Link {
       }
       const window = this.#window.size(this.now())
       const open = this.#replay.bytes < window && this.#mayKeep(window)
-      this.#source.fill(record, open)
+      record.limit = this.#window.recordBytes
+      if (this.#hasRoom()) this.#source.fill(record, open)
       if (this.#isPingDue(record, open, window)) this.#addPing(record)
       if (record.isEmpty) {
         this.#spare = record
@@ -347,10 +356,12 @@ export class Link {
       this.#window.sent(this.#replay.end, this.#replay.start, this.now())
     }
     if (!channel.send(record.parts, record.size)) this.#blocked = true
-    if (!this.#hasRoom()) this.#violation("it does not acknowledge")
   }
 
-  /** Frames other than data are kept whatever the window says: there is room for them, and there can be more. */
+  /**
+   * Frames other than data are kept whatever the window says: there is room for them, and there can be more. When there is
+   * none, they wait until something is acknowledged.
+   */
   #hasRoom(): boolean {
     if (this.#account === undefined || this.#replay.cost <= this.#allowed) return true
     if (!this.#account.take(KEPT_STEP)) return false

@@ -12,7 +12,6 @@ import {
   LINK_CONTROL_BYTES,
   LINK_STREAMS,
   OPEN_BYTES,
-  RECORD_DATA_BYTES,
   REASON_CHARACTERS,
   SERVICE_NAME_CHARACTERS,
   SMALL_CHUNK
@@ -91,6 +90,11 @@ export class Mux {
     this.#host = {
       credit: new CreditPool(),
       isAttached: () => this.link.isAttached,
+      wait: (bytes) => {
+        if (!this.link.reserve(bytes)) return false
+        this.#reserved += bytes
+        return true
+      },
       ready: (stream, sparse) => {
         if (!stream.queued) {
           stream.queued = true
@@ -331,10 +335,10 @@ export class Mux {
     this.link.close(new TunnelClosed({ kind: "tampered", reason: `the peer broke the protocol: ${what}` }))
   }
 
-  /** Streams keep what they have, and may each get one more chunk from a writer who does not know yet. */
+  /** Streams keep what they have; what is written meanwhile counts as it comes. */
   #onDetached(how: TunnelClosed) {
-    const { streams, undelivered, unsent } = this.held
-    const waiting = unsent + undelivered + streams * RECORD_DATA_BYTES
+    const { undelivered, unsent } = this.held
+    const waiting = unsent + undelivered
     if (!this.link.reserve(waiting)) {
       const reason = `${how.reason}; and too much waits to be kept until it is back`
       return this.link.close(new TunnelClosed({ kind: "lost", reason }))

@@ -17,6 +17,8 @@ export interface StreamHost {
   readonly credit: CreditPool
   /** Whether anything can leave at this time. */
   readonly isAttached: () => boolean
+  /** Takes memory for what is written while nothing can leave; false when there is none. */
+  readonly wait: (bytes: number) => boolean
   /** The stream has something to send; `sparse` when it is little and nothing waited before. */
   readonly ready: (stream: MuxStream, sparse: boolean) => void
   /** The reader has taken enough for a new limit to be told. */
@@ -83,6 +85,10 @@ export class MuxStream implements ByteStream {
 
   write(chunk: Uint8Array): boolean {
     if (this.#ended || this.#finAsked || this.#lost !== undefined) return true
+    if (!this.#host.isAttached() && !this.#host.wait(chunk.length)) {
+      this.reset(new StreamReset({ code: ResetCode.busy, reason: "too much waits for the connection to come back" }))
+      return true
+    }
     const sparse = this.#toSend.bytes === 0 && chunk.length <= SMALL_CHUNK
     this.#toSend.push(chunk)
     if (this.#sent < this.#sendLimit) this.#host.ready(this, sparse)
@@ -115,7 +121,7 @@ export class MuxStream implements ByteStream {
   /** Moves one chunk at most into the record. Returns the data bytes moved, or -1 when the next chunk needs another record. */
   fill(record: RecordBuilder): number {
     const credit = this.#sendLimit - this.#sent
-    const most = Math.min(credit, RECORD_DATA_BYTES)
+    const most = Math.min(credit, record.limit)
     // A chunk is cut by credit, never by what other streams have left of the record.
     if (record.hasData && Math.min(this.#toSend.next, most) > record.dataRoom) return -1
     const chunk = credit > 0 ? this.#toSend.take(most) : undefined

@@ -180,6 +180,8 @@ export interface Keeper {
     readonly client: PublicKeyHex
     readonly principal: string | undefined
   }) => Either.Either<Kept, string>
+  /** The client has proved that the link is its own: it goes on in this session, under what holds here. */
+  readonly goOn: (kept: Kept) => void
   /** Memory for a new link of a client; undefined: it ends with its carrier. */
   readonly account: (client: PublicKeyHex, principal: string | undefined) => KeepAccount | undefined
   /** How long links wait for their client, in milliseconds. */
@@ -250,7 +252,7 @@ export const respond = (options: RespondOptions): Effect.Effect<Responded, Tunne
     const { channel, ended } = channelOf(inbox, transport, sender)
 
     if (kept !== undefined) {
-      yield* goOn({ kept, channel, transport, side: "agent", attempt })
+      yield* goOn({ kept, channel, transport, side: "agent", attempt, proved: () => keeper?.goOn(kept) })
       return { _tag: "Resumed" as const, kept, client, ended }
     }
 

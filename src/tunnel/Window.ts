@@ -9,6 +9,10 @@ import {
   LINK_WINDOW_SPARSE,
   PROBE_DEADLINE,
   PROBE_RATE_BYTES_PER_MS,
+  RECORD_DATA_BYTES,
+  RECORD_FIRST_BYTES,
+  RECORD_TIME,
+  SMALL_CHUNK,
   SPARSE_HOLD
 } from "../protocol/Limits.ts"
 
@@ -54,9 +58,16 @@ export class Window {
     return Math.min(LINK_WINDOW_MAX, Math.max(base, 2 * this.#rate * this.#roundTrip))
   }
 
+  /** Data bytes that one record may have: what passes in RECORD_TIME, as far as it is known. */
+  get recordBytes(): number {
+    if (this.#rate === 0) return RECORD_FIRST_BYTES
+    return Math.max(SMALL_CHUNK, Math.min(RECORD_DATA_BYTES, Math.floor(this.#rate * RECORD_TIME)))
+  }
+
   /** How long the peer may take for any word while so many bytes are under way to it. Milliseconds. */
   patience(unacknowledged: number): number {
-    const rate = this.#rate === 0 ? PROBE_RATE_BYTES_PER_MS : this.#rate
+    // A path may have become slow since its rate was measured.
+    const rate = this.#rate === 0 ? PROBE_RATE_BYTES_PER_MS : Math.min(this.#rate, PROBE_RATE_BYTES_PER_MS)
     const roundTrip = Number.isFinite(this.#roundTrip) ? this.#roundTrip : 0
     return PROBE_DEADLINE + 4 * roundTrip + (4 * unacknowledged) / rate
   }

@@ -23,6 +23,7 @@ const keeping = (agentBudget = new KeepBudget(), clientBudget = new KeepBudget()
     const links = new Map<string, Stream1.Kept>()
     const keeper: Stream1.Keeper = {
       grace: 1_000,
+      goOn: () => {},
       account: (client, principal) => agentBudget.open(principal ?? client),
       find: ({ attempt, client, link, principal }) => {
         const kept = links.get(link)
@@ -331,6 +332,7 @@ describe("memory for what waits", () => {
       yield* turn
       link.pair[0].terminate()
       yield* link.ours.tunnel.detached
+      near.write(Buffer.alloc(100_000, 1))
       assert.isBelow(budgets.client.left, client - KEPT_RESERVE)
       yield* meet(link.ours)
       link.ours.tunnel.close("done")

@@ -63,9 +63,11 @@ const report = (event: ConnectEvent): Effect.Effect<void, never, Shell> => {
       )
     }
     case "Moving":
-      return Effect.logInfo(`the hub is about to stop; going on at its next start, in ${event.retryIn / 1000} s`).pipe(
-        Effect.annotateLogs({ machine: event.machine })
-      )
+      return Effect.logInfo(
+        event.retryIn === 0
+          ? "new keys are due; going on in another session"
+          : `the hub is about to stop; going on at its next start, in ${event.retryIn / 1000} s`
+      ).pipe(Effect.annotateLogs({ machine: event.machine }))
     case "StreamRefused":
       return Effect.logWarning("local connection refused").pipe(
         Effect.annotateLogs({ service: event.service, local: event.local, reason: event.reason })

@@ -1,4 +1,4 @@
-/** What a review of an agent's links found: each of these fails as long as the defect is there. */
+/** An agent all of whose sessions move, or end while they come up. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -20,7 +20,7 @@ import { turn } from "../support/turn.ts"
 
 const settle = Effect.repeatN(turn, 100)
 
-describe("review", () => {
+describe("many sessions of an agent", () => {
   it.scoped(
     "two hundred sessions of a machine move at once, when a dial takes 50 ms",
     () =>

@@ -1,4 +1,4 @@
-/** What a review of sessions that move found: each of these fails as long as the defect is there. */
+/** A client whose session is to go on elsewhere, and many that lose theirs at once. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -31,7 +31,7 @@ const connected = (hub: MemoryHub.MemoryHub, budget?: KeepBudget) =>
     return { connector, session, events }
   })
 
-describe("review", () => {
+describe("a client that moves", () => {
   it.scoped("a hub that meddles with a session while it moves is not tried again", () =>
     Effect.gen(function* () {
       const hub = yield* MemoryHub.make
