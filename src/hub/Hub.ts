@@ -144,12 +144,12 @@ export const make = (
       about,
       isReady,
       restart,
+      hosting: Option.getOrUndefined(hosting),
       within: shutdownTimeout,
       log,
       updater,
       held: () => held(),
-      certificateEnd: tls === undefined ? Effect.succeed(undefined) : TlsFiles.endOf(tls),
-      hosting: Option.getOrUndefined(hosting)
+      certificateEnd: tls === undefined ? Effect.succeed(undefined) : TlsFiles.endOf(tls)
     })
     const http = Draining.make(api, drain)
     const listener = yield* Listener.make({

@@ -14,6 +14,7 @@ import { didYouMean } from "../protocol/Nearest.ts"
 import { quoted } from "../protocol/Printable.ts"
 import * as AgentFile from "./AgentFile.ts"
 import * as Files from "./internal/files.ts"
+import { withLock } from "./internal/lock.ts"
 import * as MergePatch from "./internal/mergePatch.ts"
 import * as YamlEdit from "./internal/yamlEdit.ts"
 
@@ -50,10 +51,12 @@ export interface AgentSettings {
 
 const refused = (message: string) => new SettingsRefused({ message })
 
-const unusable = (file: string) => (failure: Files.FileProblem) => {
-  const advice = failure.code === "EBUSY" ? "; mount the folder, not the file" : ""
-  return refused(`${file}: ${failure.problem}${advice}`)
-}
+const unusable = (file: string) => (failure: Files.FileProblem) =>
+  refused(
+    failure.code === "ECHANGED"
+      ? `${file}: somebody else has written it meanwhile; look at it, and try again`
+      : `${file}: ${failure.problem}`
+  )
 
 /** Keys whose value nobody is shown, at whatever depth they stand. */
 const secretKey = /token|secret|password/i
@@ -119,6 +122,9 @@ const unconfirmed = (before: string, after: string): string => `# replaced by ${
 
 const replaced = /^# replaced by ([0-9a-f]{64})\n/
 
+const forget = (target: string): Effect.Effect<void> =>
+  Effect.promise(() => Fs.rm(unconfirmedFile(target), { force: true }).catch(() => {}))
+
 /** The file where it really is, and what it holds. */
 const look = (file: string) =>
   Effect.gen(function* () {
@@ -166,6 +172,9 @@ export const make = (file: string, env: Readonly<Record<string, string | undefin
       const after = next.config.machines[index]
       if (after === undefined) return yield* refused(`${file} cannot be edited from here`)
       const { target } = signature
+      /** Others of our programs write the file, too: `telad channel set`, for one. */
+      const exclusively = <A>(use: Effect.Effect<A, Files.FileProblem>) =>
+        Effect.asVoid(Effect.mapError(withLock(file, use), unusable(file)))
       let written = signature
       const put = (over: Files.Signature, content: string) =>
         Effect.tap(Files.replaceSeen(over, [Buffer.from(content)]), (seen) => Effect.sync(() => (written = seen)))
@@ -173,23 +182,21 @@ export const make = (file: string, env: Readonly<Record<string, string | undefin
         changes: changesOf(edited.before, edited.after),
         warnings: next.warnings.map((warning) => warning.replace(/^.*?: (?=")/, "")),
         machine: after,
-        write: Effect.mapError(
-          Effect.zipRight(
-            Files.replace(unconfirmedFile(target), unconfirmed(text, edited.text)),
-            put(signature, edited.text)
-          ),
-          unusable(file)
+        write: exclusively(
+          Files.replace(unconfirmedFile(target), unconfirmed(text, edited.text)).pipe(
+            Effect.zipRight(put(signature, edited.text)),
+            Effect.tapError(() => forget(target))
+          )
         ),
         confirm: Effect.mapError(
           Files.attempt(file, () => Fs.rename(unconfirmedFile(target), previousFile(target))),
           unusable(file)
         ),
-        undo: Effect.mapError(
+        undo: exclusively(
           Effect.zipRight(
             Effect.suspend(() => put(written, text)),
-            Files.attempt(file, () => Fs.rm(unconfirmedFile(target), { force: true }))
-          ),
-          unusable(file)
+            forget(target)
+          )
         )
       }
     })
@@ -213,7 +220,7 @@ export const recover = (file: string): Effect.Effect<string | undefined, Setting
         unusable(file)
       )
     }
-    yield* Effect.promise(() => Fs.rm(unconfirmedFile(target), { force: true }))
+    yield* forget(target)
     return isOurs
       ? `${file}: a change from afar had not proved itself when the agent stopped, and was undone`
       : undefined

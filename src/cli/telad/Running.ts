@@ -10,15 +10,17 @@ import * as Agent from "../../agent/Agent.ts"
 import { AGENT_DRAIN, AGENT_RESTART_DRAIN } from "../../protocol/Limits.ts"
 import * as AgentFile from "../../store/AgentFile.ts"
 import * as AgentSettings from "../../store/AgentSettings.ts"
+import * as UpdateStore from "../../store/UpdateStore.ts"
+import type { Trial } from "../../system/release/Trial.ts"
 import type { Restart } from "../../system/Restart.ts"
 import { RestartRefused } from "../../system/Restart.ts"
-import type { Trial } from "../../system/release/Trial.ts"
 import * as Notify from "../../system/service/Notify.ts"
 import * as Dialer from "../../transport/Dialer.ts"
 import { ExitCode, Exits } from "../Failure.ts"
 import * as Keeper from "../Keeper.ts"
 import { Shell } from "../Shell.ts"
 import * as Signals from "../Signals.ts"
+import * as Updating from "../Updating.ts"
 
 export interface RunOptions {
   readonly agent: Omit<Agent.AgentOptions, "management">
@@ -81,10 +83,12 @@ export const run = ({ agent: options, file, supervised, trial }: RunOptions): Ef
     const settings = file === undefined ? undefined : AgentSettings.make(file, env)
 
     const what = yield* Effect.gen(function* () {
-      const agent = yield* Agent.make({ ...options, management: { settings, log: ring, restart } })
+      const store = file === undefined ? undefined : UpdateStore.make(file)
+      const updater = yield* Updating.make({ program: "telad", store, restart })
+      const agent = yield* Agent.make({ ...options, management: { settings, log: ring, restart, updater } })
       const names = options.config.machines.map(({ name }) => name)
       const notify = yield* notified(agent, names)
-      // That it is registered is what an agent is there for.
+      // That one of its machines is within reach is what an agent is there for.
       yield* trial.watch(Effect.raceAll(names.map(agent.registered))).pipe(
         Effect.catchAll(({ message }) =>
           Effect.zipRight(

@@ -11,6 +11,7 @@ import { RestartRefused } from "../../system/Restart.ts"
 import type { Restart } from "../../system/Restart.ts"
 import { VERSION } from "../../protocol/Version.ts"
 import * as HubFile from "../../store/HubFile.ts"
+import * as HubUpdateStore from "../../store/HubUpdateStore.ts"
 import type { Trial } from "../../system/release/Trial.ts"
 import * as Notify from "../../system/service/Notify.ts"
 import { ExitCode, Exits, type Failure } from "../Failure.ts"
@@ -18,6 +19,7 @@ import * as Keeper from "../Keeper.ts"
 import { Shell } from "../Shell.ts"
 import * as Signals from "../Signals.ts"
 import * as Supervisor from "../Supervisor.ts"
+import * as Updating from "../Updating.ts"
 
 export interface RunOptions<E> {
   readonly storage: Layer.Layer<Hub.Storage, E>
@@ -55,11 +57,13 @@ export const run = <E extends Failure>(
       Effect.mapError(({ message }) => new RestartRefused({ message: `${message}; mend it first` })),
       Effect.zipRight(Effect.sync(() => want("restart")))
     )
+    const updater = yield* Updating.make({ program: "telahubd", store: HubUpdateStore.make(path), restart })
     const hubLayer = Hub.layer({
       config: above !== undefined && config.port === 0 ? { ...config, port: Number(above.legacy) } : config,
       version: VERSION,
       restart,
       log: ring,
+      updater,
       fd: Supervisor.listenFd(env),
       patience: above && SUCCESSOR_BIND
     })
@@ -99,4 +103,4 @@ export const run = <E extends Failure>(
       Layer.provide(hubLayer, storage)
     )
     if (keeper !== undefined) yield* keeper.keep
-  })
+  }).pipe(Effect.scoped)
