@@ -145,7 +145,7 @@ export const make = (
       isReady,
       restart,
       hosting: Option.getOrUndefined(hosting),
-      within: shutdownTimeout,
+      shutdownTimeout,
       log,
       updater,
       held: () => held(),

@@ -457,7 +457,7 @@ describe("tela admin", () => {
       {},
       /could not do it, and nothing has changed: the file cannot be written$/
     ],
-    [502, "<html>", {}, /a gateway answered that the hub behind it does not \(HTTP 502\); check that the hub runs$/],
+    [502, "<html>", {}, /could not do it, and nothing has changed: HTTP 502$/],
     [507, { error: "no space left" }, {}, /nothing has changed: no space left$/],
     [200, { status: "what" }, {}, /does not answer as a Tela hub; check the address$/],
     [302, {}, { location: "/" }, /something in between leads to http:\/\/127\.0\.0\.1:\d+ instead/]

@@ -186,6 +186,7 @@ describe("tela admin hub", () => {
     hubName: "owlsnest",
     startedAt: "2026-04-01T08:00:00.123Z",
     uptime: 93_784,
+    shutdownTimeout: 30_000,
     machines: { online: 12, known: 15 },
     sessions: 4,
     relayedBytes: 1_234_567_890,

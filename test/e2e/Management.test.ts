@@ -97,8 +97,13 @@ describe("Agent", () => {
       const [, seconds] = /^barn: restarting\nbarn: back after (\d+\.\d) s\n$/.exec(restarted) ?? []
       assert.isBelow(Number(seconds), 5)
 
-      // Not from a release: nothing to update from, and that is said, whatever is asked.
+      // Not from a release: nothing to update from, and that is said, whatever is asked. RemoteUpdate has one that is.
+      assert.match(
+        yield* typed.run(`tela admin agent channel -machine barn ${H}`),
+        /^barn\n.*\n.*\n {2}current version: v\S+\n {2}latest version: {2}unavailable \(.*not installed from a release/
+      )
       for (const line of [
+        `tela admin agent channel -machine barn ${H} set stable`,
         `tela admin agent update -machine barn ${H}`,
         `tela admin agent update -machine barn ${H} -version v0.9.1`
       ]) {
@@ -479,7 +484,12 @@ describe("Hub", () => {
       assert.strictEqual(children.length, 1)
 
       // Not from a release: nothing to update from, and that is said, whatever is asked.
-      for (const line of [`tela admin hub update ${H}`, `tela admin hub update ${H} -version v0.9.1`]) {
+      assert.match(yield* typed.run(`tela admin hub channel ${H}`), /latest version: {2}unavailable \(.*not installed/)
+      for (const line of [
+        `tela admin hub channel set stable ${H}`,
+        `tela admin hub update ${H}`,
+        `tela admin hub update ${H} -version v0.9.1`
+      ]) {
         const { code, stderr } = yield* typed.fail(line)
         assert.deepStrictEqual([code, stderr.split("\n").length], [1, 2], stderr)
       }

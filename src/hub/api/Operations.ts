@@ -9,7 +9,7 @@ import * as Schema from "effect/Schema"
 import { HubApi } from "../../protocol/HubApi.ts"
 import type { Begun, HubDetails, LogsParameters } from "../../protocol/api/Operations.ts"
 import { formatInstant } from "../../protocol/Duration.ts"
-import { FOLLOWERS, STATUS_CHANNEL_WAIT } from "../../protocol/Limits.ts"
+import { FOLLOWERS, SHUTDOWN_TIMEOUT, STATUS_CHANNEL_WAIT } from "../../protocol/Limits.ts"
 import { Level, levels, type LogsAnswer, type UpdateStatus } from "../../protocol/Management.ts"
 import { quoted } from "../../protocol/Printable.ts"
 import { Audit } from "../../store/Audit.ts"
@@ -30,8 +30,8 @@ export interface Operations {
   readonly about: About
   /** How it is started anew, where it can be. */
   readonly restart?: Restart | undefined
-  /** How long it then waits for those who cannot go on elsewhere, in milliseconds. */
-  readonly within?: number | undefined
+  /** How long it waits, when it stops, for those who cannot go on elsewhere, in milliseconds. */
+  readonly shutdownTimeout?: number | undefined
   readonly log?: LogRing | undefined
   readonly updater?: Context.Tag.Service<Updater> | undefined
   /** Bytes that wait for peers. */
@@ -42,7 +42,7 @@ export interface Operations {
 
 const embedded = new RestartRefused({ message: "this hub is a part of another program; restart that" })
 
-const restart = (request: HttpServerRequest, { restart: begin = embedded, within }: Operations) =>
+const restart = (request: HttpServerRequest, { restart: begin = embedded }: Operations) =>
   Effect.gen(function* () {
     const { from, identity } = yield* administrator(request)
     const audit = yield* Audit
@@ -52,7 +52,7 @@ const restart = (request: HttpServerRequest, { restart: begin = embedded, within
       Effect.mapError(({ message }) => conflict(message))
     )
     yield* audit.record([{ ...event, outcome: "ok" }])
-    return json<typeof Begun.Encoded>({ ok: true, message: "restarting", ...(within !== undefined && { within }) })
+    return json<typeof Begun.Encoded>({ ok: true, message: "restarting" })
   })
 
 /** What is known of updates within a moment: the channel may be out of reach. */
@@ -80,6 +80,7 @@ const details = (request: HttpServerRequest, operations: Operations) =>
       ...(about.name !== "" && { hubName: about.name }),
       startedAt: new Date(about.startedAt).toISOString(),
       uptime: Math.floor(((yield* Clock.currentTimeMillis) - about.startedAt) / 1_000),
+      shutdownTimeout: operations.shutdownTimeout ?? SHUTDOWN_TIMEOUT.default,
       machines: { online: directory.connected(), known: directory.size() },
       sessions: sessions.size(),
       relayedBytes: sessions.relayed(),

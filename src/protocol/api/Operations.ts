@@ -23,8 +23,6 @@ import {
 export const Begun = Schema.Struct({
   ok: Schema.Literal(true),
   message: Schema.String,
-  /** Ours: how long the hub may wait for those who cannot go on elsewhere before it is gone, in milliseconds. */
-  within: optional(Schema.Int),
   /** Ours: the version that will run then. */
   version: optional(Schema.String)
 })
@@ -36,6 +34,8 @@ export const HubDetails = Schema.Struct({
   hubName: optional(Schema.String),
   startedAt: Schema.String,
   uptime: Schema.Int,
+  /** How long it waits, when it stops, for those who cannot go on elsewhere, in milliseconds. */
+  shutdownTimeout: Schema.Int,
   machines: Schema.Struct({ online: Schema.Int, known: Schema.Int }),
   sessions: Schema.Int,
   /** What passed between clients and agents since the start, both ways. */

@@ -79,6 +79,7 @@ describe("the hub in numbers", () => {
         hubName: "owlsnest",
         startedAt: "1970-01-01T00:00:00.000Z",
         uptime: 91,
+        shutdownTimeout: 30_000,
         machines: { online: 1, known: 1 },
         sessions: 0,
         relayedBytes: 0,

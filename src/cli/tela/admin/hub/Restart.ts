@@ -21,6 +21,16 @@ const runOf = ({ tryAsk }: Admin) =>
     () => undefined
   )
 
+/** How long the hub may be on its way out; a deployed one does not say. */
+const patience = ({ tryAsk }: Admin) =>
+  Effect.orElseSucceed(
+    Effect.map(
+      tryAsk((api, headers) => api.operations.details({ headers })),
+      ({ shutdownTimeout }) => shutdownTimeout
+    ),
+    () => SHUTDOWN_TIMEOUT.default
+  )
+
 const isAnother = (before: HubStatus | undefined, now: HubStatus): boolean =>
   now.startedAt === undefined || now.startedAt === null
     ? (now.uptime ?? 0) < (before?.uptime ?? 0)
@@ -38,9 +48,8 @@ export const command = Command.make(
     Effect.gen(function* () {
       const admin = yield* open(given)
       const before = yield* runOf(admin)
-      const { message, within = SHUTDOWN_TIMEOUT.default } = yield* admin.ask((api, headers) =>
-        api.operations.restart({ headers })
-      )
+      const within = yield* patience(admin)
+      const { message } = yield* admin.ask((api, headers) => api.operations.restart({ headers }))
       yield* print(oneLine(`${admin.hub}: ${message}`))
       const begun = yield* Clock.currentTimeMillis
       while (true) {

@@ -1,0 +1,148 @@
+/**
+ * An agent that was installed from a release is updated through its hub, from one terminal: the real telad, in two
+ * versions, with nobody who supervises it.
+ */
+import * as Fs from "node:fs"
+import * as Http from "node:http"
+import * as Path from "node:path"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Maker from "../../src/system/release/Maker.ts"
+import { machine } from "../../src/system/release/Update.ts"
+import { temporaryFolder } from "../support/temporaryFolder.ts"
+import { key, unpack } from "../system/release/made.ts"
+import * as HubConfig from "./harness/HubConfig.ts"
+import { descendants, isAlive } from "./harness/Memory.ts"
+import * as Program from "./harness/Program.ts"
+import * as Tela from "./harness/Tela.ts"
+import * as Typed from "./harness/Typed.ts"
+import { repositoryRoot } from "./harness/Workspace.ts"
+
+const H = "-hub wss://hub.example.com"
+const DAY = 24 * 3_600_000
+
+/** Makes a release of the telad that was built, as the version given. */
+const release = (out: string, version: string) =>
+  Effect.gen(function* () {
+    const root = yield* temporaryFolder
+    Fs.mkdirSync(Path.join(root, "dist/programs"), { recursive: true })
+    Fs.mkdirSync(Path.join(root, "bin"))
+    for (const name of ["bin/launch.mjs", "bin/select.mjs", "LICENSE"]) {
+      Fs.copyFileSync(Path.join(repositoryRoot, name), Path.join(root, name))
+    }
+    const read = (name: string) => Fs.readFileSync(Path.join(repositoryRoot, name), "utf8")
+    const about = JSON.parse(read("package.json")) as { readonly version: string }
+    Fs.writeFileSync(Path.join(root, "package.json"), JSON.stringify({ ...about, version: version.slice(1) }))
+    const bundle = read("dist/programs/telad.cjs").replaceAll(`"v${about.version}"`, `"${version}"`)
+    Fs.writeFileSync(Path.join(root, "dist/programs/telad.cjs"), bundle)
+    return yield* Maker.make({
+      root,
+      out,
+      key,
+      channel: "stable",
+      programs: ["telad"],
+      targets: [machine],
+      publishedAt: Date.now(),
+      expires: { head: Date.now() + DAY, version: Date.now() + DAY }
+    })
+  }).pipe(Effect.orDie)
+
+/** A web server of a folder. */
+const serve = (folder: string) =>
+  Effect.map(
+    Effect.acquireRelease(
+      Effect.async<Http.Server>((resume) => {
+        const server = Http.createServer((request, response) => {
+          const file = Path.join(folder, decodeURIComponent(request.url ?? "/"))
+          if (!Fs.existsSync(file) || Fs.statSync(file).isDirectory()) return response.writeHead(404).end()
+          return response.writeHead(200).end(Fs.readFileSync(file))
+        })
+        server.listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
+      }),
+      (server) =>
+        Effect.async<void>((resume) => {
+          server.close(() => resume(Effect.void))
+          server.closeAllConnections()
+        })
+    ),
+    (server) => {
+      const address = server.address()
+      return `http://127.0.0.1:${typeof address === "object" && address !== null ? address.port : 0}`
+    }
+  )
+
+describe("an agent from a release", () => {
+  it.scopedLive("is updated through the hub, and is back with the version that was asked for", () =>
+    Effect.gen(function* () {
+      const tokens = { owner: HubConfig.token(), agent: HubConfig.token(), alice: HubConfig.token() }
+      const hub = yield* Tela.hub({
+        identities: {
+          owner: { token: tokens.owner, role: "owner" },
+          agent: { token: tokens.agent },
+          alice: { token: tokens.alice }
+        },
+        machines: { barn: { register: tokens.agent, connect: [tokens.alice] } }
+      })
+      const typed = yield* Typed.make({ "wss://hub.example.com": hub.url })
+      yield* typed.run("tela login wss://hub.example.com", { input: `${tokens.owner}\n` })
+
+      const channel = yield* temporaryFolder
+      const base = yield* serve(channel)
+      const first = yield* release(channel, "v1.0.0")
+      const { home } = yield* unpack(channel, first)
+      const folder = yield* temporaryFolder
+      const file = Path.join(folder, "telad.yaml")
+      const text = `# Of the river site.
+hub: ${hub.url}
+token: ${tokens.agent}
+update:
+  sources: { stable: "${base}" } # ours
+machines:
+  - name: barn
+    ports: [22]
+`
+      Fs.writeFileSync(file, text, { mode: 0o600 })
+      const agent = yield* Program.start({
+        name: "telad",
+        command: process.execPath,
+        args: [Path.join(home, "bin/telad"), "-config", file],
+        env: { HOME: folder, TELA_HOME: folder }
+      })
+      yield* Tela.registered(agent, "barn")
+
+      assert.match(
+        yield* typed.run(`tela admin agent channel -machine barn ${H}`),
+        /latest version: {2}v1\.0\.0 {2}\(up to date\)/
+      )
+      assert.strictEqual(
+        yield* typed.run(`tela admin agent update -machine barn ${H}`),
+        "barn: already running v1.0.0\n"
+      )
+
+      yield* release(channel, "v1.0.1")
+      const offered = yield* typed.run(`tela admin agent channel -machine barn ${H}`)
+      assert.match(offered, /current version: v1\.0\.0\n {2}latest version: {2}v1\.0\.1 {2}\(update available\)/)
+
+      const updated = yield* typed.run(`tela admin agent update -machine barn ${H} -version v1.0.1`)
+      assert.strictEqual(updated, "barn: updating to v1.0.1\nbarn: running v1.0.1\n")
+      assert.match(yield* typed.run(`tela admin agent list ${H}`), /^barn +online +v1\.0\.1 /m)
+
+      // Nobody goes back from afar: whoever asks may be a hub that lies.
+      const { code, stderr } = yield* typed.fail(`tela admin agent update -machine barn ${H} -version v1.0.0`)
+      assert.strictEqual(code, 1)
+      assert.match(stderr, /^tela: barn: .*older/)
+
+      const set = yield* typed.run(`tela admin agent channel -machine barn ${H} set beta`)
+      assert.match(set, /^barn: the channel is beta/)
+      assert.match(Fs.readFileSync(file, "utf8"), /# ours/)
+      assert.match(Fs.readFileSync(file, "utf8"), /channel: beta/)
+      const unavailable = yield* typed.run(`tela admin agent channel -machine barn ${H}`)
+      assert.match(unavailable, /latest version: {2}unavailable \(/)
+
+      const children = descendants(agent.pid)
+      assert.strictEqual(children.length, 1)
+      assert.deepStrictEqual(yield* agent.end("SIGTERM", "20 seconds"), { code: 0, signal: null })
+      for (const pid of children) assert.isFalse(isAlive(pid))
+    })
+  )
+})
