@@ -1,6 +1,7 @@
 /** Machines last seen in SQLite: written in batches, a few a turn, by one fiber. */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as FiberSet from "effect/FiberSet"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
@@ -91,7 +92,13 @@ const make: Effect.Effect<typeof Machines.Service, DatabaseError, Database | Sco
     Effect.forever,
     Effect.forkScoped
   )
-  yield* running.pipe(Effect.zipRight(Effect.sleep(HUB_RUNNING_INTERVAL)), Effect.forever, Effect.forkScoped)
+  // A timer of the system: a clock that a test sets to some day would have it run once for each minute until then.
+  const run = yield* FiberSet.makeRuntime<never>()
+  yield* running
+  yield* Effect.acquireRelease(
+    Effect.sync(() => setInterval(() => void run(running), HUB_RUNNING_INTERVAL).unref()),
+    (timer) => Effect.sync(() => clearInterval(timer))
+  )
 
   return {
     seen: Effect.map(
