@@ -166,6 +166,8 @@ describe("Connect", () => {
       hub.reachable = false
       hub.cutSessions()
       assert.deepInclude(yield* until("Reconnecting"), { lost: true, waiting: resumeGrace === 0 ? 0 : 1 })
+      // Whoever waits for the next session has begun to.
+      yield* Effect.repeatN(turn, 20)
       yield* TestClock.adjust(resumeGrace)
       assert.match(yield* before.closed, end)
       const waiting = dial(port)
