@@ -7,7 +7,7 @@ import * as TestClock from "effect/TestClock"
 import * as Connect from "../../src/client/Connect.ts"
 import type { ConnectEvent } from "../../src/client/ConnectEvent.ts"
 import { generate } from "../../src/crypto/KeyPair.ts"
-import { RECONNECT_BASE, RECONNECT_CAP } from "../../src/protocol/Limits.ts"
+import { RECONNECT_BASE, RECONNECT_CAP, RESUME_RETRY_CAP } from "../../src/protocol/Limits.ts"
 import * as Tcp from "../../src/transport/Tcp.ts"
 import * as Conditions from "../support/Conditions.ts"
 import { agent, client, machine, service } from "../support/ends.ts"
@@ -173,7 +173,8 @@ describe("Connect", () => {
       const waiting = dial(port)
       yield* waiting.connected
       hub.reachable = true
-      yield* TestClock.adjust(RECONNECT_CAP * 1.25)
+      // Less than a local connection waits.
+      yield* TestClock.adjust(RESUME_RETRY_CAP * 1.25)
       assert.deepInclude(yield* until("Connected"), { again: true, resumed: false })
       yield* waiting.data
       waiting.socket.end("after")
