@@ -31,6 +31,8 @@ import { collect } from "../support/collect.ts"
 import { agent, client, machine } from "../support/ends.ts"
 import * as MemoryHub from "../support/MemoryHub.ts"
 import { temporaryFolder } from "../support/temporaryFolder.ts"
+import * as Sockets from "../e2e/harness/Sockets.ts"
+import { freePort } from "../e2e/harness/Workspace.ts"
 
 const text = `hub: wss://hub.example.com
 token: agent-token
@@ -457,6 +459,42 @@ describe("a configuration set from afar", () => {
       assert.isDefined(yield* ssh.closed)
       yield* still(yield* open(22))
       assert.strictEqual(service.reached.at(-1), "10.0.0.7:22")
+    })
+  )
+
+  it.scoped("brings a gateway and takes it away; its port never leads to the target host", () =>
+    Effect.gen(function* () {
+      const world = yield* standing
+      const { open, service, session } = world
+      const reachedBefore = service.reached.length
+      assert.isTrue((yield* set(world, { gateway: { port: 8080, routes: [{ path: "/", target: 22 }] } })).ok)
+      const web = yield* open(8080)
+      assert.isTrue((yield* set(world, { gateway: { routes: [{ path: "/api", target: 22 }] }, tags: ["a"] })).ok)
+      web.stream.write(Buffer.from("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"))
+      yield* web.ended
+      assert.match(Buffer.concat(web.chunks).toString(), /^HTTP\/1\.1 404 /)
+      assert.isTrue((yield* set(world, { gateway: { port: 8081 } })).ok)
+      assert.match((yield* Effect.flip(session.tunnel.open({ port: 8080 }))).message, /does not expose port 8080/)
+      const moved = yield* open(8081)
+      assert.isTrue((yield* set(world, { gateway: null })).ok)
+      assert.isDefined(yield* moved.closed)
+      assert.match((yield* Effect.flip(session.tunnel.open({ port: 8081 }))).message, /does not expose port 8081/)
+      assert.strictEqual(service.reached.length, reachedBefore)
+    })
+  )
+
+  it.scopedLive("brings upstreams and takes them away", () =>
+    Effect.gen(function* () {
+      const world = yield* managed()
+      const target = yield* Sockets.serve(Sockets.echo)
+      const port = yield* freePort()
+      assert.isTrue((yield* set(world, { upstreams: [{ port, target: `127.0.0.1:${target}` }] })).ok)
+      const socket = yield* Sockets.open(port)
+      yield* Sockets.write(socket, Buffer.from("there and back"))
+      assert.strictEqual((yield* Sockets.read(socket, 14)).toString(), "there and back")
+      assert.isTrue((yield* set(world, { upstreams: null })).ok)
+      assert.strictEqual(yield* Sockets.closeOf(socket), "reset")
+      assert.strictEqual((yield* Effect.exit(Sockets.open(port)))._tag, "Failure")
     })
   )
 

@@ -1,5 +1,6 @@
 import { execFileSync } from "node:child_process"
 import * as Fs from "node:fs/promises"
+import * as Https from "node:https"
 import * as Path from "node:path"
 import * as Tls from "node:tls"
 import { assert, describe, it } from "@effect/vitest"
@@ -36,7 +37,33 @@ const shownBy = (hub: { readonly port: number }) =>
     socket.on("error", () => resume(Effect.succeed(undefined)))
   })
 
+/** What the hub tells its owner of itself. */
+const detailsOf = (hub: { readonly port: number }) =>
+  Effect.async<string>((resume) => {
+    const headers = { authorization: "Bearer owner-token" }
+    Https.get(
+      { port: hub.port, host: "127.0.0.1", path: "/api/admin/hub", headers, rejectUnauthorized: false, agent: false },
+      (answer) => {
+        let text = ""
+        answer.on("data", (chunk: Buffer) => (text += chunk.toString()))
+        answer.on("end", () => resume(Effect.succeed(text)))
+      }
+    )
+  })
+
 describe("TLS", () => {
+  it.scoped("tells when the certificate ends", () =>
+    Effect.gen(function* () {
+      const files = yield* makeCertificate(yield* temporaryFolder, "hub")
+      const hub = yield* startHub({ tls: files })
+      const [, end = ""] = /"certificate":\{"expiresAt":"([^"]+)"\}/.exec(yield* detailsOf(hub)) ?? []
+      assert.closeTo(Date.parse(end), Date.now() + 2 * 86_400_000, 60_000)
+      // Whoever took the file away learns that there is nothing to tell, and nothing more.
+      yield* Effect.promise(() => Fs.rm(files.cert))
+      assert.notInclude(yield* detailsOf(hub), "certificate")
+    })
+  )
+
   it.scoped("ends access as it does without, whether the peer reads or not", () =>
     Effect.gen(function* () {
       const files = yield* makeCertificate(yield* temporaryFolder, "hub")

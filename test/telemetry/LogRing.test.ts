@@ -96,6 +96,32 @@ describe("LogRing", () => {
     })
   )
 
+  it.effect("costs a program that logs without pause a few answers a second, whatever it logs", () =>
+    Effect.gen(function* () {
+      const { add, ring } = filled(0)
+      let pages = 0
+      let bytes = 0
+      const follower = Effect.gen(function* () {
+        let { cursor } = ring.read({})
+        while (true) {
+          const page = yield* ring.follow({ after: cursor, lines: 500, wait: 20_000 })
+          cursor = page.cursor
+          pages++
+          bytes += Buffer.byteLength(JSON.stringify(page))
+        }
+      })
+      yield* Effect.forkScoped(follower)
+      for (let i = 0; i < 400; i++) {
+        for (let j = 0; j < 5; j++) add(`line ${i} ${j} ${"x".repeat(100)}`)
+        yield* TestClock.adjust(10)
+      }
+      // Four seconds.
+      assert.isAtMost(pages, 4 * (1_000 / LOG_GATHER) + 1)
+      assert.isAtLeast(pages, 10)
+      assert.isAtMost(bytes, 4 * (1_000 / LOG_GATHER) * LOG_RING_BYTES)
+    }).pipe(Effect.scoped)
+  )
+
   it.effect("remembers what a program logs, as text whatever the form, and no secret", () =>
     Effect.gen(function* () {
       for (const format of Log.formats) {
