@@ -172,6 +172,9 @@ const ask = (request: HttpServerRequest, name: string, action: string, news: IsN
         Effect.tapError(({ message }) => audit.record([{ ...event, outcome: "failed", why: message }])),
         Effect.mapError((unanswered) => ofUnanswered(name, unanswered))
       )
+    // A follower may have waited; meanwhile the right can have ended.
+    const decision = (yield* Authority).ask({ identity: caller.identity, permission: "manage", machine: name })
+    if (!decision.permit && isReading(action)) return yield* forbidden(decision.rule)
     if (!isReading(action)) {
       const { message: why = "the agent says no" } = answer
       yield* audit.record([answer.ok ? { ...event, outcome: "ok" } : { ...event, outcome: "failed", why }])

@@ -123,6 +123,8 @@ const logs = (
       log.follow(query),
       Effect.sync(() => waiting.count--)
     )
+    // Whoever waited may not have the right any more.
+    yield* administrator(request)
     return json<typeof LogsAnswer.Encoded>(page)
   })
 

@@ -348,6 +348,23 @@ describe("who may ask", () => {
   )
 })
 
+describe("a right that ends while its holder waits", () => {
+  it.scoped("gives nothing any more", () =>
+    Effect.gen(function* () {
+      const { agent, hub } = yield* managed()
+      const { answer, requestId } = yield* asking(hub, agent, "logs", {
+        as: "alice",
+        body: { wait: 20_000, after: "x" }
+      })
+      yield* grant(hub, "alice", "barn", ["connect"])
+      respond(agent, requestId, { ok: true, payload: { lines: ["not for alice"] } })
+      const { json, status } = yield* answer
+      assert.strictEqual(status, 403)
+      assert.deepStrictEqual(json, { error: "alice has no manage grant on barn" })
+    })
+  )
+})
+
 describe("the record", () => {
   it.scoped("says who did what with what outcome; who follows a log is in it once in a while", () =>
     Effect.gen(function* () {
