@@ -44,7 +44,9 @@ const dial = (port: number) =>
 const flood = (socket: Net.Socket) => {
   const chunk = Buffer.alloc(65_536, 1)
   const counter = { sent: 0 }
-  const write = () => {
+  const write = (error?: Error | null) => {
+    // A socket that failed calls back from within, with its buffer empty and itself not yet destroyed.
+    if (error) return
     while (!socket.destroyed && socket.writableLength === 0) {
       counter.sent += chunk.length
       socket.write(chunk, write)
