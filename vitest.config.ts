@@ -1,19 +1,28 @@
 import { defineConfig } from "vitest/config"
 
-/** Tests that run the real programs, and those that measure: they need the processor for themselves. */
-const serial = ["test/e2e/**/*.test.ts", "test/cli/{BadInput,Programs}.test.ts", "test/**/*.many.test.ts"]
+/**
+ * Tests that run the real programs, and those that measure: they need the processor for themselves. The example of the
+ * docs is one of them, because it imports the package by its name, which would be a second copy of all modules.
+ */
+const serial = ["test/{e2e,docs}/**/*.test.ts", "test/cli/{BadInput,Programs}.test.ts", "test/**/*.many.test.ts"]
 
 /** Waits in tests are rendezvous; a timeout here only ends a test that would hang. */
 export default defineConfig({
   test: {
     // Here and not in the projects, so that it runs once.
     globalSetup: ["test/build.setup.ts"],
+    // Most tests wait more than they compute.
+    minWorkers: 1,
+    maxWorkers: 3,
+    // Unit tests share their processes: to load all modules anew for each file took longer than the tests.
+    poolOptions: { forks: { isolate: false } },
     projects: [
       {
         test: {
           name: "unit",
           include: ["test/**/*.test.ts"],
           exclude: serial,
+          pool: "forks",
           testTimeout: 20_000,
           hookTimeout: 20_000,
           sequence: { groupOrder: 0 }
@@ -23,7 +32,8 @@ export default defineConfig({
         test: {
           name: "e2e",
           include: serial,
-          // One file at a time.
+          // One file at a time, each with modules of its own.
+          pool: "threads",
           fileParallelism: false,
           testTimeout: 120_000,
           hookTimeout: 60_000,
