@@ -1,10 +1,16 @@
 import { defineConfig } from "vitest/config"
 
+/** Tests that measure: they need the processor for themselves. */
+const measured = [
+  "test/e2e/{Crash,EndOfAccess,Guessing,Memory,Outage,Rolling,Streams}.test.ts",
+  "test/**/*.many.test.ts"
+]
+
 /**
- * Tests that run the real programs, and those that measure: they need the processor for themselves. The example of the
- * docs is one of them, because it imports the package by its name, which would be a second copy of all modules.
+ * Tests that run the real programs. The example of the docs is one of them, because it imports the package by its name,
+ * which would be a second copy of all modules.
  */
-const serial = ["test/{e2e,docs}/**/*.test.ts", "test/cli/{BadInput,Programs}.test.ts", "test/**/*.many.test.ts"]
+const programs = ["test/{e2e,docs}/**/*.test.ts", "test/cli/{BadInput,Programs}.test.ts"]
 
 /** Waits in tests are rendezvous; a timeout here only ends a test that would hang. */
 export default defineConfig({
@@ -21,7 +27,7 @@ export default defineConfig({
         test: {
           name: "unit",
           include: ["test/**/*.test.ts"],
-          exclude: serial,
+          exclude: [...programs, ...measured],
           pool: "forks",
           testTimeout: 20_000,
           hookTimeout: 20_000,
@@ -31,13 +37,25 @@ export default defineConfig({
       {
         test: {
           name: "e2e",
-          include: serial,
-          // One file at a time, each with modules of its own.
+          include: programs,
+          exclude: measured,
           pool: "threads",
-          fileParallelism: false,
+          maxWorkers: 2,
           testTimeout: 120_000,
           hookTimeout: 60_000,
           sequence: { groupOrder: 1 }
+        }
+      },
+      {
+        test: {
+          name: "measured",
+          include: measured,
+          pool: "threads",
+          // One file at a time.
+          fileParallelism: false,
+          testTimeout: 120_000,
+          hookTimeout: 60_000,
+          sequence: { groupOrder: 2 }
         }
       }
     ]
