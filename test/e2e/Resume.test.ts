@@ -13,10 +13,10 @@ import { freePort } from "./harness/Workspace.ts"
 const LONG = process.env["TELA_LONG"] === "1"
 
 /** MiB of the copy, which takes a second for twenty. */
-const COPY = LONG ? 1_024 : 96
+const COPY = LONG ? 1_024 : 64
 /** While the copy runs. */
 const KILLS = LONG ? 20 : 3
-const OUTAGE = LONG ? 60_000 : 8_000
+const OUTAGE = LONG ? 60_000 : 6_000
 const WITHIN = LONG ? 900_000 : 180_000
 
 const world = Effect.gen(function* () {

@@ -14,10 +14,10 @@ import * as TestTela from "../../src/testkit/TestTela.ts"
 import { withScheduler } from "../../src/telemetry/Scheduler.ts"
 
 const LONG = process.env["TELA_LONG"] === "1"
-const LASTS = LONG ? 20 * 60_000 : 40_000
+const LASTS = LONG ? 20 * 60_000 : 30_000
 const FAULT_EVERY = LONG ? 5_000 : 2_000
 /** What is sampled at the beginning does not count: code is compiled, buffers find their size. */
-const WARM_UP = LONG ? 60_000 : 10_000
+const WARM_UP = LONG ? 60_000 : 8_000
 const SAMPLE_EVERY = 1_000
 const BULK_STREAMS = 4
 const CHUNK = Buffer.alloc(64 * 1024, 3)
