@@ -17,8 +17,8 @@ export default defineConfig({
   test: {
     // Here and not in the projects, so that it runs once.
     globalSetup: ["test/build.setup.ts"],
-    // Most tests wait more than they compute.
-    minWorkers: 1,
+    // Most tests wait more than they compute. As few as many, because one that is sent away may have been given a file.
+    minWorkers: 3,
     maxWorkers: 3,
     // Unit tests share their processes: to load all modules anew for each file took longer than the tests.
     poolOptions: { forks: { isolate: false } },
@@ -40,7 +40,6 @@ export default defineConfig({
           include: programs,
           exclude: measured,
           pool: "threads",
-          maxWorkers: 2,
           testTimeout: 120_000,
           hookTimeout: 60_000,
           sequence: { groupOrder: 1 }
@@ -52,7 +51,7 @@ export default defineConfig({
           include: measured,
           pool: "threads",
           // One file at a time.
-          fileParallelism: false,
+          poolOptions: { threads: { singleThread: true } },
           testTimeout: 120_000,
           hookTimeout: 60_000,
           sequence: { groupOrder: 2 }

@@ -8,7 +8,9 @@ import * as Tela from "./harness/Tela.ts"
 
 const TRIALS = process.env["TELA_LONG"] === "1" ? 500 : 8
 
-/** Longest from the first change of a trial to the kill. */
+/** Changes of a trial that are acknowledged before the moment of the kill is drawn. */
+const UNDER_WAY = 2
+/** Longest from then to the kill, in milliseconds. */
 const LONGEST = 120
 
 const LANES = 4
@@ -153,15 +155,18 @@ describe("kill -9 during changes", () => {
               }
               for (const lane of lanes) yield* Effect.promise(() => settle(port, lane, access))
               if (trial === TRIALS) return
-              const before = lanes.reduce((sum, lane) => sum + lane.next, 0)
+              const made = () => lanes.reduce((sum, lane) => sum + lane.next, 0)
+              const before = made()
               let over = false
               const changes = lanes.map((lane) => change(port, owner, lane, () => over))
+              // However slow the disk is: the stream of changes is on its way.
+              while (made() < before + UNDER_WAY) yield* Effect.sleep(1)
               yield* Effect.sleep(Math.random() * LONGEST)
               over = true
               yield* program.signal("SIGKILL")
               yield* program.ended
               yield* Effect.promise(() => Promise.all(changes))
-              acknowledged += lanes.reduce((sum, lane) => sum + lane.next, 0) - before
+              acknowledged += made() - before
             })
           )
           const left = Fs.readdirSync(folder).filter(
