@@ -2,7 +2,7 @@
  * What the hub says that a session may use: at first in the request for it, then as the control socket changes it. Plain
  * calls, so that a stream that may not be any more ends in the turn in which the hub's word arrives.
  */
-import type { SessionClient } from "../protocol/Control.ts"
+import type { SessionClient, SessionUpdate } from "../protocol/Control.ts"
 
 /** Who acts on the hub's word. */
 export interface GrantListener {
@@ -17,8 +17,8 @@ export interface Grant {
   readonly client: () => SessionClient | undefined
   /** Whether the session may not be any more. */
   readonly isRevoked: () => boolean
-  /** Absent services mean all. */
-  readonly update: (services: ReadonlyArray<string> | undefined, revision: number) => void
+  /** The hub's word on what it may use from now on. */
+  readonly update: (now: Pick<SessionUpdate, "services" | "revision" | "principal">) => void
   readonly revoke: (reason: string) => void
   /** Calls `listener` from now on; returns what ends that. A grant that was revoked before says so at once. */
   readonly listen: (listener: GrantListener) => () => void
@@ -31,10 +31,10 @@ export const make = (asked: SessionClient | undefined): Grant => {
   return {
     client: () => client,
     isRevoked: () => revoked !== undefined,
-    update: (services, revision) => {
+    update: ({ principal, revision, services }) => {
       if (client === undefined || revoked !== undefined) return
       const { services: _, ...kept } = client
-      client = { ...kept, revision, ...(services !== undefined && { services }) }
+      client = { ...kept, revision, ...(services && { services }), ...(principal !== undefined && { principal }) }
       for (const listener of listeners) listener.changed()
     },
     revoke: (reason) => {

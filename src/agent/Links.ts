@@ -56,6 +56,9 @@ interface Entry {
   grant: Grant
 }
 
+/** For whom the hub vouched, by the name that it said last. */
+const principalOf = ({ grant }: Entry): string | undefined => grant.client()?.principal
+
 const gone = "the agent no longer has this session; it may have restarted, or waited too long"
 
 /** Links live as long as the scope. */
@@ -123,7 +126,7 @@ export const make = (options: LinksOptions): Effect.Effect<Links, never, Scope.S
         const entry = byId.get(link)
         const kept = entry?.begin.begun.kept
         if (entry === undefined || kept === undefined || kept.link.isOver) return Either.left(gone)
-        const isSame = entry.begin.machine.name === machine && kept.peer === client && kept.principal === principal
+        const isSame = entry.begin.machine.name === machine && kept.peer === client && principalOf(entry) === principal
         if (!isSame) return Either.left(gone)
         return attempt > kept.attempt ? Either.right(kept) : Either.left("a later try has come first")
       }
@@ -154,9 +157,9 @@ export const make = (options: LinksOptions): Effect.Effect<Links, never, Scope.S
       detached: (machine) =>
         [...byId.values()]
           .filter((each) => each.begin.machine.name === machine && !each.begin.begun.tunnel.isAttached())
-          .flatMap(({ begin, sessionId }) => {
-            const principal = begin.begun.kept?.principal
-            return principal === undefined ? [] : [{ sessionId, principal }]
+          .flatMap((entry) => {
+            const principal = principalOf(entry)
+            return principal === undefined ? [] : [{ sessionId: entry.sessionId, principal }]
           })
           .slice(0, LISTED_ITEMS),
       drain: (within) =>

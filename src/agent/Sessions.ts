@@ -77,7 +77,7 @@ export const make = (options: SessionsOptions): Effect.Effect<Sessions, never, S
           case "session-request":
             return begin(message)
           case "session-update":
-            return Effect.sync(() => grantOf(message.sessionId)?.update(message.services, message.revision))
+            return Effect.sync(() => grantOf(message.sessionId)?.update(message))
           case "session-revoked":
             return Effect.sync(() => grantOf(message.sessionId)?.revoke(printable(message.reason ?? "policy")))
         }

@@ -77,11 +77,8 @@ export const make: Effect.Effect<
   const tellUpdated = (
     control: Carrier | undefined,
     sessionId: string,
-    services: ReadonlyArray<string> | undefined
-  ) => {
-    const { revision } = authority.snapshot()
-    control?.sendText(encode({ type: "session-update", sessionId, revision, ...(services && { services }) }))
-  }
+    now: { readonly services: ReadonlyArray<string> | undefined; readonly principal?: string }
+  ) => control?.sendText(encode({ type: "session-update", sessionId, revision: authority.snapshot().revision, ...now }))
 
   const endSession = (session: Session, rule: string) => {
     const { agent, id, machine, principal, resumes, services } = session
@@ -125,21 +122,23 @@ export const make: Effect.Effect<
   }
 
   const reviewSession = (session: Session) => {
-    const { id, machine } = session
-    const principal = renewed(session.principal)
+    const { id, machine, principal: before } = session
+    const principal = renewed(before)
     sessions.amend(session, { principal, services: session.services })
     const decision = authority.ask({ identity: principal, permission: "connect", machine })
     if (!decision.permit) return endSession(session, decision.rule)
     watch(principal.tokenHash, decision.until)
     const { services } = decision
-    if (isSame(session.services, services)) return
+    const isRenamed = principal.id !== before.id
+    if (isSame(session.services, services) && !isRenamed) return
     const at = directory.find(machine)
     if (services !== undefined && at?.about.serviceGrants !== true) return endSession(session, noServiceGrants)
     sessions.amend(session, { principal, services })
-    tellUpdated(at?.agent?.carrier, id, services)
+    tellUpdated(controlOf(machine), id, { services, ...(isRenamed && { principal: principal.id }) })
   }
 
-  const reviewDetached = (session: DetachedSession, isNamed = false) => {
+  /** `named`: by what name its agent has just asked for it, if it has. */
+  const reviewDetached = (session: DetachedSession, named?: string) => {
     const { id, machine, principal: before, revoked, services: told } = session
     if (revoked !== undefined) return
     const principal = renewed(before)
@@ -153,9 +152,13 @@ export const make: Effect.Effect<
     watch(principal.tokenHash, decision.until)
     const { services } = decision
     // An agent that is away is told when it comes; one that asks may have missed what it was told.
-    const isTold = control !== undefined && (isNamed || !isSame(told, services))
-    sessions.detached.amend(id, { principal, services: isTold ? services : told })
-    if (isTold) sessions.later(() => tellUpdated(control, id, services))
+    const isRenamed = principal.id !== (named ?? before.id)
+    const isTold = control !== undefined && (named !== undefined || isRenamed || !isSame(told, services))
+    sessions.detached.amend(id, { principal: isTold ? principal : before, services: isTold ? services : told })
+    if (isTold) {
+      const now = { services, ...(isRenamed && { principal: principal.id }) }
+      sessions.later(() => tellUpdated(control, id, now))
+    }
   }
 
   /**
@@ -173,12 +176,12 @@ export const make: Effect.Effect<
     const { services, until } = decision
     sessions.detached.add({ id, machine, principal, services })
     watch(principal.tokenHash, until)
-    sessions.later(() => tellUpdated(control, id, services))
+    sessions.later(() => tellUpdated(control, id, { services }))
   }
 
   const recall = ({ name: machine }: Machine, isSame: boolean, named: ReadonlyArray<DetachedLink>) => {
     const { detached } = sessions
-    const names = new Set(named.map(({ sessionId }) => sessionId))
+    const names = new Map(named.map(({ principal, sessionId }) => [sessionId, principal]))
     const known = new Set<string>()
     for (const session of detached.ofMachine(machine)) {
       const { id, principal, revoked } = session
@@ -187,7 +190,7 @@ export const make: Effect.Effect<
       // Another agent has none but those it names.
       if (revoked !== undefined || (!isSame && !isNamed)) detached.forget(id)
       if (!isSame && !isNamed) continue
-      if (revoked === undefined) reviewDetached(session, isNamed)
+      if (revoked === undefined) reviewDetached(session, names.get(id))
       else sessions.later(() => tellRevoked(controlOf(machine), id, principal.id, revoked))
     }
     for (const link of named) {

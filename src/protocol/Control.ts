@@ -103,15 +103,17 @@ export const SessionRequest = Schema.Struct({
 export type SessionRequest = typeof SessionRequest.Type
 
 /**
- * Ours, hub to agent on the control socket: what the session of a principal may use has changed. Never believed on a session
- * socket, where a peer could forge it.
+ * Ours, hub to agent on the control socket: what the session of a principal may use has changed, or what its principal is
+ * called. Never believed on a session socket, where a peer could forge it.
  */
 export const SessionUpdate = Schema.Struct({
   type: Schema.Literal("session-update"),
   sessionId: Schema.String,
   /** Names of the services that it may use from now on; absent means all. */
   services: optional(Schema.Array(Schema.String)),
-  revision: Schema.Int
+  revision: Schema.Int,
+  /** What the identity is called from now on; absent means as before. */
+  principal: optional(Schema.String)
 })
 export type SessionUpdate = typeof SessionUpdate.Type
 

@@ -19,8 +19,6 @@ export interface Kept {
   readonly secret: Uint8Array
   /** The other end's long-term key: it goes on with nobody else. */
   readonly peer: PublicKeyHex
-  /** For whom the hub asked, by the name it said then. */
-  readonly principal: string | undefined
   /** How long the agent waits for the client to come back, in milliseconds. */
   readonly grace: number
   readonly link: Link

@@ -162,7 +162,6 @@ export const initiate = (options: InitiateOptions): Effect.Effect<Initiated, Tun
             id: hello.resume.link,
             secret: ResumeProof.secretOf(transport),
             peer: session.agentIdentity,
-            principal: hello.principal,
             grace: hello.resume.grace,
             link,
             tunnel,
@@ -268,6 +267,6 @@ export const respond = (options: RespondOptions): Effect.Effect<Responded, Tunne
     const begun: Kept | undefined =
       memory === undefined
         ? undefined
-        : { id, secret: ResumeProof.secretOf(transport), peer: client, principal, grace, link, tunnel, attempt: 0 }
+        : { id, secret: ResumeProof.secretOf(transport), peer: client, grace, link, tunnel, attempt: 0 }
     return { _tag: "Begun" as const, tunnel, kept: begun, client, ended }
   }).pipe(inTime)

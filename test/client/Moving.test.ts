@@ -131,6 +131,27 @@ describe("a client that moves", () => {
     })
   )
 
+  it.scoped("a session goes on under its identity's new name, and under no other", () =>
+    Effect.gen(function* () {
+      const hub = yield* MemoryHub.make
+      const barn = yield* agent(hub)
+      yield* barn.registered("barn")
+      const scope = yield* Effect.scope
+      const options = yield* client(hub)
+      const account = () => new KeepBudget().open("")
+      const { kept, session } = yield* Session.attempt(options, { scope, account })
+      hub.cutSessions()
+      yield* session.tunnel.detached
+      yield* settle
+      hub.principal = "alicia"
+      assert.isFalse((yield* Session.attempt(options, { scope, account, kept })).resumed)
+      const renamed = { type: "session-update", sessionId: "session-1", revision: 2, principal: "alicia" } as const
+      hub.control("barn")?.sendText(encode(renamed))
+      yield* turn
+      assert.isTrue((yield* Session.attempt(options, { scope, account, kept })).resumed)
+    })
+  )
+
   it.scoped(
     "an identity's idle connections all survive a hub that restarts",
     () =>

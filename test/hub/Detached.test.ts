@@ -99,6 +99,7 @@ describe("a link that waits for its client", () => {
       const agent = yield* agentOf(hub, resuming)
       const sessionId = yield* detached(hub, agent)
       yield* hub.change(Change.Update({ id: "alice", rename: "alicia" }))
+      assert.deepInclude(yield* agent.text, { type: "session-update", sessionId, principal: "alicia" })
       yield* saysNothing(agent)
       yield* hub.change(Change.RevokeMachine({ id: "alicia", machine: "barn" }))
       yield* wantsRevoked(agent, sessionId, "alicia", /alicia has no connect grant on barn/)
@@ -131,6 +132,19 @@ describe("a link that waits for its client", () => {
       assert.deepStrictEqual(yield* again.text, { ...update, revision })
       const silent = yield* agentOf(hub, resuming)
       yield* saysNothing(silent)
+    })
+  )
+
+  it.scoped("is told of by its new name when an agent comes that has not heard of it", () =>
+    Effect.gen(function* () {
+      const hub = yield* startHub()
+      const first = yield* agentOf(hub, resuming)
+      const sessionId = yield* detached(hub, first)
+      yield* lost(hub, first)
+      yield* hub.change(Change.Update({ id: "alice", rename: "alicia" }))
+      const agent = yield* agentOf(hub, { ...resuming, detached: [{ sessionId, principal: "alice" }] })
+      assert.deepInclude(yield* agent.text, { type: "session-update", sessionId, principal: "alicia" })
+      yield* saysNothing(agent)
     })
   )
 

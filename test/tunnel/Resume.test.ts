@@ -21,6 +21,7 @@ const keeping = (agentBudget = new KeepBudget(), clientBudget = new KeepBudget()
   Effect.gen(function* () {
     const scope = yield* Effect.scope
     const links = new Map<string, Stream1.Kept>()
+    const principals = new Map<string, string>()
     const keeper: Stream1.Keeper = {
       grace: 1_000,
       goOn: () => {},
@@ -28,7 +29,7 @@ const keeping = (agentBudget = new KeepBudget(), clientBudget = new KeepBudget()
       find: ({ attempt, client, link, principal }) => {
         const kept = links.get(link)
         if (kept === undefined || kept.link.isOver) return Either.left("gone")
-        if (kept.peer !== client || kept.principal !== principal) return Either.left("not yours")
+        if (kept.peer !== client || principals.get(link) !== principal) return Either.left("not yours")
         return attempt > kept.attempt ? Either.right(kept) : Either.left("late")
       }
     }
@@ -45,6 +46,7 @@ const keeping = (agentBudget = new KeepBudget(), clientBudget = new KeepBudget()
           Effect.sync(() => {
             if (responded._tag === "Begun" && responded.kept !== undefined) {
               links.set(responded.kept.id, responded.kept)
+              principals.set(responded.kept.id, principal)
             }
           })
         )
