@@ -1,10 +1,7 @@
 import { defineConfig } from "vitest/config"
 
 /** Tests that measure: they need the processor for themselves. */
-const measured = [
-  "test/e2e/{Crash,EndOfAccess,Guessing,Memory,Outage,Rolling,Streams}.test.ts",
-  "test/**/*.many.test.ts"
-]
+const measured = ["test/e2e/{Crash,EndOfAccess,Guessing,Rolling}.test.ts", "test/**/*.many.test.ts"]
 
 /**
  * Tests that run the real programs. The example of the docs is one of them, because it imports the package by its name,

@@ -50,6 +50,8 @@ export interface MemoryTelaOptions {
   readonly services: Readonly<Record<number, (stream: ByteStream) => void>>
   /** Chance of the network. */
   readonly seed?: number
+  /** How long connections wait for a lost agent or client, in milliseconds; RESUME_GRACE unless given. */
+  readonly resumeGrace?: number
   readonly onEvent?: OnConnectEvent
 }
 
@@ -134,7 +136,7 @@ const hub = (kept: Context.Context<Storage>) =>
 /** Starts all three; done when the client has bound its local ports. Everything ends with the scope. */
 export const make = (options: MemoryTelaOptions): Effect.Effect<MemoryTela, never, Scope.Scope> =>
   Effect.gen(function* () {
-    const { onEvent, seed = 0, services } = options
+    const { onEvent, resumeGrace, seed = 0, services } = options
     const ports = Object.keys(services).map(Number)
     const tokens = { owner: Token.generate(), agent: Token.generate(), alice: Token.generate() }
     const identity = (id: keyof typeof tokens, role: Role = "user") => ({
@@ -184,7 +186,7 @@ export const make = (options: MemoryTelaOptions): Effect.Effect<MemoryTela, neve
         return Effect.succeed(near)
       })
     const theAgent = yield* program(
-      Effect.provideService(Agent.make({ ...machine, reach }), Dialer, { dial: dialOf("agent") })
+      Effect.provideService(Agent.make({ ...machine, reach, resumeGrace }), Dialer, { dial: dialOf("agent") })
     )
 
     const me = generate()
@@ -199,6 +201,7 @@ export const make = (options: MemoryTelaOptions): Effect.Effect<MemoryTela, neve
         known,
         dial: dialOf("client"),
         wait: true,
+        resumeGrace,
         listen: ({ onConnection, port }) =>
           Effect.map(
             Effect.acquireRelease(

@@ -21,8 +21,11 @@ const SEEDS = ONE !== undefined ? [Number(ONE)] : Array.from({ length: LONG ? 1_
 /** Schedules at a time; they wait for the network more than they compute. */
 const AT_ONCE = 8
 
+/** How long connections wait for a program; for one that was killed, in vain. Longer than it takes to notice a dead path. */
+const GRACE = 30_000
+
 /** From the last fault to the end of every stream. */
-const PATIENCE = "60 seconds"
+const PATIENCE = 2 * GRACE
 
 /** Every third seed leaves the programs alone: then no stream may be lost either. */
 const restartsOf = (seed: number): ReadonlyArray<FaultSchedule.Restarted> =>
@@ -39,7 +42,12 @@ const played = (seed: number) =>
     const scope = yield* Scope.make()
     const traffic = Traffic.make(Seed.make(seed ^ 0x5eed))
     const tela = yield* Scope.extend(
-      MemoryTela.make({ seed, services: traffic.services, ...(ONE !== undefined && { onEvent: show }) }),
+      MemoryTela.make({
+        seed,
+        resumeGrace: GRACE,
+        services: traffic.services,
+        ...(ONE !== undefined && { onEvent: show })
+      }),
       scope
     )
     const play = Effect.gen(function* () {
