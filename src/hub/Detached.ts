@@ -16,6 +16,7 @@ import * as KeyIndex from "./internal/keyIndex.ts"
 export interface DetachedSession {
   readonly id: string
   readonly machine: string
+  /** By the name that its agent was told last. */
   readonly principal: Identity
   /** Names of the only services that its link may use, as the agent was told last; absent means all. */
   readonly services: ReadonlyArray<string> | undefined
