@@ -12,6 +12,7 @@ import * as Inbox from "../../src/transport/Inbox.ts"
 import * as MemoryCarrier from "../../src/transport/MemoryCarrier.ts"
 import * as Stream1 from "../../src/tunnel/Stream1.ts"
 import { collect } from "../support/collect.ts"
+import { turn } from "../support/turn.ts"
 import { agentHello, agentIdentity, clientIdentity, session, tunnels } from "./support.ts"
 
 /** Opens a stream and accepts it on the other side. */
@@ -181,6 +182,8 @@ describe("stream/1", () => {
       theirs.end()
       yield* here.ended
       assert.isUndefined(yield* here.closed)
+      // All of it has been sent, in several records; the end comes with the last one.
+      while (agent.tunnel.held().undelivered < 100_000) yield* turn
       carriers[1].terminate()
       yield* agent.tunnel.closed
       assert.strictEqual(there.bytes, 0)
