@@ -21,6 +21,7 @@ import type { Decision, Question } from "../policy/Policy.ts"
 import { HUB_FILE_POLL, PENDING_CHANGES } from "../protocol/Limits.ts"
 import { Audit } from "../store/Audit.ts"
 import type { AuditEvent } from "../store/Audit.ts"
+import { turn } from "../transport/Slices.ts"
 import type { HubLimits } from "../store/HubLimits.ts"
 import { eventsOf, IdentityStore, StoreFailure } from "../store/IdentityStore.ts"
 import type { Edited, TakenIn } from "../store/IdentityStore.ts"
@@ -206,9 +207,10 @@ export const make: Effect.Effect<typeof Authority.Service, never, IdentityStore 
         if (events.length > 0 || outcomes.some(Either.isRight)) yield* audit.record(events, revision)
       })
 
-    /** One round: in the file, in the record, in force, answered. */
+    /** One round: in the file, in the record, in force, answered; what is relayed gets its turn in between. */
     const round = (pending: ReadonlyArray<Pending>): Effect.Effect<void> =>
       Effect.gen(function* () {
+        yield* turn
         let outside: TakenIn | undefined
         let made: Snapshot | undefined
         const stored = yield* Effect.either(
@@ -234,6 +236,7 @@ export const make: Effect.Effect<typeof Authority.Service, never, IdentityStore 
         }
         const batch = stored.right
         const snapshot = made ?? batch.before
+        yield* turn
         yield* whatever(record(pending, batch, snapshot.revision))
         const tokens = new Set(
           batch.outcomes.flatMap((outcome) => (Either.isRight(outcome) ? outcome.right.tokens : []))

@@ -15,6 +15,7 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { HTTP_BODY_BYTES, HTTP_RECEIVE_TIMEOUT } from "../protocol/Limits.ts"
 import * as FileTransfer from "./internal/fileTransfer.ts"
+import { turn } from "./Slices.ts"
 
 /**
  * On every answer, whatever it is: no guessing of types, no address of ours in other sites' logs, no frame around it, and
@@ -143,6 +144,8 @@ export const answer = (
     if (Option.isNone(read)) return refuse(response, tooSlow.status, tooSlow.error)
     const body = read.value
     if (body === undefined) return refuse(response, tooLong.status, tooLong.error)
+    // A request takes a millisecond in all: what is relayed gets its turn in the middle of it.
+    yield* turn
     const web = yield* Effect.option(Effect.try(() => toWeb(request, body.length > 0 ? body : undefined)))
     if (Option.isNone(web)) return refuse(response, 400, "not a request that can be answered")
     if (!isAsSent(web.value, request.url)) {

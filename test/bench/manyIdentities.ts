@@ -1,6 +1,6 @@
 /**
  * A hub that measures itself: how long a decision takes, and how long its event loop is held. Takes the file; answers
- * `decide` and `longest` on stdin with a line of JSON each.
+ * `decide`, `watch` and `longest` on stdin with a line of JSON each.
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -33,31 +33,49 @@ const decision = (authority: typeof Authority.Authority.Service): number => {
   return ((performance.now() - started) * 1_000) / DECISIONS
 }
 
-/** A timer of this many milliseconds is late by as long as the event loop was held. */
-const TICK = 1
-
-/** The latest that it was since somebody asked. */
-let longest = 0
-let last = performance.now()
-const tick = () => {
-  const now = performance.now()
-  longest = Math.max(longest, now - last - TICK)
-  last = now
+/**
+ * How long the event loop's turns take while somebody watches: it then turns without a pause, so that what is measured is
+ * a turn and not how late the system wakes a process that waits.
+ */
+const watching = () => {
+  let active = false
+  let longest = 0
+  let last = 0
+  const next = () => {
+    const now = performance.now()
+    longest = Math.max(longest, now - last)
+    last = now
+    if (active) setImmediate(next)
+  }
+  return {
+    begin: () => {
+      active = true
+      longest = 0
+      last = performance.now()
+      setImmediate(next)
+    },
+    /** The longest turn since it began, in milliseconds. */
+    end: () => {
+      active = false
+      return longest
+    }
+  }
 }
 
 const program = Effect.gen(function* () {
   const hub = yield* Hub.Hub
   const authority = yield* Authority.Authority
   yield* Effect.sync(() => {
+    const turns = watching()
     createInterface({ input: process.stdin }).on("line", (line) => {
       if (line === "decide") say({ micros: decision(authority) })
-      if (line === "longest") {
-        say({ longest })
-        longest = 0
+      if (line === "watch") {
+        say({ watching: true })
+        turns.begin()
       }
+      if (line === "longest") say({ longest: turns.end() })
     })
     say({ port: hub.port })
-    setInterval(tick, TICK)
   })
   return yield* Effect.never
 })

@@ -19,7 +19,7 @@ const ONE = process.env["TELA_SEED"]
 const SEEDS = ONE !== undefined ? [Number(ONE)] : Array.from({ length: LONG ? 1_000 : 40 }, (_, i) => i + 1)
 
 /** Schedules at a time; they wait for the network more than they compute. */
-const AT_ONCE = 8
+const AT_ONCE = LONG ? 16 : 8
 
 /** How long connections wait for a program; for one that was killed, in vain. Longer than it takes to notice a dead path. */
 const GRACE = 30_000
@@ -58,10 +58,15 @@ const played = (seed: number) =>
         Effect.timeoutFail({ duration: PATIENCE, onTimeout: () => new Error(`streams hang:\n${traffic.standing()}`) })
       )
       yield* over
-      yield* Traffic.eventually(() => {
-        const { agent, client } = tela.held()
-        return agent.streams + client.streams === 0 && agent.undelivered + client.undelivered === 0
-      })
+      // What a program that was killed has not acknowledged is held for as long as it may come back.
+      yield* Traffic.eventually(
+        () => `something is held: ${JSON.stringify(tela.held())}`,
+        () => {
+          const { agent, client } = tela.held()
+          return agent.streams + client.streams === 0 && agent.undelivered + client.undelivered === 0
+        },
+        PATIENCE
+      )
       // A service may have been reached for a program that had gone by then; it has been told, too.
       yield* over
       assert.deepStrictEqual(traffic.problems(isLossless(seed)), [])
@@ -72,7 +77,10 @@ const played = (seed: number) =>
       process.stderr.write(`${told}\n`)
       return yield* exit
     }
-    return yield* Traffic.eventually(() => tela.network.connections() === 0)
+    return yield* Traffic.eventually(
+      () => `seed ${seed}: ${tela.network.connections()} connections stand`,
+      () => tela.network.connections() === 0
+    )
   })
 
 /** Sockets and timers of this process, but for those of the test itself. */
@@ -90,7 +98,10 @@ describe("streams under faults", () => {
         const before = resources()
         const quiet = ONE === undefined ? Logger.remove(Logger.defaultLogger) : Layer.empty
         yield* Effect.provide(Effect.forEach(SEEDS, played, { concurrency: AT_ONCE, discard: true }), quiet)
-        yield* Traffic.eventually(() => resources().length <= before.length)
+        yield* Traffic.eventually(
+          () => `resources stand: ${resources().join(", ")}`,
+          () => resources().length <= before.length
+        )
       }),
     LONG ? 1_800_000 : 120_000
   )

@@ -212,9 +212,9 @@ export const make = (seed: Seed.Seed): Traffic => {
   }
 }
 
-/** Waits until it holds, for what says nothing when it changes; a second or two at most, then it fails. */
-export const eventually = (holds: () => boolean): Effect.Effect<void> =>
-  Effect.suspend(() => (holds() ? Effect.void : Effect.fail("not yet"))).pipe(
-    Effect.retry(Schedule.intersect(Schedule.spaced(20), Schedule.recurs(500))),
+/** Waits until it holds, for what says nothing when it changes; fails with what is named after `within` milliseconds. */
+export const eventually = (what: () => string, holds: () => boolean, within = 10_000): Effect.Effect<void> =>
+  Effect.suspend(() => (holds() ? Effect.void : Effect.fail(new Error(`not yet: ${what()}`)))).pipe(
+    Effect.retry(Schedule.intersect(Schedule.spaced(20), Schedule.recurs(within / 20))),
     Effect.orDie
   )

@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
+import { setTimeout } from "node:timers/promises"
 import { temporaryFolder } from "../../support/temporaryFolder.ts"
 import * as HubConfig from "../../e2e/harness/HubConfig.ts"
 import * as Program from "../../e2e/harness/Program.ts"
@@ -15,6 +16,8 @@ import * as ManyIdentities from "./ManyIdentities.ts"
 const LISTS = 10
 const CHANGES = 300
 const STARTS = 5
+/** Changes that are not counted: by then the code is compiled. */
+const WARM_UP = 50
 /** Pause between two changes: below the rate at which one identity may ask. */
 const PAUSE = 25
 
@@ -68,26 +71,34 @@ export const authority = Effect.scoped(
         return text
       })
     const { micros } = decodeDecision(yield* told("decide", /^\{"micros".*\}$/m))
-    const longest = Effect.map(told("longest", /^\{"longest".*\}$/m), (text) => decodeLongest(text).longest)
+    /** The longest turn of the hub's event loop while something is done. */
+    const longestOf = (work: () => Promise<unknown>) =>
+      Effect.gen(function* () {
+        yield* told("watch", /^\{"watching".*\}$/m)
+        yield* Effect.promise(work)
+        return decodeLongest(yield* told("longest", /^\{"longest".*\}$/m)).longest
+      })
 
+    /** One grant changed, another one each time. */
+    const change = (i: number) => {
+      const grant = `access/${ManyIdentities.userOf(i * 37 + 1)}/machines/${ManyIdentities.machineOf(i * 91)}`
+      return timed(port, owner, "PUT", grant, { permissions: ["connect", "manage"] })
+    }
     const changes: Array<number> = []
     const held: Array<number> = []
     const heldByReading: Array<number> = []
     const heldInQuiet: Array<number> = []
-    for (let i = 0; i < CHANGES; i++) {
-      const path = `access/${ManyIdentities.userOf(i * 37 + 1)}`
-      yield* longest
-      // A request that changes nothing holds the loop too, and so does the machine: what is left is the change's.
-      yield* Effect.promise(() => timed(port, owner, "GET", path))
-      heldByReading.push(yield* longest)
+    for (let i = 0; i < WARM_UP + CHANGES; i++) {
+      const took = yield* Effect.promise(() => change(2 * i))
       yield* Effect.sleep(PAUSE)
-      heldInQuiet.push(yield* longest)
-      const grant = `${path}/machines/${ManyIdentities.machineOf(i * 91)}`
-      changes.push(
-        yield* Effect.promise(() => timed(port, owner, "PUT", grant, { permissions: ["connect", "manage"] }))
-      )
-      held.push(yield* longest)
-      yield* Effect.sleep(PAUSE)
+      const reading = yield* longestOf(() => timed(port, owner, "GET", `access/${ManyIdentities.userOf(i * 37 + 1)}`))
+      const changing = yield* longestOf(() => change(2 * i + 1))
+      const quiet = yield* longestOf(() => setTimeout(PAUSE))
+      if (i < WARM_UP) continue
+      changes.push(took)
+      heldByReading.push(reading)
+      held.push(changing)
+      heldInQuiet.push(quiet)
     }
     const lists: Array<number> = []
     for (let i = 0; i < LISTS; i++) lists.push(yield* Effect.promise(() => timed(port, owner, "GET", "access")))
@@ -120,11 +131,11 @@ export const authority = Effect.scoped(
       },
       {
         name: "authority-hold",
-        title: "event loop held by one grant change, p99 less that of a request that changes nothing",
-        value: quantile(held, 0.99) - quantile(heldByReading, 0.99),
+        title: "the longest turn of the event loop during one grant change, p99",
+        value: quantile(held, 0.99),
         unit: "ms",
         bound: { atMost: 2 },
-        details: `changes ${spread(held)}; requests that change nothing ${spread(heldByReading)}; as many pauses ${spread(heldInQuiet)}`
+        details: `${spread(held)}; a request that changes nothing ${spread(heldByReading)}; a pause ${spread(heldInQuiet)}`
       },
       {
         name: "authority-start",
