@@ -23,7 +23,6 @@ import { Directory } from "./Directory.ts"
 import type { Machine } from "./Directory.ts"
 import * as Deadlines from "./internal/deadlines.ts"
 import { nameNow } from "./internal/nameNow.ts"
-import * as SessionId from "./internal/sessionId.ts"
 import { withoutStopWords } from "./Refused.ts"
 import { Sessions } from "./Sessions.ts"
 import type { Session } from "./Sessions.ts"
@@ -168,7 +167,7 @@ export const make: Effect.Effect<
   const adopt = (machine: string, { principal: name, sessionId: id }: DetachedLink) => {
     const control = controlOf(machine)
     const named = identityOf(authority.snapshot(), name)
-    const principal = named !== undefined && SessionId.isOf(id, named.tokenHash) ? named : undefined
+    const principal = named !== undefined && sessions.isOf(id, named.tokenHash) ? named : undefined
     const decision = principal && authority.ask({ identity: principal, permission: "connect", machine })
     if (principal === undefined || decision?.permit !== true || control === undefined) {
       return sessions.later(() => tellRevoked(control, id, name, notKnown))

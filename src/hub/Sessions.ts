@@ -12,6 +12,7 @@ import type { Identity } from "../policy/Identity.ts"
 import { CloseCode, closeReason, Refusal } from "../protocol/Close.ts"
 import { encode } from "../protocol/Control.ts"
 import { REPLACED_SILENCE, SESSION_INDEX_MAX } from "../protocol/Limits.ts"
+import { HubKey } from "../store/HubKey.ts"
 import type { Carrier } from "../transport/Carrier.ts"
 import type { Inbox } from "../transport/Inbox.ts"
 import * as Slices from "../transport/Slices.ts"
@@ -100,6 +101,8 @@ export class Sessions extends Context.Tag("tela/hub/Sessions")<
     ) => Either.Either<Session, Full>
     /** One that has not ended. */
     readonly find: (id: string) => Session | undefined
+    /** Whether the session of an id, of which nothing else is known, was asked for with the token of this SHA-256. */
+    readonly isOf: (id: string, tokenHash: string) => boolean
     /** A session that waits for its agent. */
     readonly waiting: (id: string, machine: string) => Session | undefined
     /** The agent's session socket: tells both ends, agent first, and relays from then on. */
@@ -186,11 +189,8 @@ const tell = ({ agent, client: { carrier: client } }: Live, why: Ending, rule: s
   }
 }
 
-/**
- * `node` starts every session id: 8 hex characters that name the hub which made it. `now` is in milliseconds since the
- * epoch.
- */
-export const make = (node: string, now: () => number = Date.now): typeof Sessions.Service => {
+/** `now` is in milliseconds since the epoch. */
+export const make = (ids: SessionId.SessionIds, now: () => number = Date.now): typeof Sessions.Service => {
   const byId = new Map<string, Live>()
   const byMachine = new Map<string, Map<number, Live>>()
   const byToken = KeyIndex.make<Live>()
@@ -261,7 +261,7 @@ export const make = (node: string, now: () => number = Date.now): typeof Session
       const index = freeIndex(byMachine.get(asked.machine))
       if (full !== undefined || index === undefined) return Either.left(full ?? "machine")
       const { machine, principal } = asked
-      const id = SessionId.make(node, principal.tokenHash)
+      const id = ids.next(principal.tokenHash)
       const session: Live = {
         ...asked,
         id,
@@ -282,6 +282,7 @@ export const make = (node: string, now: () => number = Date.now): typeof Session
       return Either.right(session)
     },
     find: (id) => byId.get(id),
+    isOf: ids.isOf,
     waiting: (id, machine) => {
       const session = byId.get(id)
       return session?.machine === machine && session.agent === undefined ? session : undefined
@@ -353,8 +354,12 @@ export const make = (node: string, now: () => number = Date.now): typeof Session
   }
 }
 
+/** `node` names the hub in the ids of its sessions: 8 hex characters. */
 export const layer = (node: string): Layer.Layer<Sessions> =>
   Layer.effect(
     Sessions,
-    Effect.map(Effect.clock, (clock) => make(node, () => clock.unsafeCurrentTimeMillis()))
+    Effect.gen(function* () {
+      const clock = yield* Effect.clock
+      return make(SessionId.make(node, yield* HubKey), () => clock.unsafeCurrentTimeMillis())
+    })
   )

@@ -11,6 +11,7 @@ import type { Audit } from "./Audit.ts"
 import * as AuditMemory from "./AuditMemory.ts"
 import * as AuditSql from "./AuditSql.ts"
 import * as Database from "./Database.ts"
+import { HubKey } from "./HubKey.ts"
 import * as IdentityStore from "./IdentityStore.ts"
 import * as KeyFile from "./KeyFile.ts"
 import type { Machines } from "./Machines.ts"
@@ -39,17 +40,18 @@ const beside = <A, E>(path: string, layer: (file: string) => Layer.Layer<A, E>):
 export const layerRecord = (path: string): Layer.Layer<Audit, Database.DatabaseError> =>
   beside(path, (file) => Layer.provide(AuditSql.layer, Database.layer(databaseFile(file))))
 
-/** The record, the pairing codes and the machines last seen, beside a hub's file. */
+/** The record, the pairing codes, the machines last seen and the key, beside a hub's file. */
 export const layer = (options: {
   /** telahubd.yaml. */
   readonly path: string
-}): Layer.Layer<Audit | PairCodes | Machines, Database.DatabaseError | KeyFile.KeyFileError> =>
+}): Layer.Layer<Audit | PairCodes | Machines | HubKey, Database.DatabaseError | KeyFile.KeyFileError> =>
   beside(options.path, (file) => {
-    const pairCodes = Layer.unwrapEffect(Effect.map(KeyFile.loadOrCreateSecret(keyFile(file)), PairCodesSql.layer))
-    return Layer.provide(
-      Layer.mergeAll(AuditSql.layer, pairCodes, MachinesSql.layer),
-      Database.layer(databaseFile(file))
+    const keyed = Layer.unwrapEffect(
+      Effect.map(KeyFile.loadOrCreateSecret(keyFile(file)), (key) =>
+        Layer.merge(PairCodesSql.layer(key), Layer.succeed(HubKey, key))
+      )
     )
+    return Layer.provide(Layer.mergeAll(AuditSql.layer, keyed, MachinesSql.layer), Database.layer(databaseFile(file)))
   })
 
 /** Everything in memory, beginning with the identities and grants of a snapshot. */

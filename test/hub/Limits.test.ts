@@ -15,7 +15,20 @@ import * as Inbox from "../../src/transport/Inbox.ts"
 import * as MemoryCarrier from "../../src/transport/MemoryCarrier.ts"
 import { metric } from "../support/metrics.ts"
 import type { Peer } from "./harness.ts"
-import { agentOf, ask, connect, dial, frame, identity, initial, KEY, register, session, startHub } from "./harness.ts"
+import {
+  agentOf,
+  ask,
+  connect,
+  dial,
+  frame,
+  identity,
+  initial,
+  KEY,
+  register,
+  session,
+  sessionIds,
+  startHub
+} from "./harness.ts"
 
 /** A hub whose limits can be changed as an edit of its file does. */
 const limited = (limits: Partial<HubLimits>) =>
@@ -151,7 +164,7 @@ describe("a session whose client is lost unnoticed", () => {
   /** Sessions at a time of the test's choosing, of which one identity may have one. */
   const setUp = () => {
     const clock = { now: 0 }
-    const sessions = Sessions.make("0a0b0c0d", () => clock.now)
+    const sessions = Sessions.make(sessionIds, () => clock.now)
     const connection = () => {
       const [peer, carrier] = MemoryCarrier.pair()
       return { peer, inbox: Inbox.make(carrier) }

@@ -19,7 +19,7 @@ import type { Held, Holder } from "../../src/transport/Holders.ts"
 import { metric } from "../support/metrics.ts"
 import { turn } from "../support/turn.ts"
 import type { Peer } from "./harness.ts"
-import { agentOf, frame, identity, initial, owner, session, startHub } from "./harness.ts"
+import { agentOf, frame, identity, initial, owner, session, sessionIds, startHub } from "./harness.ts"
 
 const MEMORY = 4 * 1024 * 1024
 
@@ -163,7 +163,7 @@ const watched = (limits: Partial<HubLimits> = {}) =>
       return holder
     }
     const rates: Array<(identity: Identity) => number> = []
-    const sessions = Sessions.make("0a0b0c0d")
+    const sessions = Sessions.make(sessionIds)
     const store = Layer.effect(
       IdentityStore,
       Effect.map(IdentityStore, (store) => ({ ...store, limits: () => said }))

@@ -9,7 +9,7 @@ import type { CarrierClosed } from "../../src/transport/Carrier.ts"
 import * as Inbox from "../../src/transport/Inbox.ts"
 import * as MemoryCarrier from "../../src/transport/MemoryCarrier.ts"
 import { turn } from "../support/turn.ts"
-import { frame, identity, KEY, register } from "./harness.ts"
+import { frame, identity, KEY, register, sessionIds } from "./harness.ts"
 
 /** A connection: the hub's inbox, and everything the peer was told in the end. */
 const connection = () => {
@@ -40,7 +40,7 @@ const opened = (sessions: typeof Sessions.Sessions.Service, principal: string, m
 describe("Sessions", () => {
   it.effect("are found by the token they were asked for with, and end with its access, joined or not", () =>
     Effect.gen(function* () {
-      const sessions = Sessions.make("0a0b0c0d")
+      const sessions = Sessions.make(sessionIds)
       const waiting = opened(sessions, "alice")
       const up = opened(sessions, "alice", "mill")
       const agent = connection()
@@ -81,7 +81,7 @@ describe("Sessions", () => {
   ] as const) {
     it.live(`end all in one turn ${how}, and are told a few in each turn`, () =>
       Effect.gen(function* () {
-        const sessions = Sessions.make("0a0b0c0d")
+        const sessions = Sessions.make(sessionIds)
         const up = Array.from({ length: SESSION_INDEX_MAX }, () => {
           const { client, session } = opened(sessions, "alice")
           const agent = connection()
@@ -117,7 +117,7 @@ describe("Sessions", () => {
 
   it.effect("have ids of this node that nobody can guess, found only with the right machine", () =>
     Effect.sync(() => {
-      const sessions = Sessions.make("0a0b0c0d")
+      const sessions = Sessions.make(sessionIds)
       const one = opened(sessions, "alice").session
       const two = opened(sessions, "alice").session
       assert.match(one.id, /^0a0b0c0d[0-9a-f]{44}$/)

@@ -12,6 +12,7 @@ import type { ClientOptions } from "ws"
 import { hashOf } from "../../src/crypto/Token.ts"
 import { Authority } from "../../src/hub/Authority.ts"
 import * as Hub from "../../src/hub/Hub.ts"
+import * as SessionId from "../../src/hub/internal/sessionId.ts"
 import type { Change } from "../../src/policy/Change.ts"
 import { makeSnapshot } from "../../src/policy/Identity.ts"
 import type { GrantEntry, Identity, Role } from "../../src/policy/Identity.ts"
@@ -34,6 +35,9 @@ export const identity = (id: string, role: Role = "user", more: Partial<Identity
 })
 
 export const owner = identity("owner", "owner")
+
+/** Ids of a hub whose key does not matter. */
+export const sessionIds = SessionId.make("0a0b0c0d", Redacted.make(new Uint8Array(32)))
 
 const identities = [
   owner,
