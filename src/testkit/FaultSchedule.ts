@@ -3,6 +3,7 @@
  * it over a network, with restarts of programs where it has any.
  */
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import type { Direction, Hearing } from "../transport/FaultCarrier.ts"
 import type { End, FaultNetwork } from "./FaultNetwork.ts"
 import * as Seed from "./Seed.ts"
@@ -107,18 +108,21 @@ const strike = (network: FaultNetwork, fault: Exclude<Fault, { readonly what: "r
   }
 }
 
-/** Brings the faults, one after the other; done after the last. Programs are restarted by `restart`, which takes its time. */
+/**
+ * Brings the faults, one after the other. Programs are restarted by `restart`, which takes its time: what comes up only once
+ * the network is healed holds up none of the faults behind it. Done when the last fault is, and every restart.
+ */
 export const run = (
   { steps }: FaultSchedule,
   network: FaultNetwork,
   restart: (program: Restarted, lasts: number) => Effect.Effect<void> = () => Effect.void
 ): Effect.Effect<void> =>
-  Effect.forEach(
-    steps,
-    ({ after, fault }) =>
-      Effect.zipRight(
-        Effect.sleep(after),
-        fault.what === "restart" ? restart(fault.program, fault.lasts) : Effect.sync(() => strike(network, fault))
-      ),
-    { discard: true }
-  )
+  Effect.gen(function* () {
+    const restarts: Array<Fiber.Fiber<void>> = []
+    for (const { after, fault } of steps) {
+      yield* Effect.sleep(after)
+      if (fault.what === "restart") restarts.push(yield* Effect.fork(restart(fault.program, fault.lasts)))
+      else strike(network, fault)
+    }
+    yield* Fiber.joinAll(restarts)
+  })

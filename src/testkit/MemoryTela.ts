@@ -59,7 +59,10 @@ export interface MemoryTela {
   readonly network: FaultNetwork
   /** A local program connects to the client's local port of a service: the program's end. */
   readonly open: (port: number) => ByteStream
-  /** Kills a program as kill -9 does, and starts it again so many milliseconds later. */
+  /**
+   * Kills a program as kill -9 does, and starts it again so many milliseconds later; done when it is up. One program's
+   * restarts come one after the other.
+   */
   readonly restart: (program: Restarted, after?: number) => Effect.Effect<void>
   /** Changes an identity or a grant in the owner's name: that of "alice", the client, or of "agent". */
   readonly change: (change: Change) => Effect.Effect<Applied, ChangeRefused | StoreFailure>
@@ -233,6 +236,12 @@ export const make = (options: MemoryTelaOptions): Effect.Effect<MemoryTela, neve
       client: ["client"]
     }
 
+    const turns: Readonly<Record<Restarted, Effect.Semaphore>> = {
+      hub: yield* Effect.makeSemaphore(1),
+      agent: yield* Effect.makeSemaphore(1),
+      client: yield* Effect.makeSemaphore(1)
+    }
+
     return {
       network,
       open: (port) => {
@@ -251,7 +260,7 @@ export const make = (options: MemoryTelaOptions): Effect.Effect<MemoryTela, neve
           yield* Effect.sleep(after)
           if (name !== "hub") killed.delete(name)
           yield* start[name]
-        }),
+        }).pipe(turns[name].withPermits(1)),
       change: (change) =>
         Effect.suspend(() => {
           const running = theHub.current()
