@@ -46,7 +46,9 @@ export const within = <A, E, R>(
         },
         catch: () => {
           restore()
-          return new ServiceError({ problem: `${folder}: this root may not take the rights of its owner (${owner.uid})` })
+          return new ServiceError({
+            problem: `${folder}: this root may not take the rights of its owner (${owner.uid})`
+          })
         }
       }),
       () => use("."),

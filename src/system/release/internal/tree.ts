@@ -63,11 +63,7 @@ export const read = (folder: string): Effect.Effect<ReadonlyArray<Piece>, Instal
         if (stat.isDirectory()) yield* inside(real, path, above)
       })
 
-    const inside = (
-      real: string,
-      path: string,
-      above: ReadonlyArray<string>
-    ): Effect.Effect<void, InstallError> =>
+    const inside = (real: string, path: string, above: ReadonlyArray<string>): Effect.Effect<void, InstallError> =>
       Effect.gen(function* () {
         // A folder that is in itself, by a link.
         if (above.includes(real)) return
