@@ -8,6 +8,7 @@ import { type ChildProcess, spawn } from "node:child_process"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as FiberId from "effect/FiberId"
+import { TRIAL_STARTS } from "../protocol/Limits.ts"
 import { ExitCode, Exits } from "./Failure.ts"
 
 /** A program whose processes follow each other. */
@@ -60,13 +61,24 @@ export interface Keeper {
   readonly keep: Effect.Effect<void, Exits>
 }
 
+export interface KeeperOptions {
+  /** What each process takes over. */
+  readonly legacy: string
+  /**
+   * Whether one that failed is to be started once more, as a supervisor would: what runs is on trial, and the launcher goes
+   * back to the version before when it failed often enough.
+   */
+  readonly again: Effect.Effect<boolean>
+}
+
 /** A keeper of processes that each take over the same. It starts none by itself. */
-export const make = ({ name, variable }: Succession, legacy: string): Keeper => {
+export const make = ({ name, variable }: Succession, { again, legacy }: KeeperOptions): Keeper => {
   const children = new Set<ChildProcess>()
-  const over = Deferred.unsafeMake<number>(FiberId.none)
+  let over = Deferred.unsafeMake<number>(FiberId.none)
   let newest: ChildProcess | undefined
   let ending = false
   let exitCode: number = ExitCode.ok
+  let failures = 0
 
   const end = () => {
     for (const child of children) {
@@ -91,7 +103,9 @@ export const make = ({ name, variable }: Succession, legacy: string): Keeper => 
       if (children.size === 0) Deferred.unsafeDone(over, Effect.succeed(exitCode))
     }
     child.on("message", (message) => {
-      if (message === messages.next) start()
+      if (message !== messages.next) return
+      failures = 0
+      start()
     })
     child.on("error", () => gone(ExitCode.failed))
     child.on("exit", (code) => {
@@ -108,13 +122,22 @@ export const make = ({ name, variable }: Succession, legacy: string): Keeper => 
     process.prependListener("SIGTERM", end)
   })
 
+  const keep = Effect.gen(function* () {
+    while (true) {
+      const code = yield* Deferred.await(over)
+      if (code === ExitCode.ok) return
+      // One that ends before it is counted as a start is never gone back from.
+      if (ending || failures++ >= TRIAL_STARTS || !(yield* again)) {
+        return yield* new Exits({ code, message: `the ${name} ended with exit code ${code}` })
+      }
+      yield* Effect.logWarning(`the ${name} ended with exit code ${code}, and its version is on trial: once more`)
+      over = Deferred.unsafeMake<number>(FiberId.none)
+      start()
+    }
+  })
+
   return {
     startNext: Effect.zipRight(listen, Effect.sync(start)),
-    keep: Deferred.await(over).pipe(
-      Effect.flatMap((code) =>
-        code === ExitCode.ok ? Effect.void : new Exits({ code, message: `the ${name} ended with exit code ${code}` })
-      ),
-      Effect.onInterrupt(() => Deferred.await(over))
-    )
+    keep: Effect.onInterrupt(keep, () => Effect.suspend(() => Deferred.await(over)))
   }
 }

@@ -684,6 +684,13 @@ export const TRIAL_WINDOW = 120_000
 export const TRIAL_SETTLE = 3_000
 export const TRIAL_STARTS = 2
 
+/**
+ * What a service's copy of an installation may hold, which is in memory while it is copied: SQLite's addon with its sources
+ * has 32 MiB in 120 files, and what builds it as many thousand.
+ */
+export const COPY_BYTES = 256 * MiB
+export const COPY_FILES = 20_000
+
 /** What the deployed hub takes as one file of a channel (spec: hub-api 0.5); how many are taken and given at a time. */
 export const CHANNEL_FILE_BYTES = 500 * MiB
 export const CHANNEL_UPLOADS = 4

@@ -3,73 +3,19 @@
  * versions, with nobody who supervises it.
  */
 import * as Fs from "node:fs"
-import * as Http from "node:http"
 import * as Path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import * as Maker from "../../src/system/release/Maker.ts"
-import { machine } from "../../src/system/release/Update.ts"
 import { temporaryFolder } from "../support/temporaryFolder.ts"
-import { key, unpack } from "../system/release/made.ts"
+import { unpack } from "../system/release/made.ts"
 import * as HubConfig from "./harness/HubConfig.ts"
 import { descendants, isAlive } from "./harness/Memory.ts"
 import * as Program from "./harness/Program.ts"
+import * as Releases from "./harness/Releases.ts"
 import * as Tela from "./harness/Tela.ts"
 import * as Typed from "./harness/Typed.ts"
-import { repositoryRoot } from "./harness/Workspace.ts"
 
 const H = "-hub wss://hub.example.com"
-const DAY = 24 * 3_600_000
-
-/** Makes a release of the telad that was built, as the version given. */
-const release = (out: string, version: string) =>
-  Effect.gen(function* () {
-    const root = yield* temporaryFolder
-    Fs.mkdirSync(Path.join(root, "dist/programs"), { recursive: true })
-    Fs.mkdirSync(Path.join(root, "bin"))
-    for (const name of ["bin/launch.mjs", "bin/select.mjs", "LICENSE"]) {
-      Fs.copyFileSync(Path.join(repositoryRoot, name), Path.join(root, name))
-    }
-    const read = (name: string) => Fs.readFileSync(Path.join(repositoryRoot, name), "utf8")
-    const about = JSON.parse(read("package.json")) as { readonly version: string }
-    Fs.writeFileSync(Path.join(root, "package.json"), JSON.stringify({ ...about, version: version.slice(1) }))
-    const bundle = read("dist/programs/telad.cjs").replaceAll(`"v${about.version}"`, `"${version}"`)
-    Fs.writeFileSync(Path.join(root, "dist/programs/telad.cjs"), bundle)
-    return yield* Maker.make({
-      root,
-      out,
-      key,
-      channel: "stable",
-      programs: ["telad"],
-      targets: [machine],
-      publishedAt: Date.now(),
-      expires: { head: Date.now() + DAY, version: Date.now() + DAY }
-    })
-  }).pipe(Effect.orDie)
-
-/** A web server of a folder. */
-const serve = (folder: string) =>
-  Effect.map(
-    Effect.acquireRelease(
-      Effect.async<Http.Server>((resume) => {
-        const server = Http.createServer((request, response) => {
-          const file = Path.join(folder, decodeURIComponent(request.url ?? "/"))
-          if (!Fs.existsSync(file) || Fs.statSync(file).isDirectory()) return response.writeHead(404).end()
-          return response.writeHead(200).end(Fs.readFileSync(file))
-        })
-        server.listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
-      }),
-      (server) =>
-        Effect.async<void>((resume) => {
-          server.close(() => resume(Effect.void))
-          server.closeAllConnections()
-        })
-    ),
-    (server) => {
-      const address = server.address()
-      return `http://127.0.0.1:${typeof address === "object" && address !== null ? address.port : 0}`
-    }
-  )
 
 describe("an agent from a release", () => {
   it.scopedLive("is updated through the hub, and is back with the version that was asked for", () =>
@@ -87,8 +33,8 @@ describe("an agent from a release", () => {
       yield* typed.run("tela login wss://hub.example.com", { input: `${tokens.owner}\n` })
 
       const channel = yield* temporaryFolder
-      const base = yield* serve(channel)
-      const first = yield* release(channel, "v1.0.0")
+      const base = yield* Releases.serve(channel)
+      const first = yield* Releases.make(channel, { version: "v1.0.0", program: "telad" })
       const { home } = yield* unpack(channel, first)
       const folder = yield* temporaryFolder
       const file = Path.join(folder, "telad.yaml")
@@ -119,7 +65,7 @@ machines:
         "barn: already running v1.0.0\n"
       )
 
-      yield* release(channel, "v1.0.1")
+      yield* Releases.make(channel, { version: "v1.0.1", program: "telad" })
       const offered = yield* typed.run(`tela admin agent channel -machine barn ${H}`)
       assert.match(offered, /current version: v1\.0\.0\n {2}latest version: {2}v1\.0\.1 {2}\(update available\)/)
 

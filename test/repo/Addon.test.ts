@@ -71,7 +71,7 @@ describe("SQLite's addon", () => {
           status: 1,
           stdout: "",
           stderr:
-            "telahubd: SQLite is not built for this Node.js; run: npm rebuild better-sqlite3 (it needs python3, make and g++)\n"
+            "telahubd: SQLite is missing, or not built for this Node.js; run: npm install, or npm rebuild better-sqlite3 (it needs python3, make and g++)\n"
         }
       )
       assert.isFalse(Fs.existsSync(Path.join(folder, "data")))

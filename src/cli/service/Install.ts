@@ -6,6 +6,7 @@ import type { ServiceProgram } from "../../system/service/Definition.ts"
 import * as Install from "../../system/service/Install.ts"
 import * as ManagerCall from "../../system/service/ManagerCall.ts"
 import type { Plan } from "../../system/service/Plan.ts"
+import * as ProgramCopy from "../../system/service/ProgramCopy.ts"
 import * as ProgramFiles from "../../system/service/ProgramFiles.ts"
 import * as Services from "../../system/service/Services.ts"
 import type { Service } from "../../system/service/Services.ts"
@@ -61,9 +62,11 @@ export const command = ({ examples, flags, notes, plan: planOf, program }: Insta
         const { env } = yield* Shell
         const service = yield* ServiceFlags.read(given, program)
         const dryRun = yield* given.flag(ServiceFlags.dryRun)
-        const files = yield* ProgramFiles.find(yield* started)
+        const here = yield* started
         const plan = yield* planOf(given, service)
-        const installed = yield* Install.install(service, { plan, files, env, dryRun })
+        const copy = yield* ProgramCopy.make(here, service)
+        const files = copy?.files ?? (yield* ProgramFiles.find(here))
+        const installed = yield* Install.install(service, { plan, files, copy, env, dryRun })
         const { manager, place } = service
         const what = `${manager.service} (${manager.title})`
         const heading = dryRun

@@ -20,6 +20,7 @@ import { ExitCode, Exits } from "../Failure.ts"
 import * as Keeper from "../Keeper.ts"
 import { Shell } from "../Shell.ts"
 import * as Signals from "../Signals.ts"
+import * as Trials from "../Trials.ts"
 import * as Updating from "../Updating.ts"
 
 export interface RunOptions {
@@ -108,7 +109,7 @@ export const run = ({ agent: options, file, supervised, trial }: RunOptions): Ef
     if (what === "stop") return yield* Effect.logInfo("stopped")
     if (supervised) return yield* new Exits({ code: ExitCode.restart, message: "to be started again" })
     if (above !== undefined) return yield* above.startNext
-    const keeper = Keeper.make(succession, "agent")
+    const keeper = Keeper.make(succession, { legacy: "agent", again: Trials.isOn("telad") })
     yield* keeper.startNext
     yield* keeper.keep
   })

@@ -26,5 +26,6 @@ export const updates: Program = {
     }),
   noFile:
     "-config is missing: give -config telad.yaml, or set TELAD_CONFIG; an agent that runs from flags keeps no channel",
-  restart: "It is in force when telad is started anew; one that runs goes on as it is until then."
+  restart:
+    "It is in force when telad is started anew; one that runs goes on as it is until then. A service has its own copy, and gets it by: telad service install"
 }

@@ -19,6 +19,7 @@ import * as Keeper from "../Keeper.ts"
 import { Shell } from "../Shell.ts"
 import * as Signals from "../Signals.ts"
 import * as Supervisor from "../Supervisor.ts"
+import * as Trials from "../Trials.ts"
 import * as Updating from "../Updating.ts"
 
 export interface RunOptions<E> {
@@ -95,7 +96,8 @@ export const run = <E extends Failure>(
           yield* Effect.uninterruptible(drain)
           return yield* new Exits({ code: ExitCode.restart, message: "to be started again" })
         }
-        const next = above === undefined ? Keeper.make(succession, String(hub.port)) : undefined
+        const again = Trials.isOn("telahubd")
+        const next = above === undefined ? Keeper.make(succession, { legacy: String(hub.port), again }) : undefined
         const { startNext } = above ?? next ?? { startNext: Effect.void }
         yield* Effect.uninterruptible(hub.drain({ within, onceClosed: startNext }))
         return next

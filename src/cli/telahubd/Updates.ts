@@ -10,5 +10,6 @@ export const updates: Program = {
   store: (given) =>
     Effect.map(HubFlags.locate(given), ({ exists, path }) => (exists ? HubUpdateStore.make(path) : undefined)),
   noFile: "there is no telahubd.yaml yet; to create it, run: telahubd user bootstrap",
-  restart: "It is in force when telahubd is started anew; one that runs goes on as it is until then."
+  restart:
+    "It is in force when telahubd is started anew; one that runs goes on as it is until then. A service has its own copy, and gets it by: telahubd service install"
 }

@@ -44,7 +44,8 @@ const sentences = new Map([
 
 const missing = new DatabaseError({
   code: "addon",
-  message: "SQLite is not built for this Node.js; run: npm rebuild better-sqlite3 (it needs python3, make and g++)"
+  message:
+    "SQLite is missing, or not built for this Node.js; run: npm install, or npm rebuild better-sqlite3 (it needs python3, make and g++)"
 })
 
 /** What a failed statement, or a defect of the library, means for a file. */

@@ -9,9 +9,9 @@ import * as Path from "node:path"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { UPDATE_PROVE_TIMEOUT } from "../../protocol/Limits.ts"
 import { InstallError } from "./InstallError.ts"
 import * as Disk from "./internal/disk.ts"
+import { clean, remove } from "./internal/leftovers.ts"
 import * as Lock from "./internal/lock.ts"
 import { prove } from "./internal/prove.ts"
 import * as Unpack from "./internal/unpack.ts"
@@ -24,9 +24,6 @@ export interface Installed {
   readonly release: ReleaseFile.ReleaseFile
   readonly pointer: Pointer.Pointer
 }
-
-/** How long a change waits for another one: that proves a version at most. */
-const PATIENCE = 3 * UPDATE_PROVE_TIMEOUT
 
 export class Installation extends Context.Tag("tela/system/release/Installation")<
   Installation,
@@ -64,41 +61,12 @@ const ownerOf = (home: string): Effect.Effect<Disk.Owner | undefined, InstallErr
     ? Disk.attempt(home, () => Fs.stat(home)).pipe(Effect.map(({ gid, uid }) => ({ gid, uid })))
     : Effect.succeed(undefined)
 
-/** Names of what a crash, or a version that is needed no more, leaves behind. */
-const isLeft = (name: string): boolean => /^\.(incoming|trash)-/.test(name)
-
-const remove = (path: string) => Effect.promise(() => Fs.rm(path, { recursive: true, force: true }).catch(() => {}))
-
-/** Removes what no pointer names. A version goes under another name first, so that half of one is never taken for one. */
-const clean = (home: string, { folder, previous }: Pointer.Pointer): Effect.Effect<void> =>
-  Effect.gen(function* () {
-    const versions = Path.join(home, "versions")
-    const names = yield* Effect.promise(() => Fs.readdir(versions).catch((): Array<string> => []))
-    for (const name of names) {
-      if (name === folder || name === previous) continue
-      const trash = isLeft(name) ? name : `.trash-${Crypto.randomBytes(4).toString("hex")}`
-      const renamed = yield* Effect.promise(() =>
-        Fs.rename(Path.join(versions, name), Path.join(versions, trash)).then(
-          () => true,
-          () => false
-        )
-      )
-      if (renamed) yield* remove(Path.join(versions, trash))
-    }
-    const around = yield* Effect.promise(() => Fs.readdir(home).catch((): Array<string> => []))
-    for (const name of around) {
-      if (name.startsWith(`${Pointer.FILE_NAME}.`) || name.startsWith("update.lock."))
-        yield* remove(Path.join(home, name))
-    }
-  })
-
 /** The installation in a folder. */
 export const make = (
   home: string,
   subject: { readonly program: ReleaseFile.ProgramName; readonly os: string; readonly arch: string }
 ): typeof Installation.Service => {
-  const locked = <A, R>(use: Effect.Effect<A, InstallError, R>) =>
-    Lock.withLock(Path.join(home, "update.lock"), PATIENCE, use)
+  const locked = <A, R>(use: Effect.Effect<A, InstallError, R>) => Lock.changing(home, use)
 
   const installed = Effect.gen(function* () {
     const pointer = yield* Pointer.read(home)
@@ -134,8 +102,7 @@ export const make = (
         })
       }).pipe(Effect.onError(() => remove(incoming)))
       yield* reached("placed")
-      // What is itself on trial is nothing to go back to.
-      const previous = pointer.trial === undefined ? pointer.folder : pointer.previous
+      const previous = Pointer.proved(pointer)
       const next: Pointer.Pointer = {
         folder,
         ...(previous !== undefined && { previous }),

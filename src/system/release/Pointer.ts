@@ -44,6 +44,10 @@ export const FILE_NAME = "current.json"
 /** Where a version is. */
 export const folderOf = (home: string, folder: string): string => Path.join(home, "versions", folder)
 
+/** The folder of what there is to go back to: what is itself on trial is nothing. */
+export const proved = ({ folder, previous, trial }: Pointer): string | undefined =>
+  trial === undefined ? folder : previous
+
 const decode = Schema.decodeUnknown(Schema.parseJson(Pointer))
 
 /** What is in force. */

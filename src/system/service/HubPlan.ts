@@ -88,6 +88,12 @@ const tlsNotes = ({ settings }: HubFile.HubFile, place: Place): Effect.Effect<Re
     return [...notes]
   })
 
+/** Releases that the hub serves: a folder that may be large, and that the service can write only in its own. */
+const channelNotes = ({ settings: { channels } }: HubFile.HubFile, { folder }: Place): ReadonlyArray<string> =>
+  channels === undefined
+    ? []
+    : [`the channels in ${channels.data} are not carried along; the service can write them only in ${folder}`]
+
 const kept = (
   { place, settings }: HubPlanOptions,
   notes: ReadonlyArray<string> = []
@@ -167,6 +173,7 @@ const copied = (source: string, { place, settings }: HubPlanOptions): Effect.Eff
       steps: [...besides, { what: "configuration", file: place.configFile, how: `copied from ${source}`, make }],
       notes: [
         `stop the hub that runs on ${source}, if one does, before you start this: what it changes from now on stays there`,
+        ...channelNotes(file, place),
         ...(yield* tlsNotes(file, place))
       ],
       leavesWithin: drainOf(file)

@@ -10,7 +10,8 @@ import type { ServiceState } from "./Manager.ts"
 import type { ManagerCall } from "./ManagerCall.ts"
 import * as Place from "./Place.ts"
 import * as Placing from "./Placing.ts"
-import { type Plan, realpath, type Step } from "./Plan.ts"
+import { type Done, type Plan, realpath, type Step } from "./Plan.ts"
+import type { ProgramCopy } from "./ProgramCopy.ts"
 import * as ProgramFiles from "./ProgramFiles.ts"
 import { ServiceError } from "./ServiceError.ts"
 import { commandLine, type Service } from "./Services.ts"
@@ -20,7 +21,10 @@ type Env = Readonly<Record<string, string | undefined>>
 
 export interface InstallOptions {
   readonly plan: Plan
+  /** What the service is started from. */
   readonly files: ProgramFiles.ProgramFiles
+  /** The service's own copy of it, if it has one. */
+  readonly copy?: ProgramCopy | undefined
   /** The variables of whoever installs it. */
   readonly env: Env
   /** Shows what would be done, and does nothing. */
@@ -45,7 +49,7 @@ export interface Installed {
   readonly running: boolean
 }
 
-const rowOf = ({ file, how, what }: Step): Row => ({ what, where: file, how })
+const rowOf = ({ file, how, what }: Done): Row => ({ what, where: file, how })
 
 const definitionOf = (service: Service, options: InstallOptions): Effect.Effect<Definition, ServiceError> => {
   const { name, place, program, scope } = service
@@ -122,7 +126,7 @@ export const install = (
 ): Effect.Effect<Installed, ServiceError, ManagerCall> =>
   Effect.gen(function* () {
     const { manager, place, scope } = service
-    const { dryRun, env, files, plan } = options
+    const { copy, dryRun, env, files, plan } = options
     if (!dryRun) yield* manager.available
     const before = yield* textBefore(service)
     if (place.stateDirectory !== undefined) yield* ProgramFiles.readableByOthers(files)
@@ -132,6 +136,8 @@ export const install = (
     if (!dryRun) {
       yield* Placing.makeFolder(place.folder, scope === "system" ? 0o755 : 0o700)
       if (place.logFile !== undefined) yield* Placing.makeFolder(Path.dirname(place.logFile), 0o755)
+      // First: what has no room leaves nothing half done.
+      yield* copy?.make ?? Effect.void
       yield* carryOut(place, plan.steps)
       yield* link.make ?? Effect.void
     }
@@ -147,11 +153,12 @@ export const install = (
     }
     return {
       rows: [
-        ...plan.steps.map(rowOf),
+        ...[...(copy?.rows ?? []), ...plan.steps].map(rowOf),
         ...(link.row === undefined ? [] : [link.row]),
         { what: "service", where: place.definitionFile, how }
       ],
       notes: [
+        ...(copy?.notes ?? []),
         ...plan.notes,
         ...(link.note === undefined ? [] : [link.note]),
         ...(isRoot ? [`it runs as root, who owns ${place.folder}`] : []),
@@ -159,7 +166,7 @@ export const install = (
         ...(yield* Variables.missed(service, env))
       ],
       text,
-      changed: how !== "unchanged" || plan.steps.some(({ make }) => make !== undefined) || link.make !== undefined,
+      changed: how !== "unchanged" || [copy, link, ...plan.steps].some((each) => each?.make !== undefined),
       running: state?.running === true
     }
   })

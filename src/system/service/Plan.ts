@@ -7,13 +7,17 @@ import * as Effect from "effect/Effect"
 import * as Placing from "./Placing.ts"
 import type { ServiceError } from "./ServiceError.ts"
 
-/** One file in the folder. */
-export interface Step {
+/** What is done about one thing in the folder, to be shown. */
+export interface Done {
   /** What it is, in a word. */
   readonly what: string
   readonly file: string
   /** Where it comes from, or why it stays; a few words. */
   readonly how: string
+}
+
+/** One file in the folder. */
+export interface Step extends Done {
   /** Makes the file at another path, from which it is moved into place; undefined when it is in place already. */
   readonly make?: (staged: string) => Effect.Effect<void, ServiceError>
   /** What follows when the file is in its place. */

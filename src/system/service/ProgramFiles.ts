@@ -56,6 +56,14 @@ export const find = ({ node, nodeArgs, script }: Started): Effect.Effect<Program
     }
   })
 
+/** How a copy in the service's own folder is started, which nobody else need be able to read. */
+export const ofCopy = ({ node, nodeArgs }: Started, script: string): Effect.Effect<ProgramFiles> =>
+  Effect.map(realpath(node), (realNode) => ({
+    command: [isHidden(realNode) ? realNode : node, ...nodeArgs, script],
+    readsFrom: [realNode],
+    files: [realNode]
+  }))
+
 /** Every folder from the root of the file system to a path, and the path itself. */
 const upTo = (path: string): ReadonlyArray<string> => {
   const parent = Path.dirname(path)

@@ -155,6 +155,20 @@ describe("telahubd service install", () => {
     })
   )
 
+  it.scoped("says that the channels that it serves stay where they are", () =>
+    Effect.gen(function* () {
+      const machine = yield* computer("telahubd")
+      const file = yield* ownHub(machine, "channels: { enabled: true }\n")
+      const { notes } = yield* machine.install(planOn(machine, file).plan)
+      const { folder } = machine.service().place
+      const data = Path.join(Path.dirname(file), "channels")
+      assert.include(
+        notes,
+        `the channels in ${data} are not carried along; the service can write them only in ${folder}`
+      )
+    })
+  )
+
   it.scoped("says which certificates a user of the service's own cannot read", () =>
     Effect.gen(function* () {
       const machine = yield* computer("telahubd")

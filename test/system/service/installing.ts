@@ -7,6 +7,7 @@ import type * as Scope from "effect/Scope"
 import type { ServiceProgram, ServiceScope } from "../../../src/system/service/Definition.ts"
 import * as Install from "../../../src/system/service/Install.ts"
 import type { Plan } from "../../../src/system/service/Plan.ts"
+import type { ProgramCopy } from "../../../src/system/service/ProgramCopy.ts"
 import type { ServiceError } from "../../../src/system/service/ServiceError.ts"
 import * as Services from "../../../src/system/service/Services.ts"
 import { temporaryFolder } from "../../support/temporaryFolder.ts"
@@ -19,7 +20,7 @@ export interface Computer {
   readonly service: (scope?: ServiceScope) => Services.Service
   readonly install: (
     plan: Effect.Effect<Plan, ServiceError>,
-    more?: { readonly dryRun?: boolean; readonly scope?: ServiceScope }
+    more?: { readonly dryRun?: boolean; readonly scope?: ServiceScope; readonly copy?: ProgramCopy | undefined }
   ) => Effect.Effect<Install.Installed, ServiceError>
 }
 
@@ -42,11 +43,16 @@ export const computer = (
       env,
       asked,
       service,
-      install: (plan, { dryRun = false, scope } = {}) =>
+      install: (plan, { copy, dryRun = false, scope } = {}) =>
         Effect.flatMap(plan, (made) =>
           Install.install(service(scope), {
             plan: made,
-            files: { command: ["/usr/bin/node", `/opt/tela/bin/${program}`], readsFrom: ["/opt/tela"], files: [] },
+            files: copy?.files ?? {
+              command: ["/usr/bin/node", `/opt/tela/bin/${program}`],
+              readsFrom: ["/opt/tela"],
+              files: []
+            },
+            copy,
             env,
             dryRun
           })

@@ -41,7 +41,8 @@ export const follow = ({ explain, name, status, version }: Followed): Effect.Eff
       )
       const last = found?.last?.version === version ? found.last : undefined
       if (last !== undefined && isOver(last.state)) {
-        return yield* new Failed({ message: `${name}: the update to ${version} ${last.state}: ${last.text}` })
+        const how = last.state === "failed" ? "failed" : "came to nothing"
+        return yield* new Failed({ message: `${name}: the update to ${version} ${how}: ${last.text}` })
       }
       if (found?.currentVersion === version) return yield* print(oneLine(`${name}: running ${version}`))
       const state = last?.state ?? ""

@@ -4,9 +4,10 @@
  */
 import * as Crypto from "node:crypto"
 import * as Fs from "node:fs/promises"
+import * as Path from "node:path"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import { FILE_LOCK_RETRY, UPDATE_LOCK_STALE } from "../../../protocol/Limits.ts"
+import { FILE_LOCK_RETRY, UPDATE_LOCK_STALE, UPDATE_PROVE_TIMEOUT } from "../../../protocol/Limits.ts"
 import { InstallError } from "../InstallError.ts"
 import { attempt, codeOf } from "./disk.ts"
 
@@ -83,3 +84,10 @@ export const withLock = <A, E, R>(
         await Fs.rm(lock, { force: true }).catch(() => {})
       })
   )
+
+/** How long a change waits for another one: that proves a version at most. */
+const PATIENCE = 3 * UPDATE_PROVE_TIMEOUT
+
+/** Changes the installation in a folder, while nobody else does. */
+export const changing = <A, E, R>(home: string, use: Effect.Effect<A, E, R>): Effect.Effect<A, E | InstallError, R> =>
+  withLock(Path.join(home, "update.lock"), PATIENCE, use)
