@@ -8,17 +8,14 @@
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
-import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import { fingerprintOfHex, generate, type KeyPair, type PublicKeyHex } from "../crypto/KeyPair.ts"
 import * as Control from "../protocol/Control.ts"
-import { HANDSHAKE_TIMEOUT, JOIN_DIALS, JOIN_RETRY } from "../protocol/Limits.ts"
 import { printable } from "../protocol/Printable.ts"
 import { label } from "../protocol/Service.ts"
 import { VERSION } from "../protocol/Version.ts"
-import type { CarrierClosed, Dial } from "../transport/Carrier.ts"
-import * as Inbox from "../transport/Inbox.ts"
+import type { Dial } from "../transport/Carrier.ts"
 import type * as Tcp from "../transport/Tcp.ts"
 import * as Stream1 from "../tunnel/Stream1.ts"
 import * as Admission from "./Admission.ts"
@@ -26,6 +23,7 @@ import type { Grant } from "./Grant.ts"
 import type { Links } from "./Links.ts"
 import type { LiveMachine } from "./LiveMachine.ts"
 import * as Offer from "./Offer.ts"
+import * as SessionSocket from "./SessionSocket.ts"
 
 /** A session that did not come up, or is over. The message is for the agent's log. */
 export class SessionEnded extends Schema.TaggedError<SessionEnded>()("SessionEnded", {
@@ -56,37 +54,21 @@ export interface SessionHostOptions {
 
 const over = (reason: string) => new SessionEnded({ level: "info", reason: printable(reason) })
 const suspicious = (reason: string) => new SessionEnded({ level: "warning", reason: printable(reason) })
-const lost = (how: CarrierClosed) => over(`the hub ended the session: ${how.message}`)
-
-const inTime = (what: string) =>
-  Effect.timeoutFail({
-    duration: HANDSHAKE_TIMEOUT,
-    onTimeout: () => over(`${what} did not come within ${HANDSHAKE_TIMEOUT / 1000} s`)
-  })
-
-/** The hub's answer to session-join must be session-start, and nothing before it. */
-const awaitStart = (inbox: Inbox.Inbox) =>
-  Effect.gen(function* () {
-    const message = yield* Effect.mapError(inbox.take, lost)
-    const decoded = message._tag === "Text" ? Control.decode(message.text) : undefined
-    if (decoded !== undefined && Either.isRight(decoded)) {
-      if (decoded.right.type === "session-start") return
-      if (decoded.right.type === "error") return yield* over(`the hub refused the session: ${decoded.right.message}`)
-    }
-    return yield* suspicious("the hub answered session-join with something else than session-start")
-  }).pipe(inTime("session-start"))
-
-const again = Schedule.intersect(Schedule.jittered(Schedule.exponential(JOIN_RETRY)), Schedule.recurs(JOIN_DIALS - 1))
 
 /** Dials the hub once more and takes the session there. */
 const join = ({ dial, hub, machine, request }: SessionHostOptions) =>
-  Effect.gen(function* () {
-    const carrier = yield* Effect.mapError(Effect.retry(dial(hub), again), (error) => over(error.message))
-    const inbox = Inbox.make(carrier)
-    carrier.sendText(Control.encode({ type: "session-join", machineId: machine.name, sessionId: request.sessionId }))
-    yield* awaitStart(inbox)
-    return inbox
-  })
+  SessionSocket.join({ dial, hub, machine: machine.name, sessionId: request.sessionId }).pipe(
+    Effect.mapError(({ kind, reason }) => {
+      switch (kind) {
+        case "lost":
+          return over(`the way to the hub was lost before the session was joined: ${reason}`)
+        case "refused":
+          return over(`the hub refused the session: ${reason}`)
+        case "strange":
+          return suspicious(reason)
+      }
+    })
+  )
 
 /** Fails when the hub says that the session may not be any more, at whatever point it is. */
 const revoked = (grant: Grant): Effect.Effect<never, SessionEnded> =>

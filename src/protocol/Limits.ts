@@ -593,11 +593,16 @@ export const PROMPT_BYTES = 4 * KiB
 
 /**
  * Session sockets that an agent has on their way to the hub at a time: when a hub has restarted, all its clients come at
- * once, and the hub takes only so many from one address that have not shown yet what they are. And how often one is
- * dialled, with what pause before the second time, which doubles.
+ * once, and the hub takes only so many from one address that have not shown yet what they are.
  */
 export const JOINING_SESSIONS = 8
-export const JOIN_DIALS = 5
+
+/**
+ * How often an agent tries to join a session whose socket is lost before the hub has answered, with what pause before the
+ * second time, which doubles; and how long it waits for the answer: all of it within SESSION_JOIN_TIMEOUT.
+ */
+export const JOIN_TRIES = 5
+export const JOIN_ANSWER_TIMEOUT = 5_000
 export const JOIN_RETRY = 100
 
 /** Sessions one machine's registration serves at a time on the agent: when all move at once, each is there twice for a moment. */
