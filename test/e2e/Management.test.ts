@@ -104,6 +104,9 @@ describe("Agent", () => {
       )
       for (const line of [
         `tela admin agent channel -machine barn ${H} set stable`,
+        `tela admin agent channel -machine barn ${H} sources`,
+        `tela admin agent channel -machine barn ${H} sources set stable https://dl.example.net`,
+        `tela admin agent channel -machine barn ${H} sources remove stable`,
         `tela admin agent update -machine barn ${H}`,
         `tela admin agent update -machine barn ${H} -version v0.9.1`
       ]) {
@@ -149,6 +152,7 @@ describe("Agent", () => {
         "update -machine barn -version v0.9.1",
         "channel -machine barn",
         "channel -machine barn set stable",
+        "channel -machine barn sources",
         `set -machine barn '{"tags": []}'`
       ]
       const begun = performance.now()
@@ -487,6 +491,9 @@ describe("Hub", () => {
       assert.match(yield* typed.run(`tela admin hub channel ${H}`), /latest version: {2}unavailable \(.*not installed/)
       for (const line of [
         `tela admin hub channel set stable ${H}`,
+        `tela admin hub channel sources ${H}`,
+        `tela admin hub channel sources set stable https://dl.example.net ${H}`,
+        `tela admin hub channel sources remove stable ${H}`,
         `tela admin hub update ${H}`,
         `tela admin hub update ${H} -version v0.9.1`
       ]) {
