@@ -93,7 +93,7 @@ const set = (program: Program) =>
       positionals: [ChannelSources.name],
       examples: [
         `${program.name} channel set beta`,
-        `${program.name} channel set stable -manifest-base https://hub.example.com/channels`
+        `${program.name} channel set stable -manifest-base ${ChannelSources.address}`
       ]
     },
     (given) =>
@@ -110,7 +110,7 @@ const set = (program: Program) =>
         })
         yield* print(`${program.name} follows ${channel} (${store.file}).`)
         if (Object.hasOwn(sources, channel)) return
-        yield* print(`It has no source yet; run: ${ChannelSources.example(program, "set", channel)}`)
+        yield* print(`It has no source yet; run: ${ChannelSources.example(program, channel)}`)
       })
   )
 

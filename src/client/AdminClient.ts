@@ -4,6 +4,7 @@
  */
 import * as HttpApiClient from "@effect/platform/HttpApiClient"
 import * as HttpClient from "@effect/platform/HttpClient"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import { HubApi } from "../protocol/HubApi.ts"
@@ -11,10 +12,15 @@ import { httpOrigin } from "../protocol/HubUrl.ts"
 import type { HubClientOptions } from "./HubClient.ts"
 import * as HubError from "./HubError.ts"
 
-const connect = (hub: string, onAnswer: (retryAfter: string | undefined) => void) =>
+/** Called with what an answer says of when to come again; each question has its own. */
+class OnAnswer extends Context.Reference<OnAnswer>()("tela/client/AdminClient/OnAnswer", {
+  defaultValue: () => (_retryAfter: string | undefined) => {}
+}) {}
+
+const connect = (hub: string) =>
   HttpApiClient.make(HubApi, {
     baseUrl: httpOrigin(hub),
-    transformClient: HttpClient.tap((answer) => Effect.sync(() => onAnswer(answer.headers["retry-after"])))
+    transformClient: HttpClient.tap((answer) => Effect.map(OnAnswer, (told) => told(answer.headers["retry-after"])))
   })
 
 /** The interface of a hub: groups of endpoints, each a function of `path`, `headers` and `payload`. */
@@ -25,23 +31,40 @@ export interface AdminHeaders {
   readonly authorization?: string
 }
 
+/** A hub, and who asks it. */
+type Asking = HubClientOptions & { readonly presented?: "token" | "code" }
+
+/** Asks one hub, as often as there is something to ask. */
+export interface Asker {
+  /** `use` calls the hub's interface. Names in a path are to be encoded: parts are put together as they are. */
+  readonly ask: <A, E extends HubError.ApiFailure>(
+    use: (api: Api, headers: AdminHeaders) => Effect.Effect<A, E>
+  ) => Effect.Effect<A, HubError.HubError>
+}
+
+/** Gets ready to ask a hub, which takes longer than a question: the interface is put together from its definition. */
+export const make = ({ hub, presented = "token", token }: Asking): Effect.Effect<Asker, never, HttpClient.HttpClient> =>
+  Effect.map(connect(hub), (api) => ({
+    ask: (use) =>
+      Effect.suspend(() => {
+        let retryAfter: string | undefined
+        const headers = token === undefined ? {} : { authorization: `Bearer ${Redacted.value(token)}` }
+        return use(api, headers).pipe(
+          Effect.provideService(OnAnswer, (value) => {
+            retryAfter = value
+          }),
+          Effect.mapError((failure) => HubError.of({ hub, presented, retryAfter }, failure))
+        )
+      })
+  }))
+
 /**
- * Asks a hub: `use` calls its interface. Names in a path are to be encoded: parts are put together as they are.
+ * Asks a hub once.
  *
  * @example
  * AdminClient.ask({ hub, token }, (api, headers) => api.tokens.list({ headers }))
  */
 export const ask = <A, E extends HubError.ApiFailure>(
-  { hub, presented = "token", token }: HubClientOptions & { readonly presented?: "token" | "code" },
+  asking: Asking,
   use: (api: Api, headers: AdminHeaders) => Effect.Effect<A, E>
-): Effect.Effect<A, HubError.HubError, HttpClient.HttpClient> =>
-  Effect.suspend(() => {
-    let retryAfter: string | undefined
-    const api = connect(hub, (value) => {
-      retryAfter = value
-    })
-    const headers = token === undefined ? {} : { authorization: `Bearer ${Redacted.value(token)}` }
-    return Effect.flatMap(api, (made) => use(made, headers)).pipe(
-      Effect.mapError((failure) => HubError.of({ hub, presented, retryAfter }, failure))
-    )
-  })
+): Effect.Effect<A, HubError.HubError, HttpClient.HttpClient> => Effect.flatMap(make(asking), (asker) => asker.ask(use))

@@ -381,6 +381,12 @@ export const LOG_LINES_DEFAULT = 100
 export const LOG_WAIT = 20_000
 export const LOG_GATHER = 250
 
+/**
+ * How long our followers leave a program alone after an answer that had lines: with LOG_GATHER, one answer a second, since
+ * each takes some milliseconds of the follower, the hub and the agent.
+ */
+export const FOLLOW_PAUSE = 750
+
 /** How often a follower asks a program again that is not there, or does not let anybody wait. */
 export const FOLLOW_RETRY = 2_000
 

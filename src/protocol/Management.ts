@@ -131,5 +131,5 @@ export const SourcesAnswer = Schema.Struct({
   sources: optional(Schema.Record({ key: Schema.String, value: Schema.String }))
 })
 
-/** Of `channel-sources-set` and `channel-sources-remove`. */
+/** Of `channel-sources-set` and `channel-sources-remove`, and what they answer with. */
 export const SourceQuery = Schema.Struct({ name: Schema.String, base: optional(Schema.String) })

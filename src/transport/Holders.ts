@@ -3,6 +3,7 @@
  * that do not finish what they say. Measured when somebody asks; counted as it comes in is only what may have been added.
  */
 import type { ServerResponse } from "node:http"
+import type { Socket } from "node:net"
 import type { Duplex } from "node:stream"
 import type { WebSocket } from "ws"
 import { PIECE_BYTES } from "../protocol/Limits.ts"
@@ -49,6 +50,8 @@ interface Connection {
 export const make = (): Holders => {
   const connections = new Map<WebSocket, Connection>()
   const answers = new Map<ServerResponse, string>()
+  /** Of each connection, the answers that are not over; the connection's end is theirs. */
+  const answersOn = new Map<Socket, Set<ServerResponse>>()
   let arrived = 0
   let enough = () => Infinity
   let full = () => {}
@@ -68,6 +71,20 @@ export const make = (): Holders => {
   }
   function answerClosed(this: ServerResponse) {
     answers.delete(this)
+    answersOn.get(this.req.socket)?.delete(this)
+  }
+  /** Node closes only the answer whose turn it is; those that wait behind it would be held for ever. */
+  function socketClosed(this: Socket) {
+    for (const response of answersOn.get(this) ?? []) answers.delete(response)
+    answersOn.delete(this)
+  }
+  const onSocket = (socket: Socket): Set<ServerResponse> => {
+    const known = answersOn.get(socket)
+    if (known !== undefined) return known
+    const begun = new Set<ServerResponse>()
+    answersOn.set(socket, begun)
+    socket.once("close", socketClosed)
+    return begun
   }
 
   /** Nothing once it is destroyed. */
@@ -85,7 +102,10 @@ export const make = (): Holders => {
       stream.on("data", chunkArrived)
     },
     answer: (response, address) => {
+      const { socket } = response.req
+      if (socket.destroyed) return
       answers.set(response, address)
+      onSocket(socket).add(response)
       response.once("close", answerClosed)
     },
     answered: (response) => count(response.writableLength),

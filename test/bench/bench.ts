@@ -5,8 +5,9 @@
  *     npm run bench -- [--only name[,name]] [--trials n] [--before folder] [--json]
  *
  * Run it on a computer that does nothing else. Names: throughput, idle, beside-1, beside-8, version, connect,
- * idle-memory, authority, revocation (of which --trials says how many for each way and reader), and with --before, the
- * folder of another checkout that has been built, before: what this one costs beside that one.
+ * idle-memory, authority, logs (what following one costs), revocation (of which --trials says how many for each way and
+ * reader), and with --before, the folder of another checkout that has been built, before: what this one costs beside that
+ * one.
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -17,6 +18,7 @@ import { before } from "./figures/Before.ts"
 import * as Contenders from "./figures/Contenders.ts"
 import type { Figure } from "./figures/Figure.ts"
 import { holds, table } from "./figures/Figure.ts"
+import { following } from "./figures/Following.ts"
 import { idleMemory } from "./figures/IdleMemory.ts"
 import * as Latency from "./figures/Latency.ts"
 import { revocation } from "./figures/Revocation.ts"
@@ -52,7 +54,7 @@ const against = (checkout: string) =>
   Effect.scoped(
     Effect.gen(function* () {
       const service = yield* Contenders.target
-      return yield* before(yield* Contenders.ours(service), yield* Contenders.ours(service, checkout))
+      return yield* before(yield* Contenders.ours(service), yield* Contenders.ours(service, { checkout }))
     })
   )
 
@@ -74,6 +76,7 @@ const measurements: Readonly<Record<string, Effect.Effect<ReadonlyArray<Figure>,
   connect: between(Startup.connect),
   "idle-memory": idleMemory,
   authority,
+  logs: following,
   revocation: revocation(Number(flags.trials)),
   ...(flags.before !== undefined && { before: against(flags.before) })
 }

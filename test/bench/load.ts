@@ -77,6 +77,45 @@ const summary = (times: ReadonlyArray<number>) => {
   return { p50: quantile(0.5), p99: quantile(0.99) }
 }
 
+/** Never resolves. */
+const forever = new Promise<never>(() => {})
+
+/** Takes all that the service sends; each line on standard input is answered with the rate since the one before. */
+const metered = async (port: number): Promise<never> => {
+  const socket = await connect(port)
+  let got = 0
+  let since = performance.now()
+  socket.on("close", () => {
+    throw new Error("the connection that was to last ended")
+  })
+  socket.on("data", (chunk) => (got += chunk.length))
+  process.stdin.on("data", () => {
+    const now = performance.now()
+    process.stdout.write(`${JSON.stringify({ rate: got / 1e3 / (now - since) })}\n`)
+    got = 0
+    since = now
+  })
+  socket.write(header("down", Number.MAX_SAFE_INTEGER))
+  return forever
+}
+
+/** From one time at which visits are caught up with to the next. */
+const VISITS_TICK = 10
+
+const visits = (port: number, perSecond: number): Promise<never> => {
+  const begun = performance.now()
+  let visited = 0
+  setInterval(() => {
+    for (const due = ((performance.now() - begun) / 1000) * perSecond; visited < due; visited++) {
+      Net.connect({ port, host: "127.0.0.1" }, function (this: Net.Socket) {
+        this.end()
+      }).on("error", () => {})
+    }
+  }, VISITS_TICK)
+  console.log("visiting")
+  return forever
+}
+
 const perform = async (job: Job): Promise<Measured> => {
   switch (job.what) {
     case "bulk": {
@@ -104,6 +143,10 @@ const perform = async (job: Job): Promise<Measured> => {
       }
       return summary(times)
     }
+    case "metered":
+      return metered(job.bulk)
+    case "visits":
+      return visits(job.port, job.perSecond)
     case "flood": {
       const streams = Array.from({ length: job.streams }, () => move(job.bulk, "up", Number.POSITIVE_INFINITY))
       console.log("flooding")

@@ -1,5 +1,4 @@
 /** `tela admin agent` and `tela admin hub` against hubs that answer as told: deployed ones, ours, and such that do not do it. */
-import * as Path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -12,28 +11,7 @@ import * as UpdateWait from "../../src/cli/tela/admin/UpdateWait.ts"
 import { UPDATE_FOLLOW_LOOK, UPDATE_FOLLOW_WAIT } from "../../src/protocol/Limits.ts"
 import type { UpdateStatus } from "../../src/protocol/Management.ts"
 import * as LogRing from "../../src/telemetry/LogRing.ts"
-import * as FakeHub from "../support/FakeHub.ts"
-import { temporaryFolder } from "../support/temporaryFolder.ts"
-import { type Env, type } from "./Runs.ts"
-
-const H = "-hub wss://hub.example.com"
-
-const setting = (answers: Readonly<Record<string, FakeHub.Answer>>) =>
-  Effect.gen(function* () {
-    const hub = yield* FakeHub.make(answers)
-    const home = yield* temporaryFolder
-    const env: Env = { TELA_HOME: home, TELA_SYSTEM: Path.join(home, "system"), TELA_TOKEN: "kim-token-0123456789" }
-    return {
-      hub,
-      asked: () => hub.asked.map(({ body, method, path }) => [method, path, ...(body === undefined ? [] : [body])]),
-      typed: (line: string) => type(line.replaceAll("wss://hub.example.com", hub.url), env)
-    }
-  })
-
-/** What an agent answers, as a hub hands it on. */
-const answered = (more: object): FakeHub.Answer => ({
-  body: { type: "mgmt-response", requestId: "1a2b3c4d5e6f7081", ok: true, ...more }
-})
+import { answered, H, setting } from "./ToldHub.ts"
 
 const status = {
   channel: "beta",

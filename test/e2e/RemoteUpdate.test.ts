@@ -20,10 +20,12 @@ const H = "-hub wss://hub.example.com"
 describe("an agent from a release", () => {
   it.scopedLive("is updated through the hub, and is back with the version that was asked for", () =>
     Effect.gen(function* () {
-      const tokens = { owner: HubConfig.token(), agent: HubConfig.token(), alice: HubConfig.token() }
+      const token = HubConfig.token
+      const tokens = { owner: token(), kim: token(), agent: token(), alice: token() }
       const hub = yield* Tela.hub({
         identities: {
           owner: { token: tokens.owner, role: "owner" },
+          kim: { token: tokens.kim, role: "admin" },
           agent: { token: tokens.agent },
           alice: { token: tokens.alice }
         },
@@ -84,6 +86,26 @@ machines:
       assert.match(Fs.readFileSync(file, "utf8"), /channel: beta/)
       const unavailable = yield* typed.run(`tela admin agent channel -machine barn ${H}`)
       assert.match(unavailable, /latest version: {2}unavailable \(/)
+
+      const sources = `tela admin agent channel -machine barn ${H} sources`
+      const nightly = "https://dl.example.net/channels"
+      assert.strictEqual(
+        yield* typed.run(`${sources} set nightly ${nightly}/nightly.json`),
+        `barn: nightly is at ${nightly}\n`
+      )
+      assert.strictEqual(
+        yield* typed.run(sources),
+        `CHANNEL         BASE URL\nnightly         ${nightly}\nstable          ${base}\n`
+      )
+      assert.match(Fs.readFileSync(file, "utf8"), /nightly: https:\/\/dl\.example\.net\/channels/)
+      assert.strictEqual(yield* typed.run(`${sources} remove nightly`), "barn: nightly has no source any more\n")
+      assert.deepStrictEqual(JSON.parse(yield* typed.run(`${sources} list -json`)), { sources: { stable: base } })
+      const again = yield* typed.fail(`${sources} remove nightly`)
+      assert.deepStrictEqual(again, { code: 1, stderr: 'tela: barn: no source is kept for "nightly"\n' })
+      const adminsOwn = yield* typed.fail(`${sources} set stable ${nightly}`, { env: { TELA_OWNER_TOKEN: tokens.kim } })
+      assert.strictEqual(adminsOwn.code, 1)
+      assert.match(adminsOwn.stderr, /where an agent's code comes from is for an owner to choose; .*TELA_OWNER_TOKEN/)
+      assert.notInclude(Fs.readFileSync(file, "utf8"), nightly)
 
       const children = descendants(agent.pid)
       assert.strictEqual(children.length, 1)

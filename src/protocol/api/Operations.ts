@@ -4,7 +4,7 @@ import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
 import * as HttpApiSchema from "@effect/platform/HttpApiSchema"
 import * as OpenApi from "@effect/platform/OpenApi"
 import * as Schema from "effect/Schema"
-import { LogsAnswer, UpdateStatus } from "../Management.ts"
+import { LogsAnswer, SourcesAnswer, UpdateStatus } from "../Management.ts"
 import {
   BadGateway,
   BadRequest,
@@ -106,11 +106,7 @@ export class OperationsGroup extends HttpApiGroup.make("operations")
       .setPayload(UpdateRequest)
       .addSuccess(Begun)
   )
-  .add(
-    HttpApiEndpoint.get("sources", "/api/admin/update/sources")
-      .setHeaders(Credentials)
-      .addSuccess(Schema.Struct({ sources: Schema.Record({ key: Schema.String, value: Schema.String }) }))
-  )
+  .add(HttpApiEndpoint.get("sources", "/api/admin/update/sources").setHeaders(Credentials).addSuccess(SourcesAnswer))
   .add(
     HttpApiEndpoint.put("setSource")`/api/admin/update/sources/${name}`
       .setHeaders(Credentials)

@@ -59,21 +59,38 @@ export const plain = (service: Ports): Starting<Ports> =>
 
 export interface Ours extends Ports {
   readonly hub: Tela.Hub
+  /** The owner's. */
+  readonly token: string
   /** How `tela connect` is started once more, with a state folder that exists, so that it binds these local ports. */
   readonly connectAgain: (ports: Ports) => Program.Command
 }
 
-/** Ours: telahubd, telad and tela as a user starts them, of this checkout or another one that has been built. */
-export const ours = (service: Ports, checkout?: string): Starting<Ours> =>
+/** How ours are started, where not as everybody's. */
+export interface How {
+  /** Another checkout, which has been built. */
+  readonly checkout?: string
+  /** A port of the agent's machine that leads to the echo service; the agent logs each connection through it, and more. */
+  readonly chattyUpstream?: number
+  /** What the hub's environment has besides. */
+  readonly hubEnv?: Program.Command["env"]
+}
+
+/** The name of the machine. */
+export const MACHINE = "bench"
+
+/** Ours: telahubd, telad and tela as a user starts them. */
+export const ours = (service: Ports, { chattyUpstream, checkout, hubEnv }: How = {}): Starting<Ours> =>
   Effect.gen(function* () {
     const token = HubConfig.token()
-    const hub = yield* Tela.hub({ identities: { owner: { token, role: "owner" } }, machines: {} }, checkout)
-    const machines = [{ name: "bench", ports: [service.bulk, service.echo] }]
-    yield* Tela.startAgent(yield* Tela.agentFolder(hub.url, token, machines), machines, [], checkout)
+    const hub = yield* Tela.hub({ identities: { owner: { token, role: "owner" } }, machines: {} }, checkout, hubEnv)
+    const upstreams = chattyUpstream && [{ port: chattyUpstream, target: `127.0.0.1:${service.echo}` }]
+    const machines = [{ name: MACHINE, ports: [service.bulk, service.echo], ...(upstreams && { upstreams }) }]
+    const folder = yield* Tela.agentFolder(hub.url, token, machines)
+    yield* Tela.startAgent(folder, machines, upstreams ? ["-v"] : [], checkout)
     const home = yield* temporaryFolder
     const command = (ports: Ports) =>
       Tela.connectCommand(hub.url, home, {
-        machine: "bench",
+        machine: MACHINE,
         token,
         checkout,
         args: ["-ports", `${ports.bulk}:${service.bulk},${ports.echo}:${service.echo}`]
@@ -81,7 +98,7 @@ export const ours = (service: Ports, checkout?: string): Starting<Ours> =>
     const ports = { bulk: yield* freePort(), echo: yield* freePort() }
     const client = yield* Program.start(command(ports))
     yield* client.expect(/Services available:\n.*\n.*\n/, { on: "stdout" })
-    return { ...ports, hub, connectAgain: command }
+    return { ...ports, hub, token, connectAgain: command }
   })
 
 const forwardings = (ports: Ports, service: Ports) => [

@@ -17,6 +17,10 @@ export type Job =
   | { readonly what: "paced"; readonly echo: number; readonly seconds: number }
   /** As much as there is room for, until the process is ended. */
   | { readonly what: "flood"; readonly bulk: number; readonly streams: number }
+  /** As much as there is room for, from the service. Told a line, says at which rate it came since the last line. */
+  | { readonly what: "metered"; readonly bulk: number }
+  /** Connections that end at once, so many a second, until the process is ended. */
+  | { readonly what: "visits"; readonly port: number; readonly perSecond: number }
 
 /** MB (10^6 bytes) a second, or milliseconds. */
 export interface Measured {

@@ -30,26 +30,31 @@ export interface Hub {
 export const startHub = (
   file: string,
   port = 0,
-  checkout?: string
+  checkout?: string,
+  env: Program.Command["env"] = {}
 ): Effect.Effect<Hub, Program.ProgramFailed, Scope.Scope> =>
   Effect.gen(function* () {
     const program = yield* Program.start({
       name: "telahubd",
       command: bin("telahubd", checkout),
       args: ["-config", file, "-host", "127.0.0.1", "-port", String(port)],
-      env: { HOME: Path.dirname(file), TELA_HOME: Path.dirname(file) }
+      env: { HOME: Path.dirname(file), TELA_HOME: Path.dirname(file), ...env }
     })
     const [, bound] = yield* program.expect(/listening on http:\/\/127\.0\.0\.1:(\d+)/)
     return { program, port: Number(bound), url: `ws://127.0.0.1:${bound}`, file }
   })
 
 /** Writes the hub's file into a folder of its own and starts a hub on it. */
-export const hub = (config: HubConfig, checkout?: string): Effect.Effect<Hub, Program.ProgramFailed, Scope.Scope> =>
+export const hub = (
+  config: HubConfig,
+  checkout?: string,
+  env?: Program.Command["env"]
+): Effect.Effect<Hub, Program.ProgramFailed, Scope.Scope> =>
   Effect.gen(function* () {
     const folder = yield* temporaryFolder
     const file = Path.join(folder, "telahubd.yaml")
     Fs.writeFileSync(file, HubFile.text(config), { mode: 0o600 })
-    return yield* startHub(file, 0, checkout)
+    return yield* startHub(file, 0, checkout, env)
   })
 
 /** A machine's entry in telad.yaml. */

@@ -2,7 +2,6 @@
  * What the commands of `tela admin` have in common: which hub and as whom, how they ask it, how they take names and
  * times, and how they make sure that something is meant.
  */
-import type * as HttpClientService from "@effect/platform/HttpClient"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type { AdminHeaders, Api } from "../../../client/AdminClient.ts"
@@ -67,21 +66,13 @@ export const open = (given: Given): Effect.Effect<Admin, Failure, Shell> =>
     }
     const AdminClient = yield* Effect.promise(() => import("../../../client/AdminClient.ts"))
     const HttpClient = yield* Effect.promise(() => import("../../../transport/HttpClient.ts"))
-    const provide = Effect.provide(HttpClient.layer)
-    const asked = <A, E extends ApiFailure>(use: (api: Api, headers: AdminHeaders) => Effect.Effect<A, E>) => {
-      const answer: Effect.Effect<A, HubError, HttpClientService.HttpClient> = AdminClient.ask(
-        { hub: where, token: credential.token },
-        use
-      )
-      return provide(answer)
-    }
+    const { ask } = yield* Effect.provide(AdminClient.make({ hub: where, token: credential.token }), HttpClient.layer)
     return {
       hub: where,
       explain: explain(credential),
-      tryAsk: asked,
-      patient: (use) =>
-        Effect.provideService(asked(use), HttpClient.AnswerTimeout, MANAGE_TIMEOUT + HTTP_CLIENT_TIMEOUT),
-      ask: (use) => Effect.mapError(asked(use), explain(credential))
+      tryAsk: ask,
+      patient: (use) => Effect.provideService(ask(use), HttpClient.AnswerTimeout, MANAGE_TIMEOUT + HTTP_CLIENT_TIMEOUT),
+      ask: (use) => Effect.mapError(ask(use), explain(credential))
     }
   })
 

@@ -5,7 +5,7 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { HubError } from "../../../client/HubError.ts"
-import { FOLLOW_RETRY, LOG_LINES_DEFAULT, LOG_RING_LINES, LOG_WAIT } from "../../../protocol/Limits.ts"
+import { FOLLOW_PAUSE, FOLLOW_RETRY, LOG_LINES_DEFAULT, LOG_RING_LINES, LOG_WAIT } from "../../../protocol/Limits.ts"
 import { levels, type LogsAnswer, type LogsQuery } from "../../../protocol/Management.ts"
 import { oneLine } from "../../../protocol/Printable.ts"
 import type { Given } from "../../Command.ts"
@@ -87,5 +87,8 @@ export const show = (given: Given, source: Source): Effect.Effect<void, Failure,
       isAway = false
       cursor = page.cursor ?? cursor
       yield* printLines(page)
+      const { lines: told = [] } = page
+      // A full page says that there is more already, which is not remembered for long.
+      if (told.length > 0 && told.length < PAGE_LINES) yield* Effect.sleep(FOLLOW_PAUSE)
     }
   })

@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { oneLine } from "../../../../protocol/Printable.ts"
 import * as Command from "../../../Command.ts"
+import * as ChannelSources from "../../../ChannelSources.ts"
 import { print, printJson } from "../../../Shell.ts"
 import { json } from "../../HubFlags.ts"
 import { hubFlags, open } from "../AdminFlags.ts"
@@ -36,12 +37,40 @@ const set = Command.make(
     })
 )
 
+const sources = ChannelSources.commandOf({
+  command: "tela admin hub channel",
+  address: ChannelSources.address,
+  flags: hubFlags,
+  notes: ["Only owners may set and remove."],
+  always: [],
+  read: (given) =>
+    Effect.gen(function* () {
+      const { ask } = yield* open(given)
+      const found = yield* ask((api, headers) => api.operations.sources({ headers }))
+      return found.sources ?? {}
+    }),
+  set: (given, channel, base) =>
+    Effect.gen(function* () {
+      const { ask, hub } = yield* open(given)
+      const kept = yield* ask((api, headers) =>
+        api.operations.setSource({ headers, path: { name: channel }, payload: { base } })
+      )
+      return `${hub}: ${channel} is at ${kept.base}`
+    }),
+  remove: (given, channel) =>
+    Effect.gen(function* () {
+      const { ask, hub } = yield* open(given)
+      yield* ask((api, headers) => api.operations.removeSource({ headers, path: { name: channel } }))
+      return `${hub}: ${channel} has no source any more`
+    })
+})
+
 export const command = Command.make(
   {
     name: "channel",
     summary: "show the hub's release channel, or set it",
     flags: [...hubFlags, json],
-    subcommands: [set],
+    subcommands: [set, sources],
     examples: ["tela admin hub channel -hub wss://hub.example.com"]
   },
   (given) =>
