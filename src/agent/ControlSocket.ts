@@ -131,9 +131,9 @@ export const run = (options: Options): Effect.Effect<Ending, never, Scope.Scope>
     const told: Array<number> = []
     const register = (again: boolean) => {
       told.push(machine.version())
-      const detached = again ? [] : links.detached(machine.name)
+      const resumable = again ? [] : links.resumable(machine.name)
       const more = { managed: management?.machines, again }
-      carrier.sendText(Control.encode(Offer.register(machine.now(), identity, state, detached, more)))
+      carrier.sendText(Control.encode(Offer.register(machine.now(), identity, state, resumable, more)))
     }
     const registeredAgain = () => {
       const version = told.shift()

@@ -42,8 +42,11 @@ export interface Links {
   readonly begin: (begin: Begin, scope: Scope.CloseableScope) => Effect.Effect<Served.Served>
   /** The grant of the link whose last session it was. */
   readonly grantOf: (sessionId: string) => Grant | undefined
-  /** Links of a machine that wait for their client, for whom the hub vouched. */
-  readonly detached: (machine: string) => ReadonlyArray<DetachedLink>
+  /**
+   * Links of a machine that can go on in another session, for whose client the hub vouched: those that wait for it, and then
+   * those that do not know yet whether they have to, since a dead path is noticed late.
+   */
+  readonly resumable: (machine: string) => ReadonlyArray<DetachedLink>
   /** Begins nothing new, and waits until no stream is left; what is in use then and cannot be taken along is the result. */
   readonly drain: (within: number) => Effect.Effect<ReadonlyArray<string>>
   readonly held: () => TunnelHeld
@@ -154,14 +157,16 @@ export const make = (options: LinksOptions): Effect.Effect<Links, never, Scope.S
           return served
         }),
       grantOf: (sessionId) => bySession.get(sessionId)?.grant,
-      detached: (machine) =>
-        [...byId.values()]
-          .filter((each) => each.begin.machine.name === machine && !each.begin.begun.tunnel.isAttached())
+      resumable: (machine) => {
+        const all = [...byId.values()].filter((each) => each.begin.machine.name === machine)
+        const waiting = all.filter(({ begin }) => !begin.begun.tunnel.isAttached())
+        return [...new Set([...waiting, ...all])]
           .flatMap((entry) => {
             const principal = principalOf(entry)
             return principal === undefined ? [] : [{ sessionId: entry.sessionId, principal }]
           })
-          .slice(0, LISTED_ITEMS),
+          .slice(0, LISTED_ITEMS)
+      },
       drain: (within) =>
         Effect.gen(function* () {
           isStopping = true

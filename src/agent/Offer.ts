@@ -17,9 +17,9 @@ export const tunnels: ReadonlyArray<string> = [Stream1.name]
 export const capabilities = { tunnels, serviceGrants: true, resumes: true }
 
 /** As many as fit: a hub does not read longer first messages. The others' clients are asked for their right as they come. */
-const named = (detached: ReadonlyArray<DetachedLink>): ReadonlyArray<DetachedLink> => {
+const named = (resumable: ReadonlyArray<DetachedLink>): ReadonlyArray<DetachedLink> => {
   let left = DETACHED_NAMED_BYTES
-  return detached.filter((link) => (left -= Buffer.byteLength(JSON.stringify(link)) + 1) >= 0)
+  return resumable.filter((link) => (left -= Buffer.byteLength(JSON.stringify(link)) + 1) >= 0)
 }
 
 /** What more a register message may say. */
@@ -39,7 +39,7 @@ export const register = (
   machine: MachineConfig,
   identity: KeyPair,
   state: AgentState,
-  detached: ReadonlyArray<DetachedLink>,
+  resumable: ReadonlyArray<DetachedLink>,
   { again = false, managed }: RegisterOptions = {}
 ): Register => {
   const { token } = machine
@@ -70,7 +70,7 @@ export const register = (
     })),
     capabilities: managed === undefined ? capabilities : { ...capabilities, ...Management.capability },
     identity: identity.publicHex,
-    ...(detached.length > 0 ? { detached: named(detached) } : {}),
+    ...(resumable.length > 0 ? { detached: named(resumable) } : {}),
     ...(managed !== undefined && listed(managed) ? { machines: managed } : {})
   }
 }

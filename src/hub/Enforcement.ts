@@ -178,6 +178,10 @@ export const make: Effect.Effect<
     sessions.later(() => tellUpdated(control, id, { services }))
   }
 
+  /** Tells an agent what holds for a session that is up. */
+  const remind = ({ id, machine, principal, services }: Session) =>
+    sessions.later(() => tellUpdated(controlOf(machine), id, { services, principal: principal.id }))
+
   const recall = ({ name: machine }: Machine, isSame: boolean, named: ReadonlyArray<DetachedLink>) => {
     const { detached } = sessions
     const names = new Map(named.map(({ principal, sessionId }) => [sessionId, principal]))
@@ -194,8 +198,12 @@ export const make: Effect.Effect<
     }
     for (const link of named) {
       const { sessionId } = link
-      // One that is up, or another machine's, is not this agent's to tell of.
-      if (known.has(sessionId) || sessions.find(sessionId) !== undefined) continue
+      if (known.has(sessionId)) continue
+      const up = sessions.find(sessionId)
+      // What changed while the agent had no control socket was not told.
+      if (up?.machine === machine) remind(up)
+      // Another machine's is not this agent's to tell of.
+      if (up !== undefined) continue
       if (detached.find(sessionId) === undefined) adopt(machine, link)
     }
   }

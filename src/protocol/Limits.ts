@@ -203,7 +203,7 @@ export const SUCCESSOR_BIND_RETRY = 20
 /** Longest list in a control message: more ports or services than any machine has. */
 export const LISTED_ITEMS = 1_024
 
-/** Links waiting for their client that an agent names in one `register`: with REGISTER_BYTES it must fit the first message. */
+/** Links that may go on in another session, which an agent names in one `register`: with REGISTER_BYTES it must fit the first message. */
 export const DETACHED_NAMED_BYTES = 24 * KiB
 
 /**

@@ -148,6 +148,29 @@ describe("a link that waits for its client", () => {
     })
   )
 
+  it.scoped("is told of as it is now to an agent that names it while it is up", () =>
+    Effect.gen(function* () {
+      const hub = yield* startHub()
+      const first = yield* agentOf(hub, resuming)
+      const { sessionId } = yield* session(hub, first, { resumes: true })
+      yield* lost(hub, first)
+      yield* hub.change(Change.Update({ id: "alice", rename: "alicia" }))
+      yield* hub.change(Change.Grant({ id: "alicia", machine: "barn", permissions: ["connect"], services: ["ssh"] }))
+      const agent = yield* agentOf(hub, { ...resuming, detached: [{ sessionId, principal: "alice" }] })
+      const { revision, ...update } = yield* agent.text
+      assert.deepStrictEqual(update, { type: "session-update", sessionId, services: ["ssh"], principal: "alicia" })
+      assert.strictEqual(revision, hub.authority.snapshot().revision)
+      yield* saysNothing(agent)
+      // Nor is it another machine's.
+      const mill = yield* agentOf(hub, {
+        ...resuming,
+        machineName: "mill",
+        detached: [{ sessionId, principal: "alice" }]
+      })
+      yield* saysNothing(mill)
+    })
+  )
+
   it.scoped("is none of another agent that takes the machine", () =>
     Effect.gen(function* () {
       const hub = yield* startHub()
