@@ -15,6 +15,7 @@ import * as Program from "./harness/Program.ts"
 import * as Sockets from "./harness/Sockets.ts"
 import * as Tela from "./harness/Tela.ts"
 import * as Typed from "./harness/Typed.ts"
+import { freePort } from "./harness/Workspace.ts"
 
 const H = "-hub wss://hub.example.com"
 
@@ -405,6 +406,7 @@ describe("a configuration that changes under load", () => {
       const { hub, tokens, typed } = yield* world
       const service = yield* Sockets.serve(Sockets.echo)
       const other = yield* Sockets.serve(Sockets.echo)
+      const upstream = yield* freePort("127.0.0.1")
       const barn = yield* agentOn(file(hub.url, tokens.agent, [service, other]), ["barn"])
       const client = yield* Tela.connect(hub.url, { machine: "barn", token: tokens.alice, services: 2 })
       const socket = yield* Sockets.open(client.port(`port ${service}`))
@@ -430,6 +432,10 @@ describe("a configuration that changes under load", () => {
         { ports: [service, 9], services: null },
         { clients: null },
         { target: "127.0.0.1" },
+        { gateway: { port: 8080, routes: [{ path: "/", target: other, timeout: "5m" }] } },
+        { gateway: { routes: [{ path: "/api", target: other, strip: true, hostHeader: "app.lan" }] } },
+        { upstreams: [{ port: upstream, target: `127.0.0.1:${other}`, name: "db", host: "127.0.0.1" }] },
+        { gateway: null, upstreams: null },
         { displayName: null, tags: null, location: null, owner: null, hostname: null, os: null }
       ]
       for (const patch of patches) {
