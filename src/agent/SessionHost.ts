@@ -56,8 +56,8 @@ const over = (reason: string) => new SessionEnded({ level: "info", reason: print
 const suspicious = (reason: string) => new SessionEnded({ level: "warning", reason: printable(reason) })
 
 /** Dials the hub once more and takes the session there. */
-const join = ({ dial, hub, machine, request }: SessionHostOptions) =>
-  SessionSocket.join({ dial, hub, machine: machine.name, sessionId: request.sessionId }).pipe(
+const join = ({ dial, hub, joining, machine, request }: SessionHostOptions) =>
+  SessionSocket.join({ dial, hub, joining, machine: machine.name, sessionId: request.sessionId }).pipe(
     Effect.mapError(({ kind, reason }) => {
       switch (kind) {
         case "lost":
@@ -93,7 +93,7 @@ const session = (options: SessionHostOptions): Effect.Effect<void, SessionEnded,
     const clientSessionKey = request.wgPubKey ?? ""
     if (!Schema.is(Control.HexKey)(clientSessionKey)) return yield* suspicious("the hub passed no usable session key")
 
-    const inbox = yield* options.joining.withPermits(1)(join(options))
+    const inbox = yield* join(options)
     const { carrier } = inbox
 
     const sessionKey = generate()

@@ -10,7 +10,7 @@ import * as Exit from "effect/Exit"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import * as Control from "../protocol/Control.ts"
-import { JOIN_ANSWER_TIMEOUT, JOIN_RETRY, JOIN_TRIES } from "../protocol/Limits.ts"
+import { HANDSHAKE_TIMEOUT, JOIN_RETRY, JOIN_TRIES, JOIN_WITHIN } from "../protocol/Limits.ts"
 import type { Dial } from "../transport/Carrier.ts"
 import * as Inbox from "../transport/Inbox.ts"
 
@@ -26,6 +26,8 @@ export interface JoinOptions {
   readonly machine: string
   readonly sessionId: string
   readonly dial: Dial
+  /** Bounds what is on its way to the hub at a time, of the whole agent. */
+  readonly joining: Effect.Semaphore
 }
 
 const lost = ({ message: reason }: { readonly message: string }) => new NotJoined({ kind: "lost", reason })
@@ -47,9 +49,9 @@ const awaitStart = (inbox: Inbox.Inbox): Effect.Effect<void, NotJoined> =>
     })
   }).pipe(
     Effect.timeoutFail({
-      duration: JOIN_ANSWER_TIMEOUT,
+      duration: HANDSHAKE_TIMEOUT,
       onTimeout: () =>
-        new NotJoined({ kind: "lost", reason: `session-start did not come within ${JOIN_ANSWER_TIMEOUT / 1000} s` })
+        new NotJoined({ kind: "lost", reason: `session-start did not come within ${HANDSHAKE_TIMEOUT / 1000} s` })
     })
   )
 
@@ -69,6 +71,13 @@ export const join = (options: JoinOptions): Effect.Effect<Inbox.Inbox, NotJoined
     const scope = yield* Scope.fork(yield* Effect.scope, ExecutionStrategy.sequential)
     return yield* once(options).pipe(
       Scope.extend(scope),
-      Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
+      Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause))),
+      options.joining.withPermits(1)
     )
-  }).pipe(Effect.retry({ schedule: again, while: ({ kind }) => kind === "lost" }))
+  }).pipe(
+    Effect.retry({ schedule: again, while: ({ kind }) => kind === "lost" }),
+    Effect.timeoutFail({
+      duration: JOIN_WITHIN,
+      onTimeout: () => new NotJoined({ kind: "lost", reason: `not joined within ${JOIN_WITHIN / 1000} s` })
+    })
+  )

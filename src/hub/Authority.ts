@@ -258,7 +258,8 @@ export const make: Effect.Effect<typeof Authority.Service, never, IdentityStore 
 
     yield* Effect.gen(function* () {
       const [pending] = yield* inbox.takeAll
-      yield* turns.withPermits(1)(round([...pending]))
+      // What is in the file is recorded and in force, too, before a hub ends.
+      yield* turns.withPermits(1)(Effect.uninterruptible(round([...pending])))
     }).pipe(Effect.forever, Effect.interruptible, Effect.forkScoped)
 
     const look = looking(turns.withPermits(1)(Effect.flatMap(store.refresh, takeIn)))

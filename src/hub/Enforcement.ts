@@ -14,15 +14,17 @@ import type { Identity } from "../policy/Identity.ts"
 import { CloseCode, closeReason, Refusal } from "../protocol/Close.ts"
 import { encode } from "../protocol/Control.ts"
 import type { DetachedLink } from "../protocol/Control.ts"
-import { REVIEW_SLICE } from "../protocol/Limits.ts"
+import { RECALL_SLICE, REVIEW_SLICE } from "../protocol/Limits.ts"
 import { Audit } from "../store/Audit.ts"
 import type { Carrier } from "../transport/Carrier.ts"
+import type { Later } from "../transport/Slices.ts"
 import { Authority } from "./Authority.ts"
 import type { DetachedSession } from "./Detached.ts"
 import { Directory } from "./Directory.ts"
 import type { Machine } from "./Directory.ts"
 import * as Deadlines from "./internal/deadlines.ts"
 import { nameNow } from "./internal/nameNow.ts"
+import * as Rounds from "./internal/rounds.ts"
 import { withoutStopWords } from "./Refused.ts"
 import { Sessions } from "./Sessions.ts"
 import type { Session } from "./Sessions.ts"
@@ -136,8 +138,8 @@ export const make: Effect.Effect<
     tellUpdated(controlOf(machine), id, { services, ...(isRenamed && { principal: principal.id }) })
   }
 
-  /** `named`: by what name its agent has just asked for it, if it has. */
-  const reviewDetached = (session: DetachedSession, named?: string) => {
+  /** `named`: by what name its agent has just asked for it, if it has. `tell`: when the agent is told. */
+  const reviewDetached = (session: DetachedSession, named?: string, tell: Later = sessions.later) => {
     const { id, machine, principal: before, revoked, services: told } = session
     if (revoked !== undefined) return
     const principal = renewed(before)
@@ -146,7 +148,7 @@ export const make: Effect.Effect<
     if (!decision.permit) {
       const { rule } = decision
       sessions.detached.amend(id, { principal, revoked: rule })
-      return sessions.later(() => tellRevoked(control, id, principal.id, rule))
+      return tell(() => tellRevoked(control, id, principal.id, rule))
     }
     watch(principal.tokenHash, decision.until)
     const { services } = decision
@@ -156,7 +158,7 @@ export const make: Effect.Effect<
     sessions.detached.amend(id, { principal: isTold ? principal : before, services: isTold ? services : told })
     if (isTold) {
       const now = { services, ...(isRenamed && { principal: principal.id }) }
-      sessions.later(() => tellUpdated(control, id, now))
+      tell(() => tellUpdated(control, id, now))
     }
   }
 
@@ -170,42 +172,46 @@ export const make: Effect.Effect<
     const principal = named !== undefined && sessions.isOf(id, named.tokenHash) ? named : undefined
     const decision = principal && authority.ask({ identity: principal, permission: "connect", machine })
     if (principal === undefined || decision?.permit !== true || control === undefined) {
-      return sessions.later(() => tellRevoked(control, id, name, notKnown))
+      return tellRevoked(control, id, name, notKnown)
     }
     const { services, until } = decision
     sessions.detached.add({ id, machine, principal, services })
     watch(principal.tokenHash, until)
-    sessions.later(() => tellUpdated(control, id, { services }))
+    tellUpdated(control, id, { services })
   }
 
-  /** Tells an agent what holds for a session that is up. */
-  const remind = ({ id, machine, principal, services }: Session) =>
-    sessions.later(() => tellUpdated(controlOf(machine), id, { services, principal: principal.id }))
+  /** Answers an agent that names a link of which it is not known that its session is over. */
+  const answer = (machine: string, link: DetachedLink) => {
+    const { sessionId } = link
+    if (sessions.detached.find(sessionId) !== undefined) return
+    const up = sessions.find(sessionId)
+    if (up === undefined) return adopt(machine, link)
+    // What changed while the agent had no control socket was not told. Another machine's is not this agent's to ask for.
+    const { principal, services } = up
+    if (up.machine === machine) tellUpdated(controlOf(machine), sessionId, { services, principal: principal.id })
+  }
+
+  const recalls = Rounds.make(RECALL_SLICE)
+  const atOnce: Later = (work) => work()
 
   const recall = ({ name: machine }: Machine, isSame: boolean, named: ReadonlyArray<DetachedLink>) => {
     const { detached } = sessions
-    const names = new Map(named.map(({ principal, sessionId }) => [sessionId, principal]))
-    const known = new Set<string>()
-    for (const session of detached.ofMachine(machine)) {
-      const { id, principal, revoked } = session
-      const isNamed = names.has(id)
-      known.add(id)
+    const links = new Map(named.map((link) => [link.sessionId, link]))
+    const known: Array<() => void> = []
+    for (const { id, principal, revoked } of detached.ofMachine(machine)) {
+      const link = links.get(id)
+      links.delete(id)
       // Another agent has none but those it names.
-      if (revoked !== undefined || (!isSame && !isNamed)) detached.forget(id)
-      if (!isSame && !isNamed) continue
-      if (revoked === undefined) reviewDetached(session, names.get(id))
-      else sessions.later(() => tellRevoked(controlOf(machine), id, principal.id, revoked))
+      if (revoked !== undefined || (!isSame && link === undefined)) detached.forget(id)
+      if (!isSame && link === undefined) continue
+      known.push(() => {
+        if (revoked !== undefined) return tellRevoked(controlOf(machine), id, principal.id, revoked)
+        const session = detached.find(id)
+        if (session !== undefined) reviewDetached(session, link?.principal, atOnce)
+      })
     }
-    for (const link of named) {
-      const { sessionId } = link
-      if (known.has(sessionId)) continue
-      const up = sessions.find(sessionId)
-      // What changed while the agent had no control socket was not told.
-      if (up?.machine === machine) remind(up)
-      // Another machine's is not this agent's to tell of.
-      if (up !== undefined) continue
-      if (detached.find(sessionId) === undefined) adopt(machine, link)
-    }
+    // From the last to the first: should there be too many to remember, the first are more certain to be needed.
+    recalls(machine, [...[...links.values()].map((link) => () => answer(machine, link)), ...known.toReversed()])
   }
 
   /** Asks again for everything that was begun with a token; says for how much. */

@@ -154,7 +154,9 @@ export const serve = (
         }
         // The agent's settings have changed (spec: wire 2.6). One machine a socket, whatever it says.
         if (message.machineName !== name) return yield* refused("register: this socket is another machine's")
-        agent = (yield* enrol(inbox, message)).agent
+        // Links are named once a socket.
+        const { detached: _, ...settings } = message
+        agent = (yield* enrol(inbox, settings)).agent
       }
     })
     return yield* Effect.ensuring(talk, leave)

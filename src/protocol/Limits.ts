@@ -233,6 +233,9 @@ export const EXPIRY_LOOK = 60_000
 /** Sessions and registrations asked again in one turn of the event loop after an edit of the file, which may concern all. */
 export const REVIEW_SLICE = 256
 
+/** Links of which agents that have just registered are told in one turn. */
+export const RECALL_SLICE = 64
+
 /** How often the hub's file is looked at for edits made elsewhere. */
 export const HUB_FILE_POLL = 250
 
@@ -605,10 +608,10 @@ export const JOINING_SESSIONS = 8
 
 /**
  * How often an agent tries to join a session whose socket is lost before the hub has answered, with what pause before the
- * second time, which doubles; and how long it waits for the answer: all of it within SESSION_JOIN_TIMEOUT.
+ * second time, which doubles; and when it gives up, since the hub waits no longer (SESSION_JOIN_TIMEOUT).
  */
 export const JOIN_TRIES = 5
-export const JOIN_ANSWER_TIMEOUT = 5_000
+export const JOIN_WITHIN = 28_000
 export const JOIN_RETRY = 100
 
 /** Sessions one machine's registration serves at a time on the agent: when all move at once, each is there twice for a moment. */
@@ -694,6 +697,9 @@ export const UPDATE_RESTART_DELAY = 500
 export const TRIAL_WINDOW = 120_000
 export const TRIAL_SETTLE = 3_000
 export const TRIAL_STARTS = 2
+
+/** Of a file that says which version of an installation is in force, or what it is. */
+export const INSTALLATION_FILE_BYTES = 64 * KiB
 
 /**
  * What a service's copy of an installation may hold, which is in memory while it is copied: SQLite's addon with its sources

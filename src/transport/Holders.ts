@@ -92,7 +92,8 @@ export const make = (): Holders => {
   /** A stream that is paused may have been read a little further than what was taken from it. */
   const unfinishedOf = (ws: WebSocket, { stream }: Connection) =>
     stream.destroyed ? 0 : unfinished(ws) + stream.readableLength
-  const unreadAnswer = (response: ServerResponse) => (response.destroyed ? 0 : response.writableLength)
+  /** Node frees what waits behind another answer only with the connection, whatever becomes of the answer itself. */
+  const unreadAnswer = ({ req, writableLength }: ServerResponse) => (req.socket.destroyed ? 0 : writableLength)
 
   return {
     webSocket: (ws, stream, carrier) => {
@@ -129,7 +130,7 @@ export const make = (): Holders => {
       }
       for (const [response, address] of answers) {
         const unread = unreadAnswer(response)
-        all.push({ carrier: undefined, address, unread, unfinished: 0, end: () => response.destroy() })
+        all.push({ carrier: undefined, address, unread, unfinished: 0, end: () => void response.req.socket.destroy() })
       }
       return all.filter(({ unfinished, unread }) => unread + unfinished > 0)
     },

@@ -171,6 +171,33 @@ describe("a link that waits for its client", () => {
     })
   )
 
+  it.scoped("holds nobody up, however many an agent names, and is named once a socket", () =>
+    Effect.gen(function* () {
+      const hub = yield* startHub()
+      const barn = yield* agentOf(hub, resuming)
+      const { sessionId } = yield* session(hub, barn, { resumes: true, token: "bob-token" })
+      const ofMill = { ...resuming, machineName: "mill" }
+      const named = Array.from({ length: 200 }, (_, i) => ({
+        sessionId: `00000000${i.toString(16).padStart(44, "0")}`,
+        principal: "alice"
+      }))
+      for (let i = 0; i < 30; i++) yield* agentOf(hub, { ...ofMill, detached: named })
+      const asked = yield* agentOf(hub, { ...ofMill, detached: named })
+      const before = performance.now()
+      yield* hub.change(Change.Revoke({ id: "bob" }))
+      yield* wantsRevoked(barn, sessionId, "bob", /was revoked/)
+      assert.isBelow(performance.now() - before, 500)
+      for (const link of named.toReversed()) {
+        const { reason, ...rest } = yield* asked.text
+        assert.match(String(reason), /may not connect/)
+        assert.deepStrictEqual(rest, { type: "session-revoked", ...link })
+      }
+      asked.say(register({ ...ofMill, detached: named }))
+      assert.deepInclude(yield* asked.text, { type: "registered" })
+      yield* saysNothing(asked)
+    })
+  )
+
   it.scoped("is none of another agent that takes the machine", () =>
     Effect.gen(function* () {
       const hub = yield* startHub()
@@ -263,7 +290,8 @@ describe("a link that an agent names to a hub that knows nothing of it", () => {
         { sessionId: "x".repeat(500), principal: "nobody-at-all" }
       ]
       const agent = yield* returns(...named)
-      for (const each of named) yield* wantsRevoked(agent, each.sessionId, each.principal, /may not connect/)
+      for (const each of named.toReversed())
+        yield* wantsRevoked(agent, each.sessionId, each.principal, /may not connect/)
       yield* saysNothing(agent)
     })
   )

@@ -63,10 +63,6 @@ const inForce = (copy: string, subject: Subject) =>
     return { ...installed, version: yield* versionOf(installed.release) }
   }).pipe(Effect.option)
 
-/** Whether a version is to be put in force in the place of what is. */
-const isNews = (version: Version.Version, there: Option.Option<{ readonly version: Version.Version }>): boolean =>
-  Option.isNone(there) || Version.compare(version, there.value.version) > 0
-
 /** Puts a small file into a folder, as a whole, unless it is there. */
 const put = (folder: string, { bytes, executable, path }: Extract<Tree.Piece, { readonly _tag: "File" }>) => {
   const file = Path.join(folder, path)
@@ -136,15 +132,23 @@ export const look = (home: string, copy: string, subject: Subject): Effect.Effec
           yield* reached("locked")
           // The service may have updated itself meanwhile.
           const found = yield* inForce(into, subject)
-          if (Option.isSome(found)) yield* Leftovers.clean(into, found.value.pointer)
-          const isNew = isNews(version, found)
-          const folder = isNew ? yield* place(into, version.text, pieces) : undefined
-          if (packages.state === "other") yield* Packages.put(into, packages)
-          if (folder === undefined) return yield* reached("cleaned")
-          for (const piece of stays) if (piece._tag === "File") yield* put(into, piece)
-          const previous = Option.isSome(found) ? Pointer.proved(found.value.pointer) : undefined
-          const next = { folder, ...(previous !== undefined && { previous }) }
-          yield* Effect.uninterruptible(Pointer.write(into, next))
+          // What a try that failed has left makes room for this one.
+          yield* Leftovers.clean(into, Option.getOrUndefined(found)?.pointer)
+          yield* Leftovers.tidy(into)
+          const order = Option.match(found, { onNone: () => 1, onSome: (is) => Version.compare(version, is.version) })
+          if (order < 0) return yield* reached("cleaned")
+          const folder = order > 0 ? yield* place(into, version.text, pieces) : undefined
+          const givenUp = folder === undefined ? Effect.void : Leftovers.discard(Path.join(into, "versions"), folder)
+          const next = yield* Effect.gen(function* () {
+            if (packages.state === "other") yield* Packages.put(into, packages)
+            if (folder === undefined) return undefined
+            for (const piece of stays) if (piece._tag === "File") yield* put(into, piece)
+            const previous = Option.isSome(found) ? Pointer.proved(found.value.pointer) : undefined
+            const made = { folder, ...(previous !== undefined && { previous }) }
+            yield* Effect.uninterruptible(Pointer.write(into, made))
+            return made
+          }).pipe(Effect.onError(() => givenUp))
+          if (next === undefined) return yield* reached("cleaned")
           yield* reached("switched")
           yield* Leftovers.clean(into, next)
           for (const each of [into, Path.join(into, "bin")]) yield* Leftovers.tidy(each)

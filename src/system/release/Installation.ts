@@ -47,7 +47,7 @@ export class Installation extends Context.Tag("tela/system/release/Installation"
 
 const releaseIn = (home: string, folder: string): Effect.Effect<ReleaseFile.ReleaseFile, InstallError> => {
   const file = Path.join(Pointer.folderOf(home, folder), ReleaseFile.FILE_NAME)
-  return Disk.attempt(file, () => Fs.readFile(file, "utf8")).pipe(
+  return Disk.attempt(file, () => Disk.readText(file)).pipe(
     Effect.flatMap(ReleaseFile.decode),
     Effect.mapError(
       () => new InstallError({ kind: "damaged", message: `${file} is damaged; install the program anew` })

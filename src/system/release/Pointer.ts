@@ -53,7 +53,7 @@ const decode = Schema.decodeUnknown(Schema.parseJson(Pointer))
 /** What is in force. */
 export const read = (home: string): Effect.Effect<Pointer, InstallError> => {
   const file = Path.join(home, FILE_NAME)
-  return Disk.attempt(file, () => Fs.readFile(file, "utf8")).pipe(
+  return Disk.attempt(file, () => Disk.readText(file)).pipe(
     Effect.flatMap((text) =>
       Effect.mapError(
         decode(text),

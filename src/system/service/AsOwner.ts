@@ -13,12 +13,46 @@ interface Rights {
   readonly groups: ReadonlyArray<number>
 }
 
-const set = ({ gid, groups, uid }: Rights): void => {
-  // Only root may choose groups, so it becomes root first, or stops being it last.
+/** Takes rights, which are those of root or of somebody whom root may be. */
+const take = ({ gid, groups, uid }: Rights): void => {
+  // Only root may choose groups, so it becomes root first, and stops being it last.
   process.seteuid?.(0)
   process.setgroups?.([...groups])
   process.setegid?.(gid)
   process.seteuid?.(uid)
+}
+
+/** Gives them back, each as far as it was taken: what root may not take it need not give back. */
+const giveBack = ({ cwd, gid, groups }: Before): void => {
+  const steps = [
+    () => process.seteuid?.(0),
+    () => process.setegid?.(gid),
+    () => process.setgroups?.([...groups]),
+    () => cwd !== undefined && process.chdir(cwd)
+  ]
+  for (const step of steps) {
+    try {
+      step()
+    } catch {
+      // It is as it was, then.
+    }
+  }
+}
+
+/** What root had; no folder, when it is in one that is gone. */
+interface Before {
+  readonly gid: number
+  readonly groups: ReadonlyArray<number>
+  readonly cwd: string | undefined
+}
+
+const now = (): Before => {
+  const rights = { gid: process.getegid?.() ?? 0, groups: process.getgroups?.() ?? [] }
+  try {
+    return { ...rights, cwd: process.cwd() }
+  } catch {
+    return { ...rights, cwd: undefined }
+  }
 }
 
 /**
@@ -32,26 +66,22 @@ export const within = <A, E, R>(
   Effect.gen(function* () {
     const owner = yield* Placing.ownerOf(folder)
     if (process.geteuid?.() !== 0 || owner.uid === 0) return yield* use(folder)
-    const before = { uid: 0, gid: process.getegid?.() ?? 0, groups: process.getgroups?.() ?? [], cwd: process.cwd() }
+    const before = now()
     const real = yield* Placing.attempt(folder, () => Fs.realpath(folder))
-    const restore = () => {
-      set(before)
-      process.chdir(before.cwd)
-    }
     return yield* Effect.acquireUseRelease(
       Effect.try({
         try: () => {
           process.chdir(real)
-          set({ ...owner, groups: [owner.gid] })
+          take({ ...owner, groups: [owner.gid] })
         },
         catch: () => {
-          restore()
+          giveBack(before)
           return new ServiceError({
             problem: `${folder}: this root may not take the rights of its owner (${owner.uid})`
           })
         }
       }),
       () => use("."),
-      () => Effect.sync(restore)
+      () => Effect.sync(() => giveBack(before))
     )
   })

@@ -1,7 +1,9 @@
 /** Files of an installation: written so that after a power cut there is either the whole of them or nothing. */
+import { constants } from "node:fs"
 import * as Fs from "node:fs/promises"
 import * as Path from "node:path"
 import * as Effect from "effect/Effect"
+import { INSTALLATION_FILE_BYTES } from "../../../protocol/Limits.ts"
 import { InstallError } from "../InstallError.ts"
 
 const sentences = new Map([
@@ -29,6 +31,19 @@ export const attempt = <A>(file: string, run: () => Promise<A>): Effect.Effect<A
       })
     }
   })
+
+/** The text of a small file. What is no file, a pipe for instance that nobody writes, is refused and not waited for. */
+export const readText = async (file: string): Promise<string> => {
+  const handle = await Fs.open(file, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0))
+  try {
+    const stat = await handle.stat()
+    if (!stat.isFile()) throw Object.assign(new Error("no file"), { code: "ENOTFILE" })
+    if (stat.size > INSTALLATION_FILE_BYTES) throw Object.assign(new Error("too large"), { code: "ETOOBIG" })
+    return await handle.readFile("utf8")
+  } finally {
+    await handle.close()
+  }
+}
 
 /** Waits until a folder's names are on disk. Windows and some file systems cannot; a rename is then as durable as they make it. */
 export const syncFolder = async (folder: string): Promise<void> => {

@@ -40,10 +40,10 @@ export const tidy = (folder: string, isNeedless: (name: string) => boolean = () 
     )
   )
 
-/** Removes what no pointer names. */
-export const clean = (home: string, { folder, previous }: Pointer.Pointer): Effect.Effect<void> =>
+/** Removes what the pointer does not name; everything, where none can be read. */
+export const clean = (home: string, pointer: Pointer.Pointer | undefined): Effect.Effect<void> =>
   Effect.gen(function* () {
-    yield* tidy(Path.join(home, "versions"), (name) => name !== folder && name !== previous)
+    yield* tidy(Path.join(home, "versions"), (name) => name !== pointer?.folder && name !== pointer?.previous)
     for (const name of yield* namesIn(home)) {
       if (name.startsWith(`${Pointer.FILE_NAME}.`) || name.startsWith("update.lock."))
         yield* remove(Path.join(home, name))

@@ -63,8 +63,10 @@ export const put = (
     const folder = Path.join(copy, name)
     if (!(yield* exists(folder))) {
       const incoming = Path.join(copy, Leftovers.incomingName())
-      yield* Tree.write(incoming, pieces)
-      yield* Disk.attempt(folder, () => Fs.rename(incoming, folder))
+      yield* Tree.write(incoming, pieces).pipe(
+        Effect.zipRight(Disk.attempt(folder, () => Fs.rename(incoming, folder))),
+        Effect.onError(() => Leftovers.remove(incoming))
+      )
     }
     const link = Path.join(copy, FOLDER)
     const fresh = Path.join(copy, Leftovers.incomingName())
