@@ -5,11 +5,11 @@
 import type * as HttpClientService from "@effect/platform/HttpClient"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import type { AdminHeaders, Api } from "../../../client/AdminClient.ts"
+import type { AdminHeaders, Api, Sending } from "../../../client/AdminClient.ts"
 import type { ApiFailure, HubError } from "../../../client/HubError.ts"
 import { ANY_MACHINE } from "../../../policy/Identity.ts"
 import * as Duration from "../../../protocol/Duration.ts"
-import { HTTP_CLIENT_TIMEOUT, MANAGE_TIMEOUT } from "../../../protocol/Limits.ts"
+import { CHANNEL_TRANSFER_TIMEOUT, HTTP_CLIENT_TIMEOUT, MANAGE_TIMEOUT } from "../../../protocol/Limits.ts"
 import { printable, quoted } from "../../../protocol/Printable.ts"
 import type { Given } from "../../Command.ts"
 import { Failed, type Failure, WrongUsage } from "../../Failure.ts"
@@ -53,6 +53,11 @@ export interface Admin {
   readonly patient: <A, E extends ApiFailure>(
     use: (api: Api, headers: AdminHeaders) => Effect.Effect<A, E>
   ) => Effect.Effect<A, HubError>
+  /** As `tryAsk`, with a file in place of the payload that `use` gives. */
+  readonly send: <A, E extends ApiFailure>(
+    sending: Sending,
+    use: (api: Api, headers: AdminHeaders) => Effect.Effect<A, E>
+  ) => Effect.Effect<A, HubError>
 }
 
 /** The hub that the command line means, with the token for it. What talks to hubs is loaded only now. */
@@ -68,9 +73,12 @@ export const open = (given: Given): Effect.Effect<Admin, Failure, Shell> =>
     const AdminClient = yield* Effect.promise(() => import("../../../client/AdminClient.ts"))
     const HttpClient = yield* Effect.promise(() => import("../../../transport/HttpClient.ts"))
     const provide = Effect.provide(HttpClient.layer)
-    const asked = <A, E extends ApiFailure>(use: (api: Api, headers: AdminHeaders) => Effect.Effect<A, E>) => {
+    const asked = <A, E extends ApiFailure>(
+      use: (api: Api, headers: AdminHeaders) => Effect.Effect<A, E>,
+      sending?: Sending
+    ) => {
       const answer: Effect.Effect<A, HubError, HttpClientService.HttpClient> = AdminClient.ask(
-        { hub: where, token: credential.token },
+        { hub: where, token: credential.token, sending },
         use
       )
       return provide(answer)
@@ -78,9 +86,11 @@ export const open = (given: Given): Effect.Effect<Admin, Failure, Shell> =>
     return {
       hub: where,
       explain: explain(credential),
-      tryAsk: asked,
+      tryAsk: (use) => asked(use),
       patient: (use) =>
         Effect.provideService(asked(use), HttpClient.AnswerTimeout, MANAGE_TIMEOUT + HTTP_CLIENT_TIMEOUT),
+      send: (sending, use) =>
+        Effect.provideService(asked(use, sending), HttpClient.AnswerTimeout, CHANNEL_TRANSFER_TIMEOUT),
       ask: (use) => Effect.mapError(asked(use), explain(credential))
     }
   })
