@@ -4,7 +4,8 @@ import * as Path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Ed25519 from "../../src/crypto/Ed25519.ts"
-import * as Manifest from "../../src/system/release/Manifest.ts"
+import * as Maker from "../../src/system/release/Maker.ts"
+import type * as Manifest from "../../src/system/release/Manifest.ts"
 import * as Signed from "../../src/system/release/Signed.ts"
 import { START, start } from "../hub/api/administered.ts"
 import * as FakeHub from "../support/FakeHub.ts"
@@ -279,6 +280,17 @@ describe("a release", () => {
       assert.include((yield* hub.typed("-dry-run")).stdout, `  ${hub.archive}  is there\n`)
       const again = yield* hub.typed()
       assert.deepStrictEqual([again.code, again.stderr], [0, "1 of 1 archives are there already\n"])
+    })
+  )
+
+  it.scoped("that was signed anew is published again", () =>
+    Effect.gen(function* () {
+      const hub = yield* hosting()
+      yield* hub.typed()
+      yield* Maker.renew({ out: hub.folder, channel: "stable", key, expires: START + 9 * DAY })
+      const { code, stderr } = yield* hub.typed()
+      assert.deepStrictEqual([code, stderr], [0, "1 of 1 archives are there already\n"])
+      assert.include((yield* hub.get("stable.json")).text, `"expires": "2027-02-09T12:00:00Z"`)
     })
   )
 
