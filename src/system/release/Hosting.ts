@@ -17,7 +17,7 @@ import { conflict, HostingError, invalid, untrusted } from "./HostingError.ts"
 import * as Disk from "./internal/disk.ts"
 import * as Checks from "./internal/releaseChecks.ts"
 import * as Shelf from "./internal/shelf.ts"
-import * as Manifest from "./Manifest.ts"
+import type * as Manifest from "./Manifest.ts"
 import * as Signed from "./Signed.ts"
 import * as Version from "./Version.ts"
 

@@ -40,7 +40,7 @@ const set = Command.make(
 export const command = Command.make(
   {
     name: "channel",
-    summary: "show the hub's release channel, set it, or publish what it hosts",
+    summary: "show the hub's release channel, set it, or fill it",
     flags: [...hubFlags, json],
     subcommands: [set, Publish.command],
     examples: ["tela admin hub channel -hub wss://hub.example.com"]
