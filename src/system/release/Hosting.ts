@@ -15,6 +15,7 @@ import { quoted } from "../../protocol/Printable.ts"
 import type { ChannelsConfig } from "../../store/HubSettings.ts"
 import { conflict, HostingError, invalid, untrusted } from "./HostingError.ts"
 import * as Disk from "./internal/disk.ts"
+import * as PublishedFolder from "./internal/publishedFolder.ts"
 import * as Checks from "./internal/releaseChecks.ts"
 import * as Shelf from "./internal/shelf.ts"
 import type * as Manifest from "./Manifest.ts"
@@ -58,15 +59,6 @@ export interface Hosting {
   readonly publish: (channel: string, tag: string) => Effect.Effect<Published, HostingError>
 }
 
-/** What is published of one channel, and what the folder looked like when it was read. */
-interface Known {
-  readonly seen: string
-  readonly manifests: ReadonlyMap<string, Signed.Verified>
-  readonly files: ReadonlyMap<string, Manifest.Binary>
-}
-
-const nothing: Known = { seen: "", manifests: new Map(), files: new Map() }
-
 /** Manifests and signatures, which may be received anew. */
 const isManifest = (name: string): boolean => /\.json(\.sig)?$/.test(name)
 
@@ -93,46 +85,9 @@ export const make = ({ data, key: named, publicURL }: ChannelsConfig): Effect.Ef
       named === undefined
         ? undefined
         : yield* Either.mapLeft(Ed25519.parsePublic(named), (why) => conflict(`channels.key ${why}`))
-    const known = new Map<string, Known>()
+    const look = PublishedFolder.make(data, key)
     const turns = yield* Effect.makeSemaphore(1)
     let uploads = 0
-
-    const readSigned = (channel: string, manifest: string): Effect.Effect<Signed.Verified | undefined> =>
-      Effect.promise(async () => {
-        const bytes = await Fs.readFile(Shelf.publishedOf(data, channel, manifest)).catch(() => undefined)
-        const signed = bytes && Signed.split(bytes)
-        // What somebody did to the folder is not served as if it were signed.
-        return signed && key && Either.getOrUndefined(Signed.verify(signed, key))
-      })
-
-    /** What is published of a channel; read anew when the folder has changed, whoever did that. */
-    const look = (channel: string): Effect.Effect<Known> =>
-      Effect.gen(function* () {
-        const folder = Shelf.publishedFolder(data, channel)
-        const stat = yield* Effect.promise(() => Fs.stat(folder, { bigint: true }).catch(() => undefined))
-        if (stat === undefined) return nothing
-        const seen = `${stat.ino} ${stat.mtimeNs} ${stat.ctimeNs}`
-        const before = known.get(channel)
-        if (before?.seen === seen) return before
-        const names = yield* Effect.promise(() => Fs.readdir(folder).catch((): Array<string> => []))
-        const manifests = new Map<string, Signed.Verified>()
-        const files = new Map<string, Manifest.Binary>()
-        for (const name of Shelf.manifestsIn(names).slice(0, CHANNEL_RELEASES + 1)) {
-          const verified = yield* readSigned(channel, name)
-          if (verified === undefined) {
-            yield* Effect.logWarning("a published manifest is not signed with channels.key, and not served", {
-              channel,
-              manifest: name
-            })
-            continue
-          }
-          manifests.set(name, verified)
-          for (const [file, binary] of Object.entries(verified.manifest.binaries)) files.set(file, binary)
-        }
-        const found = { seen, manifests, files }
-        known.set(channel, found)
-        return found
-      })
 
     const checkNames = (channel: string, name: string): Effect.Effect<void, HostingError> => {
       if (!Channel.isChannel(channel)) return invalid(`${quoted(channel)} is no channel`)
