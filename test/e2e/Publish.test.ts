@@ -123,9 +123,11 @@ describe("tela admin hub channel publish", () => {
         /\ntela: \S+: stable-v1\.0\.0\.json is not signed with channels\.key \(SHA256:\S+\)\n$/
       )
       assert.deepStrictEqual(names("published"), [])
-      const { status } = yield* Effect.promise(() =>
-        fetch(`${address}/stable.json`, { headers: { connection: "close" } })
-      )
+      const status = yield* Effect.promise(async () => {
+        const response = await fetch(`${address}/stable.json`, { headers: { connection: "close" } })
+        await response.text()
+        return response.status
+      })
       assert.strictEqual(status, 404)
 
       Fs.rmSync(Path.join(release, "stable.json.sig"))
