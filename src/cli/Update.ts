@@ -7,6 +7,7 @@ import * as Option from "effect/Option"
 import * as Command from "./Command.ts"
 import * as Flags from "./Flags.ts"
 import { ca } from "./NetworkFlags.ts"
+import { quarters } from "./Quarters.ts"
 import { print, Shell } from "./Shell.ts"
 import * as Updates from "./Updates.ts"
 import type { Program } from "./UpdateWork.ts"
@@ -14,18 +15,6 @@ import type { Program } from "./UpdateWork.ts"
 const version = Flags.text({ name: "version", placeholder: "VERSION", description: "this one, not the newest" })
 const dryRun = Flags.toggle("dry-run", "say what would be done, and do nothing")
 const allowDowngrade = Flags.toggle("allow-downgrade", "also install an older version than is installed")
-
-/** How far a download is, in quarters. */
-const quarters = (file: string, note: (text: string) => Effect.Effect<void>) => {
-  let told = 0
-  return ({ received, size }: { readonly received: number; readonly size: number }) =>
-    Effect.suspend(() => {
-      const quarter = Math.floor((4 * received) / size)
-      if (quarter <= told) return Effect.void
-      told = quarter
-      return note(`Downloading ${file}: ${25 * quarter} % of ${size} bytes`)
-    })
-}
 
 /** The command of one of the programs. */
 export const command = (program: Program): Command.Command =>
@@ -63,8 +52,9 @@ export const command = (program: Program): Command.Command =>
         if (todo._tag === "Current") return yield* print("Up to date.")
         const { binary, file, version: next } = todo.candidate
         if (only) return yield* print(`Would install ${file} (${binary.size} bytes). Nothing was changed.`)
+        const told = quarters(`Downloading ${file}`, note)
         yield* install(todo.candidate, offer.address, {
-          onProgress: quarters(file, note),
+          onProgress: ({ received, size }) => told(received, size),
           onInstall: note("Unpacking, and trying whether it runs here")
         })
         yield* print(`Installed ${next.text}; ${installed} is kept.`)

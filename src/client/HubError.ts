@@ -62,6 +62,7 @@ const kindOf = (status: number): HubErrorKind => {
   switch (status) {
     case 400:
     case 413:
+    case 422:
       return "invalid"
     case 401:
       return "unauthorized"
@@ -130,6 +131,9 @@ export const of = (circumstances: Circumstances, failure: ApiFailure): HubError 
   }
   switch (failure._tag) {
     case "RequestError":
+      // The hub has no part in it.
+      if (failure.reason === "Encode")
+        return new HubError({ kind: "invalid", reason: failure.description ?? failure.message })
       return new HubError({
         kind: "unreachable",
         reason: `cannot reach ${hub}: ${failure.description ?? failure.message}`

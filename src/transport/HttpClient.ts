@@ -1,6 +1,7 @@
 /**
  * An HttpClient of @effect/platform for what hubs serve, on node:http and node:https: the whole answer at once, bounded in
- * size and in time. No redirect is followed, since a token would go with it, and what answers in a hub's place is named.
+ * size and in time. Files are sent as streams. No redirect is followed, since a token would go with it, and what answers in
+ * a hub's place is named.
  */
 import * as Http from "node:http"
 import * as Https from "node:https"
@@ -14,14 +15,17 @@ import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as HttpIncomingMessage from "@effect/platform/HttpIncomingMessage"
 import * as UrlParams from "@effect/platform/UrlParams"
 import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as FiberId from "effect/FiberId"
 import * as Inspectable from "effect/Inspectable"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import { HTTP_CLIENT_BYTES, HTTP_CLIENT_TIMEOUT } from "../protocol/Limits.ts"
+import { CHANNEL_TRANSFER_SILENCE, HTTP_CLIENT_BYTES, HTTP_CLIENT_TIMEOUT } from "../protocol/Limits.ts"
 import * as DialReason from "./DialReason.ts"
 import * as HubSocket from "./HubSocket.ts"
+import * as FileTransfer from "./internal/fileTransfer.ts"
 import { isSecure } from "./Proxy.ts"
 
 class Answer extends Inspectable.Class implements HttpClientResponse.HttpClientResponse {
@@ -82,29 +86,31 @@ class Answer extends Inspectable.Class implements HttpClientResponse.HttpClientR
   }
 }
 
-const bodyOf = (request: HttpClientRequest.HttpClientRequest) => {
-  switch (request.body._tag) {
-    case "Empty":
-      return Effect.succeed<Uint8Array | undefined>(undefined)
-    case "Uint8Array":
-      return Effect.succeed<Uint8Array | undefined>(request.body.body)
-    default:
-      return new HttpClientError.RequestError({
-        request,
-        reason: "Encode",
-        description: "only bodies held in memory can be sent"
-      })
+/** What is sent: nothing, what is held in memory, or a stream whose length is known. */
+type Body = Uint8Array | { readonly stream: Stream.Stream<Uint8Array, unknown>; readonly length: number } | undefined
+
+const bodyOf = (request: HttpClientRequest.HttpClientRequest): Effect.Effect<Body, HttpClientError.RequestError> => {
+  const { body } = request
+  if (body._tag === "Empty") return Effect.succeed(undefined)
+  if (body._tag === "Uint8Array") return Effect.succeed(body.body)
+  if (body._tag === "Stream" && body.contentLength !== undefined) {
+    return Effect.succeed({ stream: body.stream, length: body.contentLength })
   }
+  return unsendable(request, "only bodies whose length is known can be sent")
 }
 
 const transportError = (request: HttpClientRequest.HttpClientRequest, description: string) =>
   new HttpClientError.RequestError({ request, reason: "Transport", description })
 
-/** Sends the request on a connection to the hub. */
-const send = (
+/** What is to be sent cannot be; the hub has no part in it. */
+const unsendable = (request: HttpClientRequest.HttpClientRequest, description: string) =>
+  new HttpClientError.RequestError({ request, reason: "Encode", description })
+
+/** Begins the request on a connection to the hub; its body is still to come. */
+const begin = (
   request: HttpClientRequest.HttpClientRequest,
   { url }: HubSocket.Way,
-  body: Uint8Array | undefined,
+  body: Body,
   socket: Socket,
   resume: (answer: Effect.Effect<Answer, HttpClientError.HttpClientError>) => void
 ): Http.ClientRequest => {
@@ -115,8 +121,11 @@ const send = (
     headers: body === undefined ? request.headers : { ...request.headers, "content-length": body.length },
     createConnection: () => socket
   })
-  sent.on("error", (error) => fail(DialReason.explain(error)))
+  let answering = false
+  // Who answers before all was sent may close on the rest; what counts is the answer, which fails by itself if it breaks.
+  sent.on("error", (error) => answering || fail(DialReason.explain(error)))
   sent.on("response", (source) => {
+    answering = true
     const { headers, statusCode: status = 0 } = source
     const problem = DialReason.inBetween(url, { status, headers })
     if (problem !== undefined) {
@@ -135,8 +144,27 @@ const send = (
     source.on("error", (error) => fail(DialReason.explain(error)))
     source.on("end", () => resume(Effect.succeed(new Answer(request, source, Buffer.concat(chunks)))))
   })
-  sent.end(body)
   return sent
+}
+
+/** Sends the body. Never ends by itself, unless it cannot be sent. */
+const sendBody = (
+  request: HttpClientRequest.HttpClientRequest,
+  body: Body,
+  sent: Http.ClientRequest
+): Effect.Effect<never, HttpClientError.RequestError> => {
+  if (body === undefined || body instanceof Uint8Array) {
+    return Effect.zipRight(
+      Effect.sync(() => void sent.end(body)),
+      Effect.never
+    )
+  }
+  sent.setTimeout(CHANNEL_TRANSFER_SILENCE, () => {
+    sent.destroy(new Error(`nothing moved for ${CHANNEL_TRANSFER_SILENCE / 1_000} s`))
+  })
+  return Effect.mapError(FileTransfer.ask(sent, body.stream), (cause) =>
+    unsendable(request, cause instanceof Error ? cause.message : "it cannot be read")
+  )
 }
 
 /** How long an answer may take, in milliseconds: HTTP_CLIENT_TIMEOUT, unless whoever asks knows that it takes longer. */
@@ -148,17 +176,19 @@ export class AnswerTimeout extends Context.Reference<AnswerTimeout>()("tela/tran
 const exchange = (
   request: HttpClientRequest.HttpClientRequest,
   way: HubSocket.Way,
-  body: Uint8Array | undefined,
+  body: Body,
   timeout: number
 ): Effect.Effect<Answer, HttpClientError.HttpClientError> =>
   Effect.suspend(() => {
     let silent = () => ""
+    const begun = Deferred.unsafeMake<Http.ClientRequest>(FiberId.none)
     return Effect.async<Answer, HttpClientError.HttpClientError>((resume) => {
       let sent: Http.ClientRequest | undefined
       const attempt = HubSocket.open(
         way,
         (socket) => {
-          sent = send(request, way, body, socket, resume)
+          sent = begin(request, way, body, socket, resume)
+          Deferred.unsafeDone(begun, Effect.succeed(sent))
         },
         ({ reason }) => resume(transportError(request, reason))
       )
@@ -168,6 +198,7 @@ const exchange = (
         sent?.destroy()
       })
     }).pipe(
+      Effect.raceFirst(Effect.flatMap(Deferred.await(begun), (sent) => sendBody(request, body, sent))),
       Effect.timeoutFail({
         duration: timeout,
         onTimeout: () => transportError(request, `${silent()} within ${timeout / 1000} s`)

@@ -38,8 +38,9 @@ export const make = (
     request.on("data", (chunk: Buffer) => chunks.push(chunk))
     request.on("end", () => {
       const text = Buffer.concat(chunks).toString()
-      const body: unknown = text === "" ? undefined : JSON.parse(text)
       const { method = "", url = "" } = request
+      const isJson = request.headers["content-type"]?.startsWith("application/json") !== false
+      const body: unknown = text === "" ? undefined : isJson ? JSON.parse(text) : text
       const token = request.headers.authorization?.replace(/^Bearer /, "")
       asked.push({ method, path: url, token, body })
       const answer = answers[`${method} ${url}`] ?? answers[`${method} ${url.replace(/\?.*/, "")}`]

@@ -2,9 +2,11 @@
 import * as Http from "node:http"
 import { assert, describe, it } from "@effect/vitest"
 import type * as HttpApp from "@effect/platform/HttpApp"
+import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import {
@@ -14,6 +16,7 @@ import {
   HTTP_RECEIVE_TIMEOUT
 } from "../../src/protocol/Limits.ts"
 import * as Heartbeat from "../../src/transport/Heartbeat.ts"
+import * as HttpClient from "../../src/transport/HttpClient.ts"
 import { Upload } from "../../src/transport/HttpExchange.ts"
 import * as Listener from "../../src/transport/Listener.ts"
 import { turn } from "../support/turn.ts"
@@ -62,7 +65,7 @@ const endless = () => {
       return chunk
     })
   ).pipe(Stream.ensuring(Effect.sync(() => (ended = true))))
-  return { app: Effect.succeed(HttpServerResponse.stream(body)), given: () => given, ended: () => ended }
+  return { app: Effect.succeed(HttpServerResponse.stream(body)), body, given: () => given, ended: () => ended }
 }
 
 /** Waits until a number stands still for a while of turns. */
@@ -203,6 +206,73 @@ describe("a body that is no file", () => {
       }
       assert.strictEqual((yield* answer).statusCode, 408)
       request.destroy()
+    })
+  )
+})
+
+describe("a file that this client sends", () => {
+  const TERABYTE = 1024 ** 4
+  const sending = (url: string, body: Stream.Stream<Uint8Array, unknown>, contentLength: number) =>
+    HttpClient.make.execute(
+      HttpClientRequest.bodyStream(HttpClientRequest.put(`${url}/files/x`), body, { contentLength })
+    )
+
+  it.scoped("arrives whole", () =>
+    Effect.gen(function* () {
+      let length = 0
+      const app = Effect.gen(function* () {
+        const { bytes } = yield* Upload
+        yield* Stream.runForEach(bytes, (chunk) => Effect.sync(() => (length += chunk.length)))
+        return HttpServerResponse.text("taken")
+      })
+      const { url } = yield* listen(Effect.orDie(app))
+      const body = Stream.range(1, 100).pipe(Stream.map(() => new Uint8Array(CHUNK)))
+      const answer = yield* sending(url, body, 100 * CHUNK)
+      assert.deepStrictEqual([answer.status, yield* answer.text, length], [200, "taken", 100 * CHUNK])
+    })
+  )
+
+  it.scoped("waits for who takes it, and ends with who gives up", () =>
+    Effect.gen(function* () {
+      const { body, ended, given } = endless()
+      const { url } = yield* listen(Effect.never)
+      const fiber = yield* Effect.fork(sending(url, body, TERABYTE))
+      while (given() === 0) yield* turn
+      yield* still(given)
+      assert.isBelow(given(), 64 * 1024 * 1024)
+      assert.isFalse(ended())
+      yield* Fiber.interrupt(fiber)
+      assert.isTrue(ended())
+    })
+  )
+
+  it.scoped("is sent no further when the answer is there before its end", () =>
+    Effect.gen(function* () {
+      const { body, ended } = endless()
+      const { url } = yield* listen(Effect.succeed(HttpServerResponse.text("no", { status: 403 })))
+      const answer = yield* sending(url, body, TERABYTE)
+      assert.deepStrictEqual([answer.status, yield* answer.text, ended()], [403, "no", true])
+    })
+  )
+
+  it.scoped("that cannot be read to its end is taken by nobody, and is nobody else's fault", () =>
+    Effect.gen(function* () {
+      const broken = yield* Deferred.make<void>()
+      const app = Effect.gen(function* () {
+        const { bytes } = yield* Upload
+        yield* Effect.ensuring(Stream.runDrain(bytes), Deferred.succeed(broken, undefined))
+        return HttpServerResponse.text("taken")
+      })
+      const { url } = yield* listen(Effect.catchAll(app, () => Effect.succeed(HttpServerResponse.text("broken"))))
+      const body = Stream.concat(Stream.make(new Uint8Array(CHUNK)), Stream.fail(new Error("the disk is gone")))
+      const error = yield* Effect.flip(sending(url, body, 2 * CHUNK))
+      assert(error._tag === "RequestError")
+      assert.deepStrictEqual([error.reason, error.description], ["Encode", "the disk is gone"])
+      yield* Deferred.await(broken)
+      const unknown = yield* Effect.flip(
+        HttpClient.make.execute(HttpClientRequest.bodyStream(HttpClientRequest.put(`${url}/files/x`), body))
+      )
+      assert.strictEqual(unknown._tag === "RequestError" && unknown.reason, "Encode")
     })
   )
 })

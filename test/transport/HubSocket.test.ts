@@ -4,11 +4,13 @@ import * as Https from "node:https"
 import * as Net from "node:net"
 import type { Duplex } from "node:stream"
 import * as HttpClientService from "@effect/platform/HttpClient"
+import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import { assert, describe, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import { WebSocketServer } from "ws"
 import { DIAL_TIMEOUT, HTTP_CLIENT_TIMEOUT } from "../../src/protocol/Limits.ts"
@@ -255,6 +257,33 @@ describe.skipIf(skip)(`HubSocket with TLS${notice}`, () => {
         assert.deepStrictEqual(yield* network(answer(url)), { path: "/api/status" })
       }
       assert.lengthOf(proxy.asked, kind === "direct" ? 0 : kind === "http" ? 7 : 6)
+      yield* eventually(() => proxy.open() === 0 && open() === 0)
+    })
+  )
+
+  it.scopedLive.each(["direct", "http", "https"])("files go the same way: %s", (kind) =>
+    Effect.gen(function* () {
+      const { ca, cert, key } = yield* Certificates.make(`DNS:${name},IP:127.0.0.1`)
+      let taken = 0
+      const server = Https.createServer({ cert, key }, (request, response) => {
+        request.on("data", (data: Buffer) => (taken += data.length))
+        request.on("end", () => response.end("taken"))
+      })
+      const { open, port } = yield* listening(server)
+      const proxy = yield* ConnectProxy.start({
+        ports: { [`${name}:443`]: port },
+        ...(kind === "https" && { tls: { cert, key } })
+      })
+      const env: Record<string, string> = kind === "direct" ? {} : { HTTPS_PROXY: `${kind}://127.0.0.1:${proxy.port}` }
+      const size = 4_000_000
+      const bytes = Stream.range(1, 40).pipe(Stream.map(() => new Uint8Array(size / 40)))
+      const url = kind === "direct" ? `https://127.0.0.1:${port}` : `https://${name}`
+      const put = HttpClientRequest.bodyStream(HttpClientRequest.put(url), bytes, { contentLength: size })
+      const refused = yield* Effect.flip(inNetwork(env)(HttpClient.make.execute(put)))
+      assert.include(refused.message, "its certificate's CA is not known here")
+      assert.strictEqual(taken, 0)
+      const response = yield* inNetwork(env, yield* SystemCas.read(ca))(HttpClient.make.execute(put))
+      assert.deepStrictEqual([yield* response.text, taken], ["taken", size])
       yield* eventually(() => proxy.open() === 0 && open() === 0)
     })
   )

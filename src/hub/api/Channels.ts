@@ -9,7 +9,7 @@ import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { PublishRequest } from "../../protocol/api/Channels.ts"
-import type { ChannelService, FileTaken, ReleasePublished } from "../../protocol/api/Channels.ts"
+import type { ChannelService, FileTaken, FileThere, ReleasePublished } from "../../protocol/api/Channels.ts"
 import { HubApi } from "../../protocol/HubApi.ts"
 import { CHANNEL_DOWNLOADS, CHANNEL_FILE_BYTES } from "../../protocol/Limits.ts"
 import { Audit } from "../../store/Audit.ts"
@@ -94,6 +94,17 @@ const files = (hosting: Hosting | undefined) => {
     })
 }
 
+const what = "choose what code hubs and agents run"
+
+/** What is there of an upload, for whoever would send it again. */
+const uploaded = (request: HttpServerRequest, hosting: Hosting | undefined, { channel, file: name }: Params) =>
+  Effect.gen(function* () {
+    yield* owner(request, what)
+    if (hosting === undefined) return yield* off
+    const there = yield* Effect.mapError(hosting.received(channel, name), ofHosting)
+    return there === undefined ? yield* noFile : json<typeof FileThere.Encoded>({ channel, name, ...there })
+  })
+
 /** An owner does something with channels; what it was is recorded, and what became of it. */
 const asOwner = <R>(
   request: HttpServerRequest,
@@ -104,7 +115,7 @@ const asOwner = <R>(
   ) => Effect.Effect<{ readonly detail: string; readonly answer: HttpServerResponse.HttpServerResponse }, Problem, R>
 ) =>
   Effect.gen(function* () {
-    const { from, identity } = yield* owner(request, "choose what code hubs and agents run")
+    const { from, identity } = yield* owner(request, what)
     if (hosting === undefined) return yield* off
     const audit = yield* Audit
     const about = { ...event, actor: identity.id, from } as const
@@ -162,6 +173,7 @@ export const layer = (hosting: Hosting | undefined, version: string) => {
     HttpApiBuilder.group(HubApi, "publishing", (handlers) =>
       handlers
         .handleRaw("upload", ({ path, request }) => answering(upload(request, hosting, path)))
+        .handleRaw("uploaded", ({ path, request }) => answering(uploaded(request, hosting, path)))
         .handleRaw("publish", ({ request }) => answering(publish(request, hosting)))
     )
   ] as const

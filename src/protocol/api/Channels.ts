@@ -41,6 +41,14 @@ export const FileTaken = Schema.Struct({
   path: optional(Schema.String)
 })
 
+/** What was uploaded under a name, published or not: nobody has to send it again. Ours. */
+export const FileThere = Schema.Struct({
+  channel: Schema.String,
+  name: Schema.String,
+  size: Schema.Int,
+  sha256: Schema.String
+})
+
 /**
  * Makes an uploaded release the newest of its channel. Deployed tools may send `baseUrl` too, which is in the signed
  * manifest here.
@@ -92,6 +100,12 @@ export class PublishingGroup extends HttpApiGroup.make("publishing")
       .setPayload(Bytes)
       .addSuccess(FileTaken)
       .addError(TooLarge)
+  )
+  .add(
+    HttpApiEndpoint.get("uploaded")`/api/admin/channels/files/${channel}/${file}`
+      .setHeaders(Credentials)
+      .addSuccess(FileThere)
+      .addError(NotFound)
   )
   .add(
     HttpApiEndpoint.post("publish", "/api/admin/channels/publish")

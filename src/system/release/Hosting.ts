@@ -15,8 +15,10 @@ import { quoted } from "../../protocol/Printable.ts"
 import type { ChannelsConfig } from "../../store/HubSettings.ts"
 import { conflict, HostingError, invalid, untrusted } from "./HostingError.ts"
 import * as Disk from "./internal/disk.ts"
+import * as PublishedFolder from "./internal/publishedFolder.ts"
+import * as Checks from "./internal/releaseChecks.ts"
 import * as Shelf from "./internal/shelf.ts"
-import * as Manifest from "./Manifest.ts"
+import type * as Manifest from "./Manifest.ts"
 import * as Signed from "./Signed.ts"
 import * as Version from "./Version.ts"
 
@@ -29,7 +31,7 @@ export interface Received {
 /** A release that everybody can have now. */
 export interface Published {
   readonly manifest: Manifest.Manifest
-  /** Where the head's manifest is on disk. */
+  /** Where that manifest is on disk. */
   readonly manifestPath: string
 }
 
@@ -48,24 +50,23 @@ export interface Hosting {
     name: string,
     bytes: Stream.Stream<Uint8Array, E>
   ) => Effect.Effect<Received, HostingError | E>
-  /** Makes the release of that tag, whose files and manifests were received, the channel's newest. */
+  /** What was received under a name, published or not; undefined when nothing was. */
+  readonly received: (channel: string, name: string) => Effect.Effect<Manifest.Binary | undefined, HostingError>
+  /**
+   * Makes the release of that tag, whose files and manifests were received, the channel's newest. One that is older than
+   * the newest, and whose head is not there either, is published beside it, for whoever asks for it by name.
+   */
   readonly publish: (channel: string, tag: string) => Effect.Effect<Published, HostingError>
 }
-
-/** What is published of one channel, and what the folder looked like when it was read. */
-interface Known {
-  readonly seen: string
-  readonly manifests: ReadonlyMap<string, Signed.Verified>
-  readonly files: ReadonlyMap<string, Manifest.Binary>
-}
-
-const nothing: Known = { seen: "", manifests: new Map(), files: new Map() }
 
 /** Manifests and signatures, which may be received anew. */
 const isManifest = (name: string): boolean => /\.json(\.sig)?$/.test(name)
 
 /** A channel that the name of a manifest begins with: a head has its name alone, a version is behind a hyphen. */
 const channelIn = (manifest: string): string | undefined => /^([a-z0-9-]+?)(?:-v\d+\..*)?\.json$/.exec(manifest)?.[1]
+
+const isOlder = (version: Version.Version, { version: than }: Manifest.Manifest): boolean =>
+  Either.match(Version.parse(than), { onLeft: () => false, onRight: (other) => Version.compare(version, other) < 0 })
 
 /** Puts a file where nobody has one of its name yet. */
 const moveIn = async (from: string, to: string): Promise<void> => {
@@ -84,46 +85,9 @@ export const make = ({ data, key: named, publicURL }: ChannelsConfig): Effect.Ef
       named === undefined
         ? undefined
         : yield* Either.mapLeft(Ed25519.parsePublic(named), (why) => conflict(`channels.key ${why}`))
-    const known = new Map<string, Known>()
+    const look = PublishedFolder.make(data, key)
     const turns = yield* Effect.makeSemaphore(1)
     let uploads = 0
-
-    const readSigned = (channel: string, manifest: string): Effect.Effect<Signed.Verified | undefined> =>
-      Effect.promise(async () => {
-        const bytes = await Fs.readFile(Shelf.publishedOf(data, channel, manifest)).catch(() => undefined)
-        const signed = bytes && Signed.split(bytes)
-        // What somebody did to the folder is not served as if it were signed.
-        return signed && key && Either.getOrUndefined(Signed.verify(signed, key))
-      })
-
-    /** What is published of a channel; read anew when the folder has changed, whoever did that. */
-    const look = (channel: string): Effect.Effect<Known> =>
-      Effect.gen(function* () {
-        const folder = Shelf.publishedFolder(data, channel)
-        const stat = yield* Effect.promise(() => Fs.stat(folder, { bigint: true }).catch(() => undefined))
-        if (stat === undefined) return nothing
-        const seen = `${stat.ino} ${stat.mtimeNs} ${stat.ctimeNs}`
-        const before = known.get(channel)
-        if (before?.seen === seen) return before
-        const names = yield* Effect.promise(() => Fs.readdir(folder).catch((): Array<string> => []))
-        const manifests = new Map<string, Signed.Verified>()
-        const files = new Map<string, Manifest.Binary>()
-        for (const name of Shelf.manifestsIn(names).slice(0, CHANNEL_RELEASES + 1)) {
-          const verified = yield* readSigned(channel, name)
-          if (verified === undefined) {
-            yield* Effect.logWarning("a published manifest is not signed with channels.key, and not served", {
-              channel,
-              manifest: name
-            })
-            continue
-          }
-          manifests.set(name, verified)
-          for (const [file, binary] of Object.entries(verified.manifest.binaries)) files.set(file, binary)
-        }
-        const found = { seen, manifests, files }
-        known.set(channel, found)
-        return found
-      })
 
     const checkNames = (channel: string, name: string): Effect.Effect<void, HostingError> => {
       if (!Channel.isChannel(channel)) return invalid(`${quoted(channel)} is no channel`)
@@ -173,20 +137,16 @@ export const make = ({ data, key: named, publicURL }: ChannelsConfig): Effect.Ef
       })
 
     /** Whether this hub is where a manifest says that its files are. */
-    const isHere = ({ channel, downloadBase }: Manifest.Manifest): boolean => {
-      const here = `files/${channel}`
-      const base = downloadBase.replace(/\/+$/, "")
-      return base === here || (publicURL !== undefined && base === `${publicURL.replace(/\/+$/, "")}/${here}`)
+    const isHere = (manifest: Manifest.Manifest): Effect.Effect<boolean, HostingError> => {
+      const place = Checks.placeOf(manifest)
+      if (place._tag === "Nowhere") return conflict(place.message)
+      const own = publicURL && `${publicURL.replace(/\/+$/, "")}/files/${manifest.channel}`
+      return Effect.succeed(place._tag === "Beside" || place.address === own)
     }
 
     const checkFiles = (manifest: Manifest.Manifest): Effect.Effect<void, HostingError> =>
       Effect.gen(function* () {
-        if (!isHere(manifest)) {
-          if (URL.canParse(manifest.downloadBase)) return
-          return yield* conflict(
-            `the release has its files in ${quoted(manifest.downloadBase)}, and this hub in files/${manifest.channel}/`
-          )
-        }
+        if (!(yield* isHere(manifest))) return
         for (const [name, binary] of Object.entries(manifest.binaries)) {
           const there = yield* Shelf.digestOf(Shelf.fileOf(data, manifest.channel, name))
           if (there === undefined) return yield* conflict(`${name} was not uploaded`)
@@ -196,53 +156,55 @@ export const make = ({ data, key: named, publicURL }: ChannelsConfig): Effect.Ef
         }
       })
 
-    const checkManifest = (verified: Signed.Verified, kind: Manifest.Manifest["kind"], channel: string, tag: string) =>
-      Effect.gen(function* () {
-        const { manifest } = verified
-        const now = yield* Clock.currentTimeMillis
-        const is = `${manifest.kind} ${manifest.channel} ${manifest.tag}`
-        if (is !== `${kind} ${channel} ${tag}`) {
-          return yield* untrusted(`a manifest is of ${is}, where that of ${kind} ${channel} ${tag} is expected`)
-        }
-        if (Manifest.hasExpired(manifest, now))
-          return yield* untrusted(`the manifest of ${is} has expired; sign it anew`)
+    const check = (manifest: Manifest.Manifest, expected: Checks.Expected): Effect.Effect<void, HostingError> =>
+      Effect.flatMap(Clock.currentTimeMillis, (now) => {
+        const problem = Checks.problemOf(manifest, expected, now)
+        return problem === undefined ? Effect.void : untrusted(problem)
       })
 
-    const publish = (channel: string, tag: string) =>
+    const publish = (channel: string, text: string) =>
       Effect.gen(function* () {
-        const tagged = yield* Either.mapLeft(Version.parse(tag), invalid)
-        const versionName = Channel.versionFile(channel, tagged.text)
+        const tagged = yield* Either.mapLeft(Version.parse(text), invalid)
+        const tag = tagged.text
+        const versionName = Channel.versionFile(channel, tag)
         const headName = Channel.headFile(channel)
         yield* checkNames(channel, versionName)
         const version = yield* uploaded(channel, versionName)
         const head = yield* uploaded(channel, headName)
-        yield* checkManifest(version, "version", channel, tagged.text)
-        yield* checkManifest(head, "head", channel, tagged.text)
-        yield* checkFiles(version.manifest)
         const { manifests } = yield* look(channel)
         const before = manifests.get(headName)?.manifest
         const same = manifests.get(versionName)?.manifest
-        const filesOf = ({ binaries }: Manifest.Manifest) => JSON.stringify(Object.entries(binaries).toSorted())
-        if (filesOf(head.manifest) !== filesOf(version.manifest)) {
+        const isEarlier = before !== undefined && head.manifest.tag !== tag && isOlder(tagged, before)
+        yield* check(version.manifest, { kind: "version", channel, tag })
+        if (!isEarlier) yield* check(head.manifest, { kind: "head", channel, tag })
+        yield* checkFiles(version.manifest)
+        if (!isEarlier && !Checks.haveSameFiles(head.manifest, version.manifest)) {
           return yield* untrusted("the two manifests of the release name different files")
         }
-        if (same !== undefined && filesOf(same) !== filesOf(version.manifest)) {
-          return yield* conflict(`${tagged.text} is published with other files; raise the version`)
+        if (same !== undefined && !Checks.haveSameFiles(same, version.manifest)) {
+          return yield* conflict(`${tag} is published with other files; raise the version`)
         }
-        if (before !== undefined && Date.parse(head.manifest.publishedAt) < Date.parse(before.publishedAt)) {
+        if (
+          !isEarlier &&
+          before !== undefined &&
+          Date.parse(head.manifest.publishedAt) < Date.parse(before.publishedAt)
+        ) {
           return yield* conflict(
-            `${tagged.text} was made before ${before.version}, which is published; an old release is not made the newest again`
+            `${tag} was made before ${before.version}, which is published; an old release is not made the newest again`
           )
         }
         if (same === undefined && manifests.size > CHANNEL_RELEASES) {
           return yield* conflict(`${channel} has ${CHANNEL_RELEASES} releases; remove some from the folder of channels`)
         }
-        const put = (name: string, { signed }: Signed.Verified) =>
-          Shelf.attempt(name, () => Shelf.replace(Shelf.publishedOf(data, channel, name), Signed.join(signed)))
-        yield* put(versionName, version)
+        const put = (name: string, { manifest, signed }: Signed.Verified) =>
+          Effect.gen(function* () {
+            const manifestPath = Shelf.publishedOf(data, channel, name)
+            yield* Shelf.attempt(name, () => Shelf.replace(manifestPath, Signed.join(signed)))
+            return { manifest, manifestPath }
+          })
+        const published = yield* put(versionName, version)
         // Last: it is what makes everybody look for the rest.
-        yield* put(headName, head)
-        return { manifest: head.manifest, manifestPath: Shelf.publishedOf(data, channel, headName) }
+        return isEarlier ? published : yield* put(headName, head)
       })
 
     return {
@@ -277,6 +239,8 @@ export const make = ({ data, key: named, publicURL }: ChannelsConfig): Effect.Ef
             Effect.sync(() => uploads--)
           )
         }),
+      received: (channel, name) =>
+        Effect.zipRight(checkNames(channel, name), Shelf.digestOf(Shelf.fileOf(data, channel, name))),
       publish: (channel, tag) => turns.withPermits(1)(publish(channel, tag))
     }
   })

@@ -1,7 +1,7 @@
 /**
  * Makes a release from what was built: an archive for each program and machine, their digests, and the manifests of a
- * channel, signed. The folder that comes out is a channel as it is served: any web server will do, and
- * `telahubd channels publish` takes it too. The same build gives the same archives.
+ * channel, signed. The folder that comes out is a channel as it is served: any web server will do, and a hub that hosts
+ * channels gets it by `tela admin hub channel publish`. The same build gives the same archives.
  */
 import * as Crypto from "node:crypto"
 import * as Fs from "node:fs/promises"

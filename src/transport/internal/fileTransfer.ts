@@ -1,5 +1,5 @@
 /** Files as the bodies of requests and answers: as fast as the slower end, and never held in memory. */
-import type { IncomingMessage, ServerResponse } from "node:http"
+import type { ClientRequest, IncomingMessage, OutgoingMessage, ServerResponse } from "node:http"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
@@ -15,19 +15,48 @@ export const receive = (request: IncomingMessage, moved: () => void): Stream.Str
     Stream.fromAsyncIterable<Uint8Array, TransferBroken>(request.iterator({ destroyOnReturn: false }), broken)
   ).pipe(Stream.tap(() => Effect.sync(moved)))
 
-/** Waits until the system has taken what was written; false when the client has left. */
-const drained = (response: ServerResponse): Effect.Effect<boolean> =>
+/** Waits until the system has taken what was written; false when the other side has left. */
+const drained = (message: OutgoingMessage): Effect.Effect<boolean> =>
   Effect.async((resume) => {
     const finish = (there: boolean) => {
-      response.off("drain", onDrain).off("close", onClose)
+      message.off("drain", onDrain).off("close", onClose)
       resume(Effect.succeed(there))
     }
     const onDrain = () => finish(true)
     const onClose = () => finish(false)
-    if (response.destroyed) return resume(Effect.succeed(false))
-    response.on("drain", onDrain).on("close", onClose)
-    return Effect.sync(() => response.off("drain", onDrain).off("close", onClose))
+    if (message.destroyed) return resume(Effect.succeed(false))
+    message.on("drain", onDrain).on("close", onClose)
+    return Effect.sync(() => message.off("drain", onDrain).off("close", onClose))
   })
+
+/** Writes a body to its end, unless the other side leaves before. */
+const write = <E>(
+  message: OutgoingMessage,
+  body: Stream.Stream<Uint8Array, E>,
+  moved: () => void
+): Effect.Effect<void, E> =>
+  Stream.runForEachWhile(body, (bytes) =>
+    Effect.suspend(() => {
+      if (message.destroyed) return Effect.succeed(false)
+      if (message.write(bytes)) return Effect.succeed(true)
+      return Effect.tap(drained(message), () => Effect.sync(moved))
+    })
+  )
+
+/**
+ * Sends the body of a request, and waits for whoever has the answer to interrupt it: a server may answer before it has
+ * read all. A request whose body did not go out whole is cut then.
+ */
+export const ask = <E>(request: ClientRequest, body: Stream.Stream<Uint8Array, E>): Effect.Effect<never, E> =>
+  write(request, body, () => {}).pipe(
+    Effect.zipRight(Effect.sync(() => void request.end())),
+    Effect.zipRight(Effect.never),
+    Effect.ensuring(
+      Effect.sync(() => {
+        if (!request.writableFinished) request.destroy()
+      })
+    )
+  )
 
 /** Sends the body of an answer whose head is out. One that fails is cut, so that nobody takes a part of it for the whole. */
 export const send = <E>(
@@ -35,14 +64,7 @@ export const send = <E>(
   body: Stream.Stream<Uint8Array, E>,
   moved: () => void
 ): Effect.Effect<void> =>
-  body.pipe(
-    Stream.runForEachWhile((bytes) =>
-      Effect.suspend(() => {
-        if (response.destroyed) return Effect.succeed(false)
-        if (response.write(bytes)) return Effect.succeed(true)
-        return Effect.tap(drained(response), () => Effect.sync(moved))
-      })
-    ),
+  write(response, body, moved).pipe(
     Effect.zipRight(Effect.sync(() => void response.end())),
     Effect.catchAllCause((cause) =>
       Effect.zipRight(

@@ -17,6 +17,8 @@ const DAY = 24 * 3_600_000
 export interface Options {
   readonly version: string
   readonly program: ProgramName
+  /** Unless given, this one. */
+  readonly targets?: ReadonlyArray<Maker.Target>
   /** What the program does first; for one that does not work. */
   readonly first?: string
   /** Who signs it; unless given, whoever signs all. */
@@ -26,7 +28,7 @@ export interface Options {
 /** Makes a release into a channel's folder. */
 export const make = (
   out: string,
-  { first = "", key = Made.key, program, version }: Options
+  { first = "", key = Made.key, program, targets = [machine], version }: Options
 ): Effect.Effect<Maker.Made, never, Scope.Scope> =>
   Effect.gen(function* () {
     const root = yield* temporaryFolder
@@ -48,7 +50,7 @@ export const make = (
       key,
       channel: "stable",
       programs: [program],
-      targets: [machine],
+      targets,
       publishedAt: Date.now(),
       expires: { head: Date.now() + DAY, version: Date.now() + DAY }
     })

@@ -210,7 +210,57 @@ describe("a release channel", () => {
       assert.isFalse(Fs.existsSync(Path.join(hub.data, "files")))
       const denied = (yield* hub.audit.list({ limit: 20 })).filter(({ action }) => action === "admin-denied")
       assert.isAtLeast(denied.length, 4)
-      assert.strictEqual((yield* send(hub, "GET", `/api/admin/channels/files/stable/${name}`, owner)).status, 405)
+      for (const as of ["adam", "alice"]) {
+        assert.strictEqual(
+          (yield* send(hub, "GET", `/api/admin/channels/files/stable/${name}`, { as })).status,
+          403,
+          as
+        )
+      }
+    })
+  )
+
+  it.scoped("tells its owner what was uploaded, so that it need not be sent again", () =>
+    Effect.gen(function* () {
+      const hub = yield* hosting()
+      const [archive] = hub.made.archives
+      const path = `/api/admin/channels/files/stable/${archive?.name}`
+      assert.strictEqual((yield* send(hub, "GET", path, owner)).status, 404)
+      yield* upload(hub)
+      const there = yield* send(hub, "GET", path, owner)
+      assert.deepStrictEqual(
+        [there.status, there.json],
+        [200, { channel: "stable", name: archive?.name, size: archive?.binary.size, sha256: archive?.binary.sha256 }]
+      )
+      assert.strictEqual((yield* send(hub, "GET", "/api/admin/channels/files/sta.ble/x", owner)).status, 400)
+    })
+  )
+
+  it.scoped("has an earlier release beside its newest", () =>
+    Effect.gen(function* () {
+      const hub = yield* hosting()
+      const next = yield* hub.make({ version: "v1.1.0", publishedAt: START + 1_000 })
+      const earlier = filesOf(hub).filter(([name]) => name.includes("v1.0.0"))
+      assert.strictEqual(earlier.length, 3)
+      for (const [name, bytes] of earlier) yield* put(hub, name, bytes)
+      assert.match((yield* publish(hub, "v1.0.0")).text, /stable\.json was not uploaded/)
+      yield* upload(hub, next)
+      // Without a newest there is nothing beside which it could be.
+      assert.match(
+        (yield* publish(hub, "v1.0.0")).text,
+        /is of head stable v1\.1\.0, where that of head stable v1\.0\.0/
+      )
+      assert.strictEqual((yield* get(hub, "/channels/stable-v1.0.0.json")).status, 404)
+      assert.strictEqual((yield* publish(hub, "v1.1.0")).status, 200)
+      const beside = yield* publish(hub, "v1.0.0")
+      assert.deepStrictEqual([beside.status, beside.json["tag"]], [200, "v1.0.0"])
+      assert.strictEqual((yield* get(hub, "/channels/stable-v1.0.0.json")).status, 200)
+      assert.strictEqual((yield* get(hub, `/channels/files/stable/${hub.made.archives[0]?.name}`)).status, 200)
+      assert.match((yield* get(hub, "/channels/stable.json")).bytes.toString(), /"version": "v1\.1\.0"/)
+      // It needs as much as any other.
+      const other = Ed25519.sign(Ed25519.generate(), earlier[1]?.[1] ?? Buffer.alloc(0))
+      yield* put(hub, "stable-v1.0.0.json.sig", other)
+      assert.strictEqual((yield* publish(hub, "v1.0.0")).status, 422)
     })
   )
 

@@ -4,11 +4,11 @@
  */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import type { AdminHeaders, Api } from "../../../client/AdminClient.ts"
+import type { AdminHeaders, Api, Sending } from "../../../client/AdminClient.ts"
 import type { ApiFailure, HubError } from "../../../client/HubError.ts"
 import { ANY_MACHINE } from "../../../policy/Identity.ts"
 import * as Duration from "../../../protocol/Duration.ts"
-import { HTTP_CLIENT_TIMEOUT, MANAGE_TIMEOUT } from "../../../protocol/Limits.ts"
+import { CHANNEL_TRANSFER_TIMEOUT, HTTP_CLIENT_TIMEOUT, MANAGE_TIMEOUT } from "../../../protocol/Limits.ts"
 import { printable, quoted } from "../../../protocol/Printable.ts"
 import type { Given } from "../../Command.ts"
 import { Failed, type Failure, WrongUsage } from "../../Failure.ts"
@@ -52,6 +52,11 @@ export interface Admin {
   readonly patient: <A, E extends ApiFailure>(
     use: (api: Api, headers: AdminHeaders) => Effect.Effect<A, E>
   ) => Effect.Effect<A, HubError>
+  /** As `tryAsk`, with a file in place of the payload that `use` gives. */
+  readonly send: <A, E extends ApiFailure>(
+    sending: Sending,
+    use: (api: Api, headers: AdminHeaders) => Effect.Effect<A, E>
+  ) => Effect.Effect<A, HubError>
 }
 
 /** The hub that the command line means, with the token for it. What talks to hubs is loaded only now. */
@@ -66,12 +71,15 @@ export const open = (given: Given): Effect.Effect<Admin, Failure, Shell> =>
     }
     const AdminClient = yield* Effect.promise(() => import("../../../client/AdminClient.ts"))
     const HttpClient = yield* Effect.promise(() => import("../../../transport/HttpClient.ts"))
-    const { ask } = yield* Effect.provide(AdminClient.make({ hub: where, token: credential.token }), HttpClient.layer)
+    const asker = yield* Effect.provide(AdminClient.make({ hub: where, token: credential.token }), HttpClient.layer)
+    const { ask, send } = asker
     return {
       hub: where,
       explain: explain(credential),
       tryAsk: ask,
       patient: (use) => Effect.provideService(ask(use), HttpClient.AnswerTimeout, MANAGE_TIMEOUT + HTTP_CLIENT_TIMEOUT),
+      send: (sending, use) =>
+        Effect.provideService(send(sending, use), HttpClient.AnswerTimeout, CHANNEL_TRANSFER_TIMEOUT),
       ask: (use) => Effect.mapError(ask(use), explain(credential))
     }
   })

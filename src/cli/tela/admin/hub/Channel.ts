@@ -1,5 +1,5 @@
 /**
- * `tela admin hub channel`: where the hub's updates come from, and whether there is one.
+ * `tela admin hub channel`: where the hub's updates come from, whether there is one, and what it hosts for others.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -10,6 +10,7 @@ import { print, printJson } from "../../../Shell.ts"
 import { json } from "../../HubFlags.ts"
 import { hubFlags, open } from "../AdminFlags.ts"
 import * as ChannelWords from "../ChannelWords.ts"
+import * as Publish from "./Publish.ts"
 
 const set = Command.make(
   {
@@ -68,9 +69,9 @@ const sources = ChannelSources.commandOf({
 export const command = Command.make(
   {
     name: "channel",
-    summary: "show the hub's release channel, or set it",
+    summary: "show the hub's release channel, set it, or fill it",
     flags: [...hubFlags, json],
-    subcommands: [set, sources],
+    subcommands: [set, sources, Publish.command],
     examples: ["tela admin hub channel -hub wss://hub.example.com"]
   },
   (given) =>
