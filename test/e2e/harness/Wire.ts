@@ -37,6 +37,12 @@ interface Pair {
 
 const ignore = () => {}
 
+/** Resets a socket. Node cannot while its end is under way: it fails, and keeps the thread of the test from ending. */
+const reset = (socket: Net.Socket): void => {
+  if (socket.writableEnded) socket.destroy()
+  else socket.resetAndDestroy()
+}
+
 /** A wire to a port of loopback. What stands ends with the scope. */
 export const make = (target: number): Effect.Effect<Wire, Error, Scope.Scope> =>
   Effect.gen(function* () {
@@ -84,15 +90,15 @@ export const make = (target: number): Effect.Effect<Wire, Error, Scope.Scope> =>
       from.on("close", () => {
         if (to.destroyed) pairs.delete(pair)
         // Whoever is frozen is not told.
-        else if (!from.readableEnded && !isStill(pair)) to.resetAndDestroy()
+        else if (!from.readableEnded && !isStill(pair)) reset(to)
       })
     }
 
     /** What became of a pair while nothing passed is felt now. */
     const goOn = (pair: Pair) => {
       if (isStill(pair)) return
-      if (pair.near.destroyed) pair.far.resetAndDestroy()
-      if (pair.far.destroyed) pair.near.resetAndDestroy()
+      if (pair.near.destroyed) reset(pair.far)
+      if (pair.far.destroyed) reset(pair.near)
       pair.near.resume()
       pair.far.resume()
     }
@@ -113,8 +119,8 @@ export const make = (target: number): Effect.Effect<Wire, Error, Scope.Scope> =>
       else goOn(pair)
     })
     const destroy = (pair: Pair) => {
-      pair.near.resetAndDestroy()
-      pair.far.resetAndDestroy()
+      reset(pair.near)
+      reset(pair.far)
     }
     yield* Effect.acquireRelease(
       Effect.async<void, Error>((resume) => {
