@@ -301,12 +301,15 @@ describe("an update that is followed", () => {
     })
   )
 
-  it.effect.each(["failed", "rolled-back"])("that %s fails with the reason", (state) =>
+  it.effect.each([
+    ["failed", "failed"],
+    ["rolled-back", "came to nothing"]
+  ])("that %s fails with the reason", ([state, how]) =>
     Effect.gen(function* () {
       const { end } = yield* following(running("v1", "downloading"), running("v1", state))
       assert.deepStrictEqual(
         yield* end,
-        Exit.fail(new Failed({ message: `barn: the update to v2 ${state}: the disk is full` }))
+        Exit.fail(new Failed({ message: `barn: the update to v2 ${how}: the disk is full` }))
       )
     })
   )
