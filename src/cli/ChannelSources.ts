@@ -7,7 +7,7 @@ import { known } from "../protocol/Channel.ts"
 import { oneLine } from "../protocol/Printable.ts"
 import * as Command from "./Command.ts"
 import type { Given } from "./Command.ts"
-import type { Failure } from "./Failure.ts"
+import { Failed, type Failure } from "./Failure.ts"
 import * as Flags from "./Flags.ts"
 import { print, printJson, type Shell } from "./Shell.ts"
 import * as Updates from "./Updates.ts"
@@ -144,7 +144,8 @@ const own = (program: Program): Keeper => ({
       const work = yield* Updates.work
       const store = yield* work.writable(program, given)
       const { sources } = yield* store.read
-      if (!Object.hasOwn(sources, channel)) return `${channel} has no source in ${store.file}.`
+      if (!Object.hasOwn(sources, channel))
+        return yield* new Failed({ message: `${channel} has no source in ${store.file}` })
       yield* store.change({ source: { name: channel, base: null } })
       return `${channel} has no source any more (${store.file}).`
     })
