@@ -210,6 +210,7 @@ describe.skipIf(process.platform !== "linux")(
         assert.match(yield* type(`tela status -hub ${url} -token ${owner}`), /Hub: /)
         // On the machine itself, without saying which file.
         yield* type("telahubd user add alice")
+        yield* hub.expect(/alice/, { within: "5 seconds" })
         assert.match(yield* type(`tela admin tokens list -hub ${url} -token ${owner}`), /^alice/m)
 
         const asked = yield* Effect.promise(() =>

@@ -68,15 +68,16 @@ const endless = () => {
   return { app: Effect.succeed(HttpServerResponse.stream(body)), body, given: () => given, ended: () => ended }
 }
 
-/** Waits until a number stands still for a while of turns. */
+/** Waits until a number stands still for so long that the system has moved what it can, busy as it may be. */
 const still = (read: () => number) =>
   Effect.gen(function* () {
     let before = -1
-    let since = 0
-    while (since < 200) {
+    let since = performance.now()
+    while (performance.now() - since < 100) {
       yield* turn
-      since = read() === before ? since + 1 : 0
+      if (read() === before) continue
       before = read()
+      since = performance.now()
     }
   })
 
