@@ -238,6 +238,7 @@ export const make: Effect.Effect<typeof Authority.Service, never, IdentityStore 
         const snapshot = made ?? batch.before
         yield* turn
         yield* whatever(record(pending, batch, snapshot.revision))
+        yield* turn
         const tokens = new Set(
           batch.outcomes.flatMap((outcome) => (Either.isRight(outcome) ? outcome.right.tokens : []))
         )

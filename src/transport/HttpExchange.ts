@@ -144,13 +144,13 @@ export const answer = (
     if (Option.isNone(read)) return refuse(response, tooSlow.status, tooSlow.error)
     const body = read.value
     if (body === undefined) return refuse(response, tooLong.status, tooLong.error)
-    // A request takes a millisecond in all: what is relayed gets its turn in the middle of it.
-    yield* turn
     const web = yield* Effect.option(Effect.try(() => toWeb(request, body.length > 0 ? body : undefined)))
     if (Option.isNone(web)) return refuse(response, 400, "not a request that can be answered")
     if (!isAsSent(web.value, request.url)) {
       return refuse(response, 400, "the path has . or .. as a part, or a character that must be encoded")
     }
+    // A request takes a millisecond in all: what is relayed gets its turn in the middle of it.
+    yield* turn
     const serverRequest = HttpServerRequest.fromWeb(web.value).modify({ remoteAddress: address })
     const answered = yield* Effect.scoped(app).pipe(
       Effect.provideService(HttpServerRequest.HttpServerRequest, serverRequest),

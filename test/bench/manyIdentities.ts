@@ -4,6 +4,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Fs from "node:fs"
 import { createInterface } from "node:readline"
 import * as Authority from "../../src/hub/Authority.ts"
 import * as Hub from "../../src/hub/Hub.ts"
@@ -33,25 +34,41 @@ const decision = (authority: typeof Authority.Authority.Service): number => {
   return ((performance.now() - started) * 1_000) / DECISIONS
 }
 
+/** How long this thread was ready and had no processor, in milliseconds; 0 where the system does not say. */
+const delays = () => {
+  const buffer = Buffer.alloc(128)
+  try {
+    const file = Fs.openSync("/proc/self/schedstat", "r")
+    return () => Number(buffer.toString("latin1", 0, Fs.readSync(file, buffer, 0, 128, 0)).split(" ")[1]) / 1e6
+  } catch {
+    return () => 0
+  }
+}
+
 /**
  * How long the event loop's turns take while somebody watches: it then turns without a pause, so that what is measured is
- * a turn and not how late the system wakes a process that waits.
+ * a turn and not how late the system wakes a process that waits. `own` is without the time for which the system gave the
+ * processor to others, as one does that turns all the time.
  */
 const watching = () => {
+  const delay = delays()
   let active = false
-  let longest = 0
-  let last = 0
+  let longest = { own: 0, whole: 0 }
+  let last = { at: 0, delay: 0 }
+  const look = () => ({ at: performance.now(), delay: delay() })
   const next = () => {
-    const now = performance.now()
-    longest = Math.max(longest, now - last)
+    const now = look()
+    const whole = now.at - last.at
+    const own = whole - (now.delay - last.delay)
+    longest = { own: Math.max(longest.own, own), whole: Math.max(longest.whole, whole) }
     last = now
     if (active) setImmediate(next)
   }
   return {
     begin: () => {
       active = true
-      longest = 0
-      last = performance.now()
+      longest = { own: 0, whole: 0 }
+      last = look()
       setImmediate(next)
     },
     /** The longest turn since it began, in milliseconds. */
