@@ -7,21 +7,9 @@ import * as Effect from "effect/Effect"
 import * as Installation from "../../../src/system/release/Installation.ts"
 import { Steps } from "../../../src/system/release/Steps.ts"
 import { machine } from "../../../src/system/release/Update.ts"
+import { stoppingAt } from "../stopping.ts"
 
 const [home = "", archive = "", version = "", stop = ""] = process.argv.slice(2)
 
-const steps = {
-  reached: (step: string) =>
-    step === stop
-      ? Effect.zipRight(
-          Effect.sync(() => process.stdout.write(`at ${step}\n`)),
-          Effect.never
-        )
-      : Effect.void
-}
-
-// A fiber that waits keeps no process alive.
-setInterval(() => {}, 60_000)
-
 const { install } = Installation.make(home, { program: "telad", ...machine })
-Effect.runFork(Effect.provideService(install(Fs.readFileSync(archive), version), Steps, steps))
+Effect.runFork(Effect.provideService(install(Fs.readFileSync(archive), version), Steps, stoppingAt(stop)))

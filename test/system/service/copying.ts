@@ -9,22 +9,10 @@ import * as ReleaseFile from "../../../src/system/release/ReleaseFile.ts"
 import { Steps } from "../../../src/system/release/Steps.ts"
 import { machine } from "../../../src/system/release/Update.ts"
 import * as AsOwner from "../../../src/system/service/AsOwner.ts"
+import { stoppingAt } from "../stopping.ts"
 
 const [home = "", folder = "", name = "", stop = ""] = process.argv.slice(2)
 const program = ReleaseFile.programs.find((each) => each === name) ?? "telad"
-
-const steps = {
-  reached: (step: string) =>
-    step === stop
-      ? Effect.zipRight(
-          Effect.sync(() => process.stdout.write(`at ${step}\n`)),
-          Effect.never
-        )
-      : Effect.void
-}
-
-// A fiber that waits keeps no process alive.
-setInterval(() => {}, 60_000)
 
 const copying = Effect.gen(function* () {
   const { read } = yield* Copy.look(home, Path.join(folder, "program"), { program, ...machine })
@@ -34,7 +22,7 @@ const copying = Effect.gen(function* () {
 })
 
 Effect.runFork(
-  Effect.provideService(copying, Steps, steps).pipe(
+  Effect.provideService(copying, Steps, stoppingAt(stop)).pipe(
     Effect.match({
       onFailure: ({ message }) => `failed: ${message}`,
       onSuccess: () => `done as ${process.geteuid?.()} in ${process.cwd()}`
