@@ -202,10 +202,16 @@ export const make: Effect.Effect<
       const link = links.get(id)
       links.delete(id)
       // Another agent has none but those it names.
-      if (revoked !== undefined || (!isSame && link === undefined)) detached.forget(id)
-      if (!isSame && link === undefined) continue
+      if (!isSame && link === undefined) {
+        detached.forget(id)
+        continue
+      }
       known.push(() => {
-        if (revoked !== undefined) return tellRevoked(controlOf(machine), id, principal.id, revoked)
+        if (revoked !== undefined) {
+          // Not before: an agent that comes anew in between is to be told, too.
+          detached.forget(id)
+          return tellRevoked(controlOf(machine), id, principal.id, revoked)
+        }
         const session = detached.find(id)
         if (session !== undefined) reviewDetached(session, link?.principal, atOnce)
       })

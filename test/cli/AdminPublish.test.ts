@@ -74,7 +74,7 @@ const damages: ReadonlyArray<Damage> = [
   {
     name: "is not there",
     damage: ({ folder }) => Fs.rmSync(folder, { recursive: true }),
-    says: /cannot be read \(ENOENT\)/
+    says: /tela-test-\w+ is missing$/m
   },
   {
     name: "is a file",

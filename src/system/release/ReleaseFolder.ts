@@ -66,7 +66,8 @@ export const channelsIn = (folder: string): Effect.Effect<ReadonlyArray<string>,
       try: () => Fs.promises.readdir(folder),
       catch: (cause) => {
         const code = Disk.codeOf(cause)
-        return fail(code === "ENOTDIR" ? `${folder} is no folder` : `${folder} cannot be read (${code})`)
+        const problem = code === "ENOTDIR" ? "is no folder" : (problems.get(code) ?? `cannot be read (${code})`)
+        return fail(`${folder} ${problem}`)
       }
     })
     const channels = names.flatMap((name) => {
