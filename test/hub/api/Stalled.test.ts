@@ -39,7 +39,10 @@ describe("a follower that stalls", () => {
         let most = 0
         let pages = 0
         const asked = Effect.gen(function* () {
-          for (let i = 0; i < TURNS && agent.pending === 0; i++) yield* turn
+          for (let i = 0; i < TURNS && agent.pending === 0; i++) {
+            most = Math.max(most, (yield* hub.counts).held)
+            yield* turn
+          }
           return agent.pending > 0
         })
         for (; pages < PAGES; pages++) {
@@ -49,7 +52,6 @@ describe("a follower that stalls", () => {
           agent.say({ type: "mgmt-response", requestId, ok: true, payload: { lines, cursor: "00000000.1" } })
           yield* agent.settled
           yield* turn
-          most = Math.max(most, (yield* hub.counts).held)
           yield* TestClock.adjust("1 second")
         }
         assert.isAbove(pages, 1)
