@@ -252,15 +252,15 @@ export class Link {
     this.#end(how)
   }
 
-  /** Sends what waits, as far as there is room, then in any case what is no data, and ends. */
-  flushAndClose(how: TunnelClosed): void {
+  /**
+   * Sends what there is room for, then in any case the last frame, and ends. The peer takes that frame where it stands: in
+   * the middle of what is sent again, too, since nothing comes after it.
+   */
+  finish(last: Buffer, how: TunnelClosed): void {
     this.#pump()
-    // What is to be sent again has to go first, and cannot.
-    if (this.#blocked && this.#replay.position === this.#replay.end) {
-      const record = new RecordBuilder()
-      this.#source.fill(record, false)
-      this.#send(record)
-    }
+    const record = new RecordBuilder()
+    record.add(last)
+    this.#send(record)
     this.close(how)
   }
 

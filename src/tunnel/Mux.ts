@@ -160,8 +160,8 @@ export class Mux {
   /** Tells the peer why, and ends everything. */
   close(reason: string): void {
     if (this.#over) return
-    this.#send(Frames.frame(Frames.Type.goAway, 0, json({ reason: reason.slice(0, REASON_CHARACTERS) })))
-    this.link.flushAndClose(new TunnelClosed({ kind: "closed", reason }))
+    const goAway = Frames.frame(Frames.Type.goAway, 0, json({ reason: reason.slice(0, REASON_CHARACTERS) }))
+    this.link.finish(goAway, new TunnelClosed({ kind: "closed", reason }))
   }
 
   /** Ends everything because nobody came back. */

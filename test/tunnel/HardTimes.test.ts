@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Fiber from "effect/Fiber"
 import { KEPT_RESERVE } from "../../src/protocol/Limits.ts"
+import { ResetCode } from "../../src/protocol/StreamReset.ts"
 import type { Carrier } from "../../src/transport/Carrier.ts"
 import * as FaultCarrier from "../../src/transport/FaultCarrier.ts"
 import * as Inbox from "../../src/transport/Inbox.ts"
@@ -88,6 +89,31 @@ describe("a link in hard times", () => {
       assert.isAbove(there.bytes, 0)
       assert.isFalse(link.theirs.tunnel.isAttached())
       assert.isTrue(link.theirs.link.isOver, "the agent's link waits for a client that said goodbye")
+    })
+  )
+
+  it.scoped("a client that leaves while it sends again what was lost ends the link at the agent", () =>
+    Effect.gen(function* () {
+      const { begin, initiate, respond } = yield* ends()
+      const [left, right] = MemoryCarrier.pair("client", "agent")
+      const link = yield* begin(left, right)
+      const [near, far] = yield* stream(link)
+      collect(near)
+      const there = collect(far)
+      right.pause()
+      for (let i = 0; i < 4; i++) near.write(Buffer.alloc(65_536, 1))
+      yield* settle
+      left.terminate()
+      yield* link.ours.tunnel.detached
+      const again = MemoryCarrier.pair("client", "agent")
+      yield* Effect.all([initiate(full(again[0]), link.ours), respond(again[1])], { concurrency: 2 })
+      yield* settle
+      assert.isAbove(link.ours.link.kept, 3 * 65_536, "it waits for room")
+      link.ours.tunnel.close("Ctrl-C")
+      yield* settle
+      const how = link.theirs.link.isOver ? yield* link.theirs.tunnel.closed : undefined
+      assert.deepStrictEqual([how?.kind, how?.reason], ["closed", "Ctrl-C"])
+      assert.strictEqual((yield* there.closed)?.code, ResetCode.lost, "what came short is not taken for the end")
     })
   )
 
@@ -280,6 +306,15 @@ const bound = (carrier: Carrier): Carrier => ({
   close: (code, reason) => carrier.close(code, reason),
   revoke: (code, reason) => carrier.revoke(code, reason),
   terminate: () => carrier.terminate()
+})
+
+/** A carrier that takes what it is given, and never has room for more. */
+const full = (carrier: Carrier): Carrier => ({
+  ...bound(carrier),
+  send: (message) => {
+    carrier.send(message)
+    return false
+  }
 })
 
 /** A long way of which the system and the hub hold everything: it takes what it is given and blocks nobody. */
