@@ -109,6 +109,7 @@ const applyAll = (
         ? apply(snapshot, change, {
             by: asker.role,
             now,
+            ...(asker.expiresAt !== undefined && { until: asker.expiresAt }),
             lastVersion,
             ...(ifVersion !== undefined && { ifVersion })
           })

@@ -87,6 +87,10 @@ const makerOf = (snapshot: Snapshot, code: PairCode, now: number): Identity | un
   return code.role === "owner" && maker.role !== "owner" ? undefined : maker
 }
 
+/** Nobody gives an administrator more time than they have. */
+const expiryOf = ({ expiresAt }: Identity, role: PairCode["role"]) =>
+  expiresAt === undefined || role === "user" ? {} : { expiresAt }
+
 const describe = ({ id, machines, role, type }: PairCode): string =>
   `code=${id} type=${type} role=${role} machines=${machines.join(",")}`
 
@@ -194,6 +198,7 @@ export const make: Effect.Effect<typeof Pairing.Service, never, Authority | Audi
           id,
           role,
           token: Token.kept(token),
+          ...expiryOf(by.identity, role),
           grants: machines.map((machine) => ({ machine, permission: type }))
         })
         const event = { action: "pair", detail: describe(about) } as const

@@ -4,10 +4,10 @@
  */
 import * as Data from "effect/Data"
 import * as Either from "effect/Either"
-import * as HashMap from "effect/HashMap"
 import type { Kept } from "../crypto/Token.ts"
+import { formatInstant } from "../protocol/Duration.ts"
 import { COUNT_MAX } from "../protocol/Limits.ts"
-import { identityOf, isLastingOwner, machinesOf } from "./Identity.ts"
+import { hasLastingOwner, identityOf, isLastingOwner, machinesOf, sharersOf } from "./Identity.ts"
 import type { AssignableRole, GrantEntry, Identity, MachinePermission, Role, Snapshot } from "./Identity.ts"
 import { byPermission, dropIdentity, grantsOnMachine, putIdentity, rename, setGrants } from "./SnapshotEdit.ts"
 import type { Held } from "./SnapshotEdit.ts"
@@ -57,6 +57,8 @@ export type ChangeProblem =
   /** Whoever asks may change nothing, or no longer. */
   | "not-allowed"
   | "last-owner"
+  /** The token of a viewer may be known to anybody who looked. */
+  | "viewer"
   /** The identity has another version than the caller had seen. */
   | "stale"
   | "no-grant"
@@ -71,6 +73,8 @@ export class ChangeRefused extends Data.TaggedError("ChangeRefused")<{
 export interface ChangeContext {
   /** The role of whoever asks; the hub's own machine (`telahubd user`) has an owner's. */
   readonly by: Role
+  /** When the token of whoever asks expires; undefined when it does not. */
+  readonly until?: number
   /** Milliseconds since the epoch. */
   readonly now: number
   /** The version that the caller had seen; undefined when it makes no difference. */
@@ -201,12 +205,35 @@ const changeIdentity = (
   }
 }
 
+/** Whether a change ends the token that somebody has. */
+const endsToken = ({ _tag }: Change): boolean => _tag === "Revoke" || _tag === "Rotate" || _tag === "Remove"
+
+/** A token that ends does so for everybody to whom a file gives it, or it would be one of them's from the next start on. */
+const endSharers = (made: Made, sharers: ReadonlyArray<Identity>, { now }: ChangeContext): Made =>
+  sharers.reduce((ended, sharer) => {
+    const revoked = { ...sharer, version: following(sharer.version), revokedAt: sharer.revokedAt ?? now }
+    return {
+      ...ended,
+      snapshot: putIdentity(ended.snapshot, revoked, sharer),
+      identities: [...ended.identities, sharer.id]
+    }
+  }, made)
+
 /** Who the change leaves in charge: the one rule that no path gets around. */
-const losesLastOwner = (before: Snapshot, current: Identity | undefined, after: Snapshot): boolean => {
-  if (current === undefined || !isLastingOwner(current)) return false
-  const stays = identityOf(after, current.id)
-  if (stays !== undefined && isLastingOwner(stays)) return false
-  return !HashMap.some(after.identities, isLastingOwner) && HashMap.some(before.identities, isLastingOwner)
+const losesLastOwner = (before: Snapshot, current: Identity | undefined, after: Snapshot): boolean =>
+  current !== undefined && isLastingOwner(before, current) && !hasLastingOwner(after)
+
+/**
+ * Whether somebody whose own token expires would make or keep up what may administer the hub for longer: nobody gives more
+ * than they have, and a new token is theirs to keep.
+ */
+const outlasts = ({ identity }: Made, change: Change, { until = Infinity }: ChangeContext): boolean => {
+  if (identity.role !== "owner" && identity.role !== "admin") return false
+  const isGiven =
+    change._tag === "Add" ||
+    change._tag === "Rotate" ||
+    (change._tag === "Update" && (change.role !== undefined || change.expiresAt !== undefined))
+  return isGiven && (identity.expiresAt ?? Infinity) > until
 }
 
 const touchesOwner = (current: Identity | undefined, change: Change): boolean => {
@@ -215,7 +242,7 @@ const touchesOwner = (current: Identity | undefined, change: Change): boolean =>
   return current?.role === "owner" && change._tag !== "Grant" && change._tag !== "RevokeMachine"
 }
 
-/** Makes a change, or says why not. The order of the checks is that of spec: hub-api 1.6. */
+/** Makes a change, or says why not. The order of the checks is that of spec: hub-api 1.6 to 1.8. */
 export const apply = (
   snapshot: Snapshot,
   change: Change,
@@ -228,7 +255,19 @@ export const apply = (
       ? refuse("exists", `an identity called ${id} already exists`)
       : refuse("unknown-identity", `no identity is called ${id}`)
   }
-  if (touchesOwner(current, change) && context.by !== "owner") return refuse("owner-only", ownerOnly)
+  const sharers = current !== undefined && endsToken(change) ? sharersOf(snapshot, current) : []
+  const isOwners = touchesOwner(current, change) || sharers.some(({ role }) => role === "owner")
+  if (isOwners && context.by !== "owner") return refuse("owner-only", ownerOnly)
+  const stale =
+    context.ifVersion !== undefined && current !== undefined && current.version !== context.ifVersion
+      ? refuse("stale", `${id} has changed since: its version is ${current.version}, not ${context.ifVersion}`)
+      : undefined
+  // To end an identity comes after the question whether it may be ended at all.
+  const isLate = change._tag === "Revoke" || change._tag === "Remove"
+  if (stale !== undefined && !isLate) return stale
+  if (change._tag === "Update" && change.role !== undefined && current?.role === "viewer") {
+    return refuse("viewer", `${id} is a viewer, whose token others may know; add an identity for that role instead`)
+  }
   if (change._tag === "Update" && change.rename !== undefined && change.rename !== id) {
     if (identityOf(snapshot, change.rename) !== undefined) {
       return refuse("exists", `an identity called ${change.rename} already exists`)
@@ -237,22 +276,28 @@ export const apply = (
   if (change._tag === "RevokeMachine" && grantsOnMachine(snapshot, id, change.machine).length === 0) {
     return refuse("no-grant", `${id} has no permission on ${change.machine}`)
   }
-  const made =
+  const changed =
     change._tag === "Add"
       ? addIdentity(snapshot, change, context)
       : current === undefined
         ? undefined
         : changeIdentity(snapshot, current, change, context)
-  if (made === undefined) return refuse("unknown-identity", `no identity is called ${id}`)
+  if (changed === undefined) return refuse("unknown-identity", `no identity is called ${id}`)
+  if (outlasts(changed, change, context)) {
+    const until = formatInstant(context.until ?? 0)
+    return refuse(
+      "not-allowed",
+      `your own token expires at ${until}; what you give an owner or admin may last no longer`
+    )
+  }
+  const made = endSharers(changed, sharers, context)
   if (losesLastOwner(snapshot, current, made.snapshot)) {
     return refuse(
       "last-owner",
       `${id} is the last remaining owner, the sole owner that does not expire; give another identity that role first`
     )
   }
-  if (context.ifVersion !== undefined && current !== undefined && current.version !== context.ifVersion) {
-    return refuse("stale", `${id} has changed since: its version is ${current.version}, not ${context.ifVersion}`)
-  }
+  if (stale !== undefined) return stale
   return Either.right({
     replaced: [],
     ...made,

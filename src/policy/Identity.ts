@@ -159,6 +159,25 @@ export const identify = (snapshot: Snapshot, tokenHash: string, now: number): Id
   return identity === undefined || invalidity(identity, now) !== undefined ? undefined : identity
 }
 
-/** An owner that no expiry takes away. While one stands, the hub can be administered. */
-export const isLastingOwner = (identity: Identity): boolean =>
-  identity.role === "owner" && identity.revokedAt === undefined && identity.expiresAt === undefined
+/** Whether an identity has its token for itself: in a file that gives one to two of them, it is the other's. */
+export const holdsToken = (snapshot: Snapshot, { id, tokenHash }: Pick<Identity, "id" | "tokenHash">): boolean =>
+  valueOf(snapshot.byTokenHash, tokenHash) === id
+
+/** The others that have the token which an identity holds; nobody when it holds none. */
+export const sharersOf = (snapshot: Snapshot, holder: Identity): ReadonlyArray<Identity> => {
+  // Almost never does anybody share one, and then nobody has to be looked for.
+  if (HashMap.size(snapshot.byTokenHash) === HashMap.size(snapshot.identities)) return []
+  if (!holdsToken(snapshot, holder)) return []
+  return identitiesOf(snapshot).filter(({ id, tokenHash }) => tokenHash === holder.tokenHash && id !== holder.id)
+}
+
+/** An owner that no expiry takes away, and who can come. While one stands, the hub can be administered. */
+export const isLastingOwner = (snapshot: Snapshot, identity: Identity): boolean =>
+  identity.role === "owner" &&
+  identity.revokedAt === undefined &&
+  identity.expiresAt === undefined &&
+  holdsToken(snapshot, identity)
+
+/** Whether there is such an owner. */
+export const hasLastingOwner = (snapshot: Snapshot): boolean =>
+  HashMap.some(snapshot.identities, (identity) => isLastingOwner(snapshot, identity))

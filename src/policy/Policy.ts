@@ -97,6 +97,11 @@ export const decide = (snapshot: Snapshot, question: Question): Decision => {
         : `the token of ${identity.id} was replaced`
     )
   }
+  if (current.id !== identity.id && identityOf(snapshot, identity.id)?.tokenHash === identity.tokenHash) {
+    return deny(
+      `the token of ${identity.id} is that of ${current.id}, too, and counts as theirs; rotate ${identity.id}`
+    )
+  }
   const invalid = invalidity(current, now)
   if (invalid !== undefined) return deny(invalid)
   if (current.role === "owner" || current.role === "admin") {

@@ -1,6 +1,6 @@
 /** Snapshots with one thing changed. Knows no rules: those are {@link file://./Change.ts}'s. */
 import * as HashMap from "effect/HashMap"
-import { grantsOf, grantsOn, machinePermissions, machinesOf, noGrants, nobody } from "./Identity.ts"
+import { grantsOf, grantsOn, holdsToken, machinePermissions, machinesOf, noGrants, nobody } from "./Identity.ts"
 import type { Grant, GrantEntry, Identity, MachineGrants, MachinePermission, Snapshot } from "./Identity.ts"
 
 /** What one identity holds on one machine; a permission that is absent is not held. */
@@ -44,16 +44,19 @@ export const setGrants = (snapshot: Snapshot, id: string, machine: string, held:
   }
 }
 
-/** An identity, in place of what it was before. */
+/** The index of tokens without the one that an identity holds. */
+const withoutToken = (snapshot: Snapshot, identity: Identity) =>
+  holdsToken(snapshot, identity) ? HashMap.remove(snapshot.byTokenHash, identity.tokenHash) : snapshot.byTokenHash
+
+/** An identity, in place of what it was before. A token that was another's stays that one's. */
 export const putIdentity = (snapshot: Snapshot, identity: Identity, before: Identity | undefined): Snapshot => {
-  const tokens =
-    before === undefined || before.tokenHash === identity.tokenHash
-      ? snapshot.byTokenHash
-      : HashMap.remove(snapshot.byTokenHash, before.tokenHash)
+  const { id, tokenHash } = identity
+  const isAnothers = before?.tokenHash === tokenHash && !holdsToken(snapshot, before)
+  const tokens = before === undefined ? snapshot.byTokenHash : withoutToken(snapshot, before)
   return {
     ...snapshot,
-    identities: HashMap.set(snapshot.identities, identity.id, identity),
-    byTokenHash: HashMap.set(tokens, identity.tokenHash, identity.id)
+    identities: HashMap.set(snapshot.identities, id, identity),
+    byTokenHash: isAnothers ? tokens : HashMap.set(tokens, tokenHash, id)
   }
 }
 
@@ -61,10 +64,10 @@ const dropGrants = (snapshot: Snapshot, id: string): Snapshot =>
   machinesOf(snapshot, id).reduce((kept, machine) => setGrants(kept, id, machine, {}), snapshot)
 
 /** Without an identity, and all that it holds. */
-export const dropIdentity = (snapshot: Snapshot, { id, tokenHash }: Identity): Snapshot => ({
-  ...dropGrants(snapshot, id),
-  identities: HashMap.remove(snapshot.identities, id),
-  byTokenHash: HashMap.remove(snapshot.byTokenHash, tokenHash)
+export const dropIdentity = (snapshot: Snapshot, identity: Identity): Snapshot => ({
+  ...dropGrants(snapshot, identity.id),
+  identities: HashMap.remove(snapshot.identities, identity.id),
+  byTokenHash: withoutToken(snapshot, identity)
 })
 
 /** The grants of one machine as a map by permission. */
@@ -85,7 +88,7 @@ export const byPermission = (grants: ReadonlyArray<GrantEntry>, id: string): Hel
 export const rename = (snapshot: Snapshot, from: Identity, to: Identity): Snapshot => {
   const held = grantsOf(snapshot, from.id)
   const machines = machinesOf(snapshot, from.id)
-  const without = dropGrants(dropIdentity(snapshot, from), to.id)
+  const without = dropGrants(dropGrants(snapshot, from.id), to.id)
   const renamed = machines.reduce(
     (made, machine) =>
       setGrants(
@@ -99,7 +102,8 @@ export const rename = (snapshot: Snapshot, from: Identity, to: Identity): Snapsh
       ),
     without
   )
-  return putIdentity(renamed, to, undefined)
+  const put = putIdentity(renamed, to, from)
+  return { ...put, identities: HashMap.remove(put.identities, from.id) }
 }
 
 /** What an identity holds on one machine. */

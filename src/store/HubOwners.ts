@@ -2,7 +2,7 @@
  * The owners of a hub's file: one stands always, whom no expiry takes away, and a hub never runs without.
  */
 import * as HashMap from "effect/HashMap"
-import { identityOf, invalidity, isLastingOwner } from "../policy/Identity.ts"
+import { hasLastingOwner, holdsToken, identityOf, invalidity } from "../policy/Identity.ts"
 import type { Identity, Snapshot } from "../policy/Identity.ts"
 import type { Merged } from "./AuthMerge.ts"
 import type { Reading } from "./HubReader.ts"
@@ -23,6 +23,7 @@ const longestOwner = (snapshot: Snapshot, now: number): Identity | undefined => 
   let longest: Identity | undefined
   for (const identity of HashMap.values(snapshot.identities)) {
     if (identity.role !== "owner" || invalidity(identity, now) !== undefined) continue
+    if (!holdsToken(snapshot, identity)) continue
     const { expiresAt = Infinity } = identity
     if (longest === undefined || expiresAt > (longest.expiresAt ?? Infinity)) longest = identity
   }
@@ -45,7 +46,7 @@ export const withLastingOwner = (
   now: number
 ): { readonly merged: Merged; readonly kept: Identity | undefined } | undefined => {
   const { snapshot } = merged
-  if (HashMap.some(snapshot.identities, isLastingOwner)) return { merged, kept: undefined }
+  if (hasLastingOwner(snapshot)) return { merged, kept: undefined }
   const kept = longestOwner(snapshot, now)
   if (kept === undefined) return undefined
   const { expiresAt: _, ...lasting } = kept

@@ -8,10 +8,10 @@ import {
   ANY_MACHINE,
   grantsOf,
   grantsOn,
+  hasLastingOwner,
   holderOf,
   identitiesOf,
   identityOf,
-  isLastingOwner,
   machinePermissions,
   machinesOf,
   makeSnapshot
@@ -28,7 +28,8 @@ const start = makeSnapshot(
     { id: "owner", role: "owner", tokenHash: "owner-1", prefix: "o" },
     { id: "ann", role: "admin", tokenHash: "ann-1", prefix: "a" },
     { id: "bob", role: "user", tokenHash: "bob-1", prefix: "b" },
-    { id: "cy", role: "user", tokenHash: "cy-1", prefix: "c", version: 4 }
+    { id: "cy", role: "user", tokenHash: "cy-1", prefix: "c", version: 4 },
+    { id: "wall", role: "viewer", tokenHash: "wall-1", prefix: "w" }
   ],
   [
     { id: "bob", machine: "barn", permission: "connect", services: ["SSH"] },
@@ -69,7 +70,7 @@ const AnyChange = Schema.Union(
   }),
   tagged("RevokeMachine", { machine: Machines })
 )
-const AnyStep = Schema.Struct({ change: AnyChange, by: Schema.Literal("owner", "admin") })
+const AnyStep = Schema.Struct({ change: AnyChange, by: Schema.Literal("owner", "admin"), until: optional(Instant) })
 const Steps = Schema.Array(AnyStep).pipe(Schema.maxItems(12))
 
 /** A token is made from 32 random bytes, so no two identities ever have one; neither do the tests'. */
@@ -80,14 +81,21 @@ const withFreshToken = (change: Change, step: number): Change =>
 
 /** Every state on the way, the refused changes left out, and what each step was. */
 const walk = (steps: typeof Steps.Type) => {
-  const seen: Array<{ before: Snapshot; after: Snapshot; change: Change; by: "owner" | "admin"; tokens: Set<string> }> =
-    []
+  const seen: Array<{
+    before: Snapshot
+    after: Snapshot
+    change: Change
+    by: "owner" | "admin"
+    until: number
+    tokens: Set<string>
+  }> = []
   let before = start
-  for (const [index, { by, change: raw }] of steps.entries()) {
+  for (const [index, { by, change: raw, until }] of steps.entries()) {
     const change = withFreshToken(raw, index)
-    const result = apply(before, change, { by, now: NOW })
+    const result = apply(before, change, { by, now: NOW, ...(until !== undefined && { until }) })
     if (Either.isLeft(result)) continue
-    seen.push({ before, after: result.right.snapshot, change, by, tokens: new Set(result.right.tokens) })
+    const { snapshot: after, tokens } = result.right
+    seen.push({ before, after, change, by, until: until ?? Infinity, tokens: new Set(tokens) })
     before = result.right.snapshot
   }
   return seen
@@ -114,7 +122,7 @@ const questions = (snapshot: Snapshot, tokenHash: string) =>
 
 describe("Change", () => {
   it.prop("an owner whom no expiry takes away always stands", [Steps], ([steps]) => {
-    for (const { after } of walk(steps)) assert.isTrue(HashMap.some(after.identities, isLastingOwner))
+    for (const { after } of walk(steps)) assert.isTrue(hasLastingOwner(after))
   })
 
   it.prop("an admin makes no owner, and touches none", [Steps], ([steps]) => {
@@ -127,6 +135,23 @@ describe("Change", () => {
       assert.deepStrictEqual(owners(after), owners(before))
     }
   })
+
+  it.prop(
+    "nobody whose own token expires gives an administrator more time, or takes such a token",
+    [Steps],
+    ([steps]) => {
+      for (const { after, before, until } of walk(steps)) {
+        for (const identity of identitiesOf(after)) {
+          const { expiresAt = Infinity, id, role, tokenHash } = identity
+          if ((role !== "owner" && role !== "admin") || expiresAt <= until) continue
+          const was = holderOf(before, tokenHash)
+          assert.isDefined(was, `${id} has a new token that lasts longer`)
+          assert.isTrue(was?.role === "owner" || was?.role === "admin")
+          assert.isAtLeast(was?.expiresAt ?? Infinity, expiresAt)
+        }
+      }
+    }
+  )
 
   it.prop("the indexes of a snapshot say what its identities and grants say", [Steps], ([steps]) => {
     for (const { after } of walk(steps)) {
@@ -276,6 +301,13 @@ describe("Change", () => {
   })
 
   const second = Change.Add({ id: "dee", role: "owner", token, grants: [] })
+  const third = Change.Add({ id: "dee", role: "admin", token, grants: [], expiresAt: NOW + 9 })
+  const user = Change.Add({ id: "dee", role: "user", token, grants: [] })
+  const forever = Change.Update({ id: "ann", expiresAt: null })
+  const rename = Change.Update({ id: "cy", rename: "bob" })
+  const mill = Change.RevokeMachine({ id: "cy", machine: "mill" })
+  const demote = Change.Update({ id: "owner", role: "admin" })
+  const removeOwner = Change.Remove({ id: "owner" })
   const table: ReadonlyArray<readonly [string, string, string]> = [
     ["a second identity of a name", refusal(Change.Add({ id: "bob", role: "user", token, grants: [] })), "exists"],
     ["a rename to a name that is taken", refusal(Change.Update({ id: "bob", rename: "cy" })), "exists"],
@@ -295,6 +327,21 @@ describe("Change", () => {
     ["an admin removed by an admin", refusal(Change.Remove({ id: "ann" }), "admin"), "made"],
     ["taking what was never given", refusal(Change.RevokeMachine({ id: "cy", machine: "mill" })), "no-grant"],
     ["a version that was overtaken", refusal(Change.Revoke({ id: "cy" }), "owner", { ifVersion: 3 }), "stale"],
+    ["a rename from a version that was overtaken", refusal(rename, "owner", { ifVersion: 3 }), "stale"],
+    ["taking what somebody took meanwhile", refusal(mill, "owner", { ifVersion: 3 }), "stale"],
+    ["demoting the last owner from such a version", refusal(demote, "owner", { ifVersion: 3 }), "stale"],
+    ["removing the last owner from such a version", refusal(removeOwner, "owner", { ifVersion: 3 }), "last-owner"],
+    ["a role for a viewer", refusal(Change.Update({ id: "wall", role: "admin" })), "viewer"],
+    ["another name for a viewer", refusal(Change.Update({ id: "wall", rename: "door" })), "made"],
+    ["an admin who makes itself last", refusal(forever, "admin", { until: NOW + 5 }), "not-allowed"],
+    ["an admin who makes another who lasts longer", refusal(third, "admin", { until: NOW + 5 }), "not-allowed"],
+    ["an admin who makes another who does not", refusal(third, "admin", { until: NOW + 9 }), "made"],
+    [
+      "an admin who takes another's token, which lasts",
+      refusal(Change.Rotate({ id: "ann", token }), "admin", { until: NOW + 5 }),
+      "not-allowed"
+    ],
+    ["an admin who expires, and a user who does not", refusal(user, "admin", { until: NOW + 5 }), "made"],
     ["the version as it is", refusal(Change.Revoke({ id: "cy" }), "owner", { ifVersion: 4 }), "made"]
   ]
   it.each(table)("%s: %s", (_, found, expected) => assert.strictEqual(found, expected))

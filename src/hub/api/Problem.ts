@@ -49,6 +49,7 @@ export const ofChange = ({ kind, message }: Pick<ChangeRefused, "kind" | "messag
       return forbidden(message)
     case "exists":
     case "last-owner":
+    case "viewer":
       return conflict(message)
     case "stale":
       return new Problem({ status: 412, error: message })

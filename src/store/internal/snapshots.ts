@@ -54,6 +54,14 @@ export const apply = (snapshot: Snapshot, { identities, machines, revision }: Ex
       HashMap.set(byTokenHash, identity.tokenHash, id)
     }
   }
+  for (const [id] of identities) {
+    const { tokenHash } = Option.getOrUndefined(HashMap.get(snapshot.identities, id)) ?? {}
+    if (tokenHash === undefined || HashMap.has(byTokenHash, tokenHash)) continue
+    if (HashMap.size(byTokenHash) === HashMap.size(byId)) break
+    // Another one to whom the file gives the same token has it now, as after a restart.
+    const next = HashMap.findFirst(byId, (each) => each.tokenHash === tokenHash)
+    if (Option.isSome(next)) HashMap.set(byTokenHash, tokenHash, next.value[0])
+  }
   const onMachines = HashMap.beginMutation(snapshot.machines)
   const changedOf = new Map<string, Set<string>>()
   const machinesOf = (id: string): Set<string> => {
