@@ -6,9 +6,12 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Connect from "../../../src/client/Connect.ts"
+import type { Listen } from "../../../src/client/Listeners.ts"
 import { generate } from "../../../src/crypto/KeyPair.ts"
+import type { StreamReset } from "../../../src/protocol/StreamReset.ts"
 import * as KnownMachines from "../../../src/store/KnownMachines.ts"
 import * as Dialer from "../../../src/transport/Dialer.ts"
+import * as Tcp from "../../../src/transport/Tcp.ts"
 import * as HubConfig from "../../e2e/harness/HubConfig.ts"
 import * as Sockets from "../../e2e/harness/Sockets.ts"
 import * as Tela from "../../e2e/harness/Tela.ts"
@@ -100,7 +103,21 @@ const trial = (hub: Tela.Hub, control: Api, service: number, way: Way, reader: "
     const { token = "" } = yield* control.ask("POST", "tokens", { id, role: way.role ?? "" })
     if (way.role === undefined) yield* control.ask("PUT", grantPath(id), { permissions: ["connect"] })
     const { dial } = yield* Dialer.Dialer
-    const over = yield* Deferred.make<number>()
+    const over = yield* Deferred.make<void>()
+    /** When the client reset its connection to the reader: what it held for it is dropped, and no byte leaves any more. */
+    let reset = Number.NaN
+    const timed: Listen = (options) =>
+      Tcp.listen({
+        ...options,
+        onConnection: (stream, peer) => {
+          const end = stream.reset.bind(stream)
+          const timedReset = (reason: StreamReset) => {
+            reset = performance.now()
+            end(reason)
+          }
+          options.onConnection(Object.assign(stream, { reset: timedReset }), peer)
+        }
+      })
     const connection = yield* Connect.make({
       hub: hub.url,
       machine: MACHINE,
@@ -109,9 +126,9 @@ const trial = (hub: Tela.Hub, control: Api, service: number, way: Way, reader: "
       known: KnownMachines.memory(),
       dial,
       ports: [{ local: 0, remote: service }],
-      // The connection to the reader is reset by then, and no byte leaves for it any more.
+      listen: timed,
       onEvent: (event) => {
-        if (event._tag === "StreamEnded") Deferred.unsafeDone(over, Effect.succeed(performance.now()))
+        if (event._tag === "StreamEnded") Deferred.unsafeDone(over, Effect.void)
       }
     })
     const socket = yield* Sockets.open(connection.services[0]?.local ?? 0)
@@ -129,7 +146,8 @@ const trial = (hub: Tela.Hub, control: Api, service: number, way: Way, reader: "
     socket.write(header())
     yield* Deferred.await(saturated)
     const ended = yield* way.end(control, id)
-    const reset = yield* Deferred.await(over)
+    yield* Deferred.await(over)
+    if (Number.isNaN(reset)) return yield* Effect.dieMessage("the stream ended without a reset")
     return Math.max(0, (reader === "fast" ? Math.max(last, 0) : reset) - ended)
   }).pipe(Effect.scoped)
 
