@@ -79,6 +79,9 @@ const answers: Readonly<Record<string, FakeHub.Answer>> = {
     }
   },
   "PUT /api/admin/access/alice/machines/*": { body: { ...updated, machineId: "*", permissions: ["connect"] } },
+  "PUT /api/admin/access/alice/machines/Barn%20PC": {
+    body: { ...updated, machineId: "Barn PC", permissions: ["connect"] }
+  },
   "PUT /api/admin/access/alice/machines/new": {
     body: { ...updated, machineId: "new", permissions: ["connect"], machineKnown: false }
   },
@@ -245,6 +248,12 @@ const cases: ReadonlyArray<Case> = [
     prints: "alice now has connect on barn, in place of register (until 2999-02-01T00:00:00Z).\n"
   },
   {
+    // Which names there may be is for the hub to say.
+    line: `tela admin access grant alice 'Barn PC' connect ${H}`,
+    asks: ["PUT", "/api/admin/access/alice/machines/Barn%20PC", { permissions: ["connect"] }],
+    prints: "alice now has connect on Barn PC.\n"
+  },
+  {
     line: `tela admin access grant alice '*' connect ${H}`,
     asks: ["PUT", "/api/admin/access/alice/machines/*", { permissions: ["connect"] }],
     prints: "alice now has connect on *.\n"
@@ -298,6 +307,16 @@ const cases: ReadonlyArray<Case> = [
     line: `tela admin pair-code barn ${H}`,
     asks: ["POST", "/api/admin/pair-code", { type: "connect", machines: ["barn"], expiresIn: day }],
     prints: golden("pair-code.txt")
+  },
+  {
+    line: `tela admin pair-code 'Barn PC' ${H} -type register -quiet`,
+    asks: ["POST", "/api/admin/pair-code", { type: "register", machineId: "Barn PC", expiresIn: day }],
+    prints: "ABCD-1234\n"
+  },
+  {
+    line: `tela admin pair-code ${H} -machines 'Barn PC,barn' -quiet`,
+    asks: ["POST", "/api/admin/pair-code", { type: "connect", machines: ["Barn PC", "barn"], expiresIn: day }],
+    prints: "ABCD-1234\n"
   },
   {
     line: `tela admin pair-code barn ${H} -expires 48h`,
@@ -378,6 +397,21 @@ describe("tela admin", () => {
       const { code, stderr, stdout } = yield* typed(`tela admin access grant alice new connect ${H}`)
       assert.deepStrictEqual([code, stdout], [0, "alice now has connect on new.\n"])
       assert.match(stderr, /^Note: .* has not seen a machine "new" yet; .*\n$/)
+    })
+  )
+
+  it.scopedLive.each([
+    ["access grant alice a/b connect", "PUT /api/admin/access/alice/machines/a%2Fb", "a/b"],
+    ["access grant alice 'a b' connect", "PUT /api/admin/access/alice/machines/a%20b", "a b"],
+    ["pair-code 'a b'", "POST /api/admin/pair-code", "a b"],
+    ["pair-code ..", "POST /api/admin/pair-code", ".."],
+    ["pair-code -machines 'a,b c'", "POST /api/admin/pair-code", "b c"]
+  ] as const)("a machine's name that the hub refuses: its own sentence, and exit code 1: %s", ([line, asked, name]) =>
+    Effect.gen(function* () {
+      const error = `the machine name "${name}" must be 1 to 128 printable characters without spaces and slashes`
+      const { hub, typed } = yield* setting({ [asked]: { status: 400, body: { error } } })
+      const { code, stderr, stdout } = yield* typed(`tela admin ${line} ${H}`)
+      assert.deepStrictEqual([code, stdout, stderr], [1, "", `tela: ${hub.url}: ${error}\n`])
     })
   )
 
