@@ -210,6 +210,16 @@ const cases: ReadonlyArray<Case> = [
     prints: `${made}\n`
   },
   {
+    line: `tela admin tokens add alice ${H} -role '' -quiet`,
+    asks: ["POST", "/api/admin/tokens", { id: "alice" }],
+    prints: `${made}\n`
+  },
+  {
+    line: `tela admin tokens set alice ${H} -role ''`,
+    asks: ["PATCH", "/api/admin/access/alice", { role: "" }],
+    prints: "alice now has the role user.\n"
+  },
+  {
     line: `tela admin tokens add alice ${H} -expires never -quiet`,
     asks: ["POST", "/api/admin/tokens", { id: "alice" }],
     prints: `${made}\n`
@@ -609,12 +619,11 @@ describe("tela admin, wrong usage: exit code 2, one line, nothing asked", () => 
     [`tokens add __proto__ ${H}`, /<id>: "__proto__" is no name; .*words like __proto__/],
     [`tokens add '*' ${H}`, /<id>: "\*" stands for every machine/],
     [`access rename alice a/b ${H}`, /<new-id>: "a\/b" is no name/],
-    [`access grant alice a/b connect ${H}`, /<machine>: "a\/b" is no name/],
-    [`pair-code 'a b' ${H}`, /<machine>: "a b" is no name/],
-    [`pair-code .. ${H}`, /<machine>: "\.\." is no name/],
-    [`pair-code -machines 'a,b c' ${H}`, /-machines: "b c" is no name/],
+    [`access grant alice '' connect ${H}`, /<machine>: "" is no name/],
+    // No address can hold it.
+    [`access grant alice .. connect ${H}`, /<machine>: "\.\." is no name/],
+    [`pair-code '' ${H}`, /<machine> is missing/],
     [`pair-code '*' -type register ${H}`, /<machine>: a register code has one machine; name it/],
-    [`tokens add alice ${H} -role ''`, /-role is empty: give -role ROLE, or leave it out/],
     [`tokens add alice ${H} -expires=`, /-expires is empty/],
     [`tokens add alice ${H} -expires 100000000d`, /-expires: /],
     [`access grant alice barn connect ${H} -services ''`, /-services is empty/],
@@ -623,7 +632,7 @@ describe("tela admin, wrong usage: exit code 2, one line, nothing asked", () => 
     [`pair-code barn ${H} -expires ''`, /-expires is empty/],
     [`tokens list ${H} -token 'a\u001b[A'`, /-token holds a line break or another character that no token can have/],
     [`tokens add .. ${H}`, /<id>: "\.\." is no name/],
-    [`tokens add alice bob ${H}`, /unexpected argument "bob"/],
+    [`tokens add alice bob ${H}`, /too many arguments: admin tokens add takes 1 /],
     [`tokens add alice ${H} -role viewer`, /-role is one of user, admin, owner, not "viewer"/],
     [`tokens add alice ${H} -expires soon`, /-expires: "soon" is neither a duration such as 2h or 30d nor a time/],
     [`tokens add alice ${H} -expires 2020-01-01T00:00:00Z`, /-expires: .* is not in the future/],
