@@ -1,6 +1,7 @@
 /** A hub that cannot write: what it says over HTTP, and that nothing has changed, on the disk or in memory. */
 import { execFileSync } from "node:child_process"
 import * as Fs from "node:fs"
+import * as Os from "node:os"
 import * as Path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -9,7 +10,6 @@ import * as Program from "./harness/Program.ts"
 import * as Tela from "./harness/Tela.ts"
 
 const isRoot = process.getuid?.() === 0
-const isLinux = process.platform === "linux"
 
 const mounted = (folder: string, args: ReadonlyArray<string>) =>
   Effect.acquireRelease(
@@ -18,23 +18,21 @@ const mounted = (folder: string, args: ReadonlyArray<string>) =>
   )
 
 /** Whether this process may mount anything: a container may keep even root from it. */
-const mayMount =
-  isLinux &&
-  isRoot &&
-  Effect.runSync(
-    Effect.sync(() => {
-      const folder = Fs.mkdtempSync("/tmp/tela-mount-")
-      try {
-        execFileSync("mount", ["-t", "tmpfs", "none", folder], { stdio: "ignore" })
-        execFileSync("umount", [folder], { stdio: "ignore" })
-        return true
-      } catch {
-        return false
-      } finally {
-        Fs.rmdirSync(folder)
-      }
-    })
-  )
+const canMount = (): boolean => {
+  if (process.platform !== "linux" || !isRoot) return false
+  const folder = Fs.mkdtempSync(Path.join(Os.tmpdir(), "tela-mount-"))
+  try {
+    execFileSync("mount", ["-t", "tmpfs", "none", folder], { stdio: "ignore" })
+    execFileSync("umount", [folder], { stdio: "ignore" })
+    return true
+  } catch {
+    return false
+  } finally {
+    Fs.rmdirSync(folder)
+  }
+}
+
+const mayMount = canMount()
 
 /** A hub whose file is in the folder, and its owner's requests to it. */
 const hubIn = (folder: string) =>
@@ -66,7 +64,8 @@ const refusesChanges = (
   Effect.gen(function* () {
     const inForce = () =>
       Effect.all([ask("GET", "/api/admin/access"), ask("GET", "/api/admin/tokens"), ask("GET", "/api/whoami")])
-    const before = { text: Fs.readFileSync(file, "utf8"), inForce: yield* inForce() }
+    const beside = () => Fs.readdirSync(Path.dirname(file)).filter((name) => name.startsWith("telahubd.yaml"))
+    const before = { text: Fs.readFileSync(file, "utf8"), beside: beside(), inForce: yield* inForce() }
     for (const refused of [
       yield* change("mill"),
       yield* ask("POST", "/api/admin/tokens", { id: "carol" }),
@@ -78,13 +77,15 @@ const refusesChanges = (
       assert.include(refused.text, file)
     }
     assert.strictEqual(Fs.readFileSync(file, "utf8"), before.text)
-    assert.notInclude(Fs.readdirSync(Path.dirname(file)), "telahubd.yaml.tmp")
+    assert.deepStrictEqual(beside(), before.beside)
     assert.deepStrictEqual(yield* inForce(), before.inForce)
     assert.strictEqual((yield* ask("GET", "/healthz")).status, 200)
   })
 
-describe(`A hub that cannot write${mayMount || !isRoot ? "" : " (skipped: nothing can be mounted here)"}`, () => {
-  it.scopedLive.runIf(mayMount)("on a full disk answers 507, and goes on when there is room", () =>
+describe("A hub that cannot write", () => {
+  const notice = mayMount ? "" : " (skipped: nothing can be mounted here)"
+
+  it.scopedLive.runIf(mayMount)(`on a full disk answers 507, and goes on when there is room${notice}`, () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
       yield* mounted(folder, ["-t", "tmpfs", "-o", "size=4m", "none"])
@@ -110,25 +111,24 @@ describe(`A hub that cannot write${mayMount || !isRoot ? "" : " (skipped: nothin
     })
   )
 
-  it.scopedLive.runIf(mayMount || (isLinux && !isRoot))("in a folder that it may not write answers 500", () =>
+  it.scopedLive("where it may not write answers 500, and goes on when it may", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
-      // Root may write whatever the mode; a file system that is read-only stops it too.
-      if (isRoot) yield* mounted(folder, ["--bind", folder])
-      yield* Effect.scoped(
-        Effect.gen(function* () {
-          const made = yield* hubIn(folder)
-          assert.strictEqual((yield* made.change("barn")).status, 200)
-          const writable = (may: boolean) => {
-            if (isRoot) execFileSync("mount", ["-o", `remount,bind,${may ? "rw" : "ro"}`, folder])
-            else Fs.chmodSync(folder, may ? 0o700 : 0o500)
-          }
-          writable(false)
-          yield* refusesChanges(made, 500, /the hub must be able to write this file and its folder|cannot be replaced/)
-          writable(true)
-          assert.strictEqual((yield* made.change("mill")).status, 200)
-        })
+      const made = yield* hubIn(folder)
+      assert.strictEqual((yield* made.change("barn")).status, 200)
+      const obstacle = `${made.file}.tmp`
+      yield* Effect.acquireUseRelease(
+        Effect.sync(() => {
+          if (!isRoot) return Fs.chmodSync(folder, 0o500)
+          // Root may write whatever the mode; a folder in the place of the temporary file stops it too.
+          Fs.mkdirSync(obstacle)
+          return Fs.writeFileSync(Path.join(obstacle, "x"), "")
+        }),
+        () => refusesChanges(made, 500, /the hub must be able to write this file and its folder/),
+        () => Effect.sync(() => (isRoot ? Fs.rmSync(obstacle, { recursive: true }) : Fs.chmodSync(folder, 0o700)))
       )
+      assert.strictEqual((yield* made.change("mill")).status, 200)
+      assert.include(Fs.readFileSync(made.file, "utf8"), "mill: {")
     })
   )
 })
