@@ -4,6 +4,7 @@ import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as FastCheck from "effect/FastCheck"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as TestClock from "effect/TestClock"
@@ -11,6 +12,7 @@ import { explain } from "../../../src/hub/api/Explain.ts"
 import * as Authority from "../../../src/hub/Authority.ts"
 import * as Directory from "../../../src/hub/Directory.ts"
 import { ANY_MACHINE, identityOf, machinePermissions, makeSnapshot } from "../../../src/policy/Identity.ts"
+import type { GrantEntry, Snapshot, StoredIdentity } from "../../../src/policy/Identity.ts"
 import { decide } from "../../../src/policy/Policy.ts"
 import { Explanation } from "../../../src/protocol/api/Access.ts"
 import { formatInstant } from "../../../src/protocol/Duration.ts"
@@ -21,34 +23,62 @@ import { AGENT_ID, agentOf, connect, dial, identity } from "../harness.ts"
 import { send, START, start } from "./administered.ts"
 
 const MINUTE = 60_000
-const Ids = Schema.Literal("ann", "bob", "cy")
-const Machines = Schema.Literal("barn", "mill", ANY_MACHINE)
-const Ends = Schema.optionalWith(Schema.Literal(START - MINUTE, START, START + MINUTE), { exact: true })
-const AnyIdentity = Schema.Struct({
-  id: Ids,
-  role: Schema.Literal("owner", "admin", "user", "viewer"),
-  tokenHash: Schema.Literal("t1", "t2", "t3"),
-  prefix: Schema.Literal(""),
-  expiresAt: Ends,
-  revokedAt: Schema.optionalWith(Schema.Literal(START - MINUTE), { exact: true })
-})
-const AnyGrant = Schema.Struct({
-  id: Ids,
-  machine: Machines,
-  permission: Schema.Literal(...machinePermissions),
-  services: Schema.optionalWith(Schema.NonEmptyArray(Schema.Literal("SSH", "web", "5432")), { exact: true }),
-  expiresAt: Ends
-})
-const World = Schema.Struct({ identities: Schema.Array(AnyIdentity), grants: Schema.Array(AnyGrant) })
+
+type Generated<A> = A extends FastCheck.Arbitrary<infer Value> ? Value : never
+
+const { array, constantFrom, option, record } = FastCheck
+const ids = constantFrom("ann", "bob")
+/** Most are users, so that grants have a say. */
+const roles = constantFrom(...(["owner", "admin", "user", "user", "user", "user", "user", "viewer"] as const))
+const ends = constantFrom(undefined, undefined, undefined, START - MINUTE, START, START + MINUTE)
+const anyIdentity = record({
+  id: ids,
+  role: roles,
+  /** Whether it has the token of others, too. */
+  isShared: constantFrom(false, false, false, true),
+  expiresAt: ends,
+  revokedAt: constantFrom(undefined, undefined, undefined, START - MINUTE)
+}).map(({ expiresAt, isShared, revokedAt, ...rest }): StoredIdentity => ({
+  ...rest,
+  tokenHash: isShared ? "shared" : `token-of-${rest.id}`,
+  prefix: "",
+  ...(expiresAt !== undefined && { expiresAt }),
+  ...(revokedAt !== undefined && { revokedAt })
+}))
+const anyGrant = record({
+  id: ids,
+  machine: constantFrom("barn", "barn", "mill", ANY_MACHINE),
+  permission: constantFrom(...([...machinePermissions, "connect"] as const)),
+  services: option(array(constantFrom("SSH", "web", "5432"), { minLength: 1, maxLength: 2 }), {
+    nil: undefined,
+    freq: 8
+  }),
+  expiresAt: ends
+}).map(({ expiresAt, services, ...rest }): GrantEntry => ({
+  ...rest,
+  ...(services !== undefined && { services }),
+  ...(expiresAt !== undefined && { expiresAt })
+}))
+const anyWorld = record({
+  identities: array(anyIdentity, { minLength: 3, maxLength: 6 }),
+  grants: array(anyGrant, { maxLength: 10 })
+}).map(({ grants, identities }) => ({
+  // One who may connect to some services, whatever else there is.
+  identities: [...identities, { id: "ann", role: "user", tokenHash: "token-of-ann", prefix: "" } as const],
+  grants: [...grants, { id: "ann", machine: "barn", permission: "connect", services: ["SSH"] } as const]
+}))
 /** What each machine's agent is like; nobody registered `unseen`. */
-const Agents = Schema.Struct({ barn: Schema.Literal("enforcing", "old"), mill: Schema.Literal("away", "old") })
-const Asked = Schema.Struct({
-  id: Ids,
-  machine: Schema.Literal("barn", "mill", "unseen"),
-  permission: Schema.Literal(...machinePermissions, "view", "admin"),
-  service: Schema.optionalWith(Schema.Literal("ssh", "22", "web", "5432", "vnc"), { exact: true }),
-  at: Schema.optionalWith(Schema.Literal(START, START + MINUTE, START + 2 * MINUTE), { exact: true })
+const anyAgents = record({ barn: constantFrom("enforcing", "old", "old"), mill: constantFrom("away", "old") })
+const anyAsked = record({
+  id: ids,
+  machine: constantFrom(...(["barn", "barn", "mill", "unseen"] as const)),
+  permission: constantFrom(...([...machinePermissions, "connect", "connect", "connect", "view", "admin"] as const)),
+  service: constantFrom(undefined, undefined, undefined, "ssh", "22", "web", "5432", "vnc"),
+  at: constantFrom(undefined, undefined, START, START + MINUTE, START + 2 * MINUTE)
 })
+
+type Agents = Generated<typeof anyAgents>
+type Asked = Generated<typeof anyAsked>
 
 /** The ports of what a machine offers, by name. */
 const offered = [
@@ -72,7 +102,7 @@ const unknown: typeof services = {
 
 const olga = identity("olga", "owner")
 
-const registerAll = (directory: typeof Directory.Directory.Service, agents: typeof Agents.Type) => {
+const registerAll = (directory: typeof Directory.Directory.Service, agents: Agents) => {
   for (const name of ["barn", "mill"] as const) {
     const [carrier] = pair()
     const agent = { carrier, principal: olga }
@@ -101,49 +131,62 @@ const request = HttpServerRequest.fromWeb(
 
 const decode = Schema.decodeUnknownSync(Schema.parseJson(Explanation))
 
-describe("/api/admin/explain", () => {
-  it.effect.prop("always agrees with the decision", [World, Agents, Asked], ([world, agents, asked]) =>
-    Effect.gen(function* () {
-      yield* TestClock.setTime(START)
-      const snapshot = makeSnapshot(1, [...world.identities, olga], world.grants)
-      const directory = yield* Directory.Directory
-      registerAll(directory, agents)
-      const { at = START, id, machine, permission, service } = asked
-      const answer = yield* explain(request, {
+/** How many questions had each answer. */
+const seen = { permitted: 0, denied: 0, refused: 0 }
+
+const agrees = (snapshot: Snapshot, agents: Agents, asked: Asked) =>
+  Effect.gen(function* () {
+    const { at = START, id, machine, permission, service } = asked
+    const answer = yield* Effect.either(
+      explain(request, {
         id,
         machine,
         permission,
         ...(service !== undefined && { service }),
         ...(asked.at !== undefined && { at: formatInstant(at) })
-      }).pipe(
-        Effect.provideService(HttpRouter.RouteContext, route),
-        Effect.provide(Layer.provideMerge(Authority.layer, Layer.merge(layerMemory(snapshot), AuditMemory.layer))),
-        Effect.either
-      )
-      const who = identityOf(snapshot, id)
-      if (who === undefined) return assert.strictEqual(answer._tag === "Left" && answer.left.status, 404)
-      const named = (machine === "unseen" ? unknown : services)[service ?? ""]
-      const decision = decide(snapshot, {
-        identity: who,
-        permission,
-        machine,
-        now: at,
-        ...(named && { service: named })
       })
-      // What a client meets that connects: the agent that is there would not hold it to its services.
-      const isRefused =
-        permission === "connect" && machine !== "unseen" && agents[machine] === "old" && decision.services !== undefined
-      assert(answer._tag === "Right")
-      const { body } = answer.right
-      const said = decode(body._tag === "Uint8Array" ? Buffer.from(body.body).toString() : "")
-      assert.strictEqual(said.permit, decision.permit && !isRefused)
-      assert.isTrue(said.rule.startsWith(decision.rule))
-      assert.deepStrictEqual(said.services, isRefused ? undefined : decision.services)
-      const until = decision.until === undefined || isRefused ? undefined : formatInstant(decision.until)
-      assert.strictEqual(said.until, until)
-      assert.strictEqual(said.at, formatInstant(at))
-    }).pipe(Effect.provide(Directory.layer), Effect.scoped)
+    )
+    const who = identityOf(snapshot, id)
+    if (who === undefined) return assert.strictEqual(answer._tag === "Left" && answer.left.status, 404)
+    const named = (machine === "unseen" ? unknown : services)[service ?? ""]
+    const decision = decide(snapshot, { identity: who, permission, machine, now: at, ...(named && { service: named }) })
+    // What a client meets that connects: the agent that is there would not hold it to its services.
+    const isOld = machine !== "unseen" && agents[machine] === "old"
+    const isRefused = permission === "connect" && isOld && decision.services !== undefined
+    seen[isRefused ? "refused" : decision.permit ? "permitted" : "denied"] += 1
+    assert(answer._tag === "Right")
+    const { body } = answer.right
+    const said = decode(body._tag === "Uint8Array" ? Buffer.from(body.body).toString() : "")
+    assert.strictEqual(said.permit, decision.permit && !isRefused)
+    assert.isTrue(said.rule.startsWith(decision.rule))
+    assert.deepStrictEqual(said.services, isRefused ? undefined : decision.services)
+    assert.strictEqual(
+      said.until,
+      decision.until === undefined || isRefused ? undefined : formatInstant(decision.until)
+    )
+    assert.strictEqual(said.at, formatInstant(at))
+  })
+
+describe("/api/admin/explain", () => {
+  it.effect.prop(
+    "always agrees with the decision",
+    [anyWorld, anyAgents, array(anyAsked, { minLength: 15, maxLength: 15 })],
+    ([world, agents, questions]) =>
+      Effect.gen(function* () {
+        yield* TestClock.setTime(START)
+        const snapshot = makeSnapshot(1, [...world.identities, olga], world.grants)
+        registerAll(yield* Directory.Directory, agents)
+        yield* Effect.forEach(questions, (asked) => agrees(snapshot, agents, asked)).pipe(
+          Effect.provideService(HttpRouter.RouteContext, route),
+          Effect.provide(Layer.provideMerge(Authority.layer, Layer.merge(layerMemory(snapshot), AuditMemory.layer)))
+        )
+      }).pipe(Effect.provide(Directory.layer), Effect.scoped),
+    { fastCheck: { numRuns: 30 } }
   )
+
+  it("had questions of every kind", () => {
+    for (const [kind, times] of Object.entries(seen)) assert.isAbove(times, 0, `${kind} ${JSON.stringify(seen)}`)
+  })
 
   it.scoped(
     "says no where a grant names services and the agent does not hold clients to them, as a client is told",
