@@ -67,6 +67,13 @@ export const find = <C extends { readonly name: string; readonly subcommands: Re
 ): C | undefined =>
   path.reduce<C | undefined>((command, word) => command?.subcommands.find((child) => child.name === word), root)
 
+/** Names of commands are shorter: a longer word is a mistake of another kind, and perhaps a secret. */
+const COMMAND_CHARACTERS = 24
+
+/** What is said of words that are too many. They are not repeated: among them may be a token that was to be typed unseen. */
+const tooMany = (path: ReadonlyArray<string>, takes: number): string =>
+  `too many arguments: ${path.join(" ")} takes ${takes === 0 ? "none" : takes}`
+
 /** Reads the words after the program's name. */
 export const parse = (root: CommandShape, argv: ReadonlyArray<string>): Parsed => {
   let command = root
@@ -153,14 +160,15 @@ export const parse = (root: CommandShape, argv: ReadonlyArray<string>): Parsed =
   const [first] = positionals
   if (first !== undefined && command.subcommands.length > 0 && (command.positionals ?? 0) === 0 && !version) {
     const words = command.subcommands.map((child) => child.name)
-    return { _tag: "Wrong", path, problem: `unknown command "${first}"${didYouMean(first, words)}` }
+    const named = first.length > COMMAND_CHARACTERS ? "" : ` "${first}"${didYouMean(first, words)}`
+    return { _tag: "Wrong", path, problem: `unknown command${named}` }
   }
   if (help) return { _tag: "Help", path }
   if (version) return { _tag: "Version" }
   if (problem !== undefined) return { _tag: "Wrong", path, problem }
   if (command.positionals === undefined) return { _tag: "Help", path }
   if (positionals.length > command.positionals) {
-    return { _tag: "Wrong", path, problem: `unexpected argument "${positionals[command.positionals] ?? ""}"` }
+    return { _tag: "Wrong", path, problem: tooMany(path, command.positionals) }
   }
   return { _tag: "Run", path, flags, positionals }
 }

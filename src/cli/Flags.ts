@@ -103,6 +103,15 @@ export const text = (declaration: Declaration): OptionalFlag<string> => ({
   )
 })
 
+/** A text that may be empty, where that means something. */
+export const textOrEmpty = (declaration: Declaration): OptionalFlag<string> => ({
+  info: info(declaration),
+  options: Options.map(
+    sourced(declaration),
+    Option.map(({ value }) => value)
+  )
+})
+
 /** A secret, with where it came from. Flags of this kind are wiped from the process listing (bin/launch.mjs). */
 export const secret = (declaration: Declaration): OptionalFlag<Sourced<Redacted.Redacted>> => ({
   info: info(declaration, true),
@@ -163,15 +172,15 @@ export const duration = (declaration: Declaration & { readonly most: number }): 
   })
 })
 
-/** One of some words. */
+/** One of some words; `otherwise` when it is not given, and `empty`, if there is one, when it is given and empty. */
 export const choice = <const A extends string>(
-  declaration: Declaration & { readonly choices: ReadonlyArray<A>; readonly otherwise: A }
+  declaration: Declaration & { readonly choices: ReadonlyArray<A>; readonly otherwise: A; readonly empty?: A }
 ): Flag<A> => ({
   info: info(declaration),
   options: Options.mapEffect(sourced(declaration), (given) => {
     if (Option.isNone(given)) return Effect.succeed(declaration.otherwise)
     const { value, source } = given.value
-    const found = declaration.choices.find((word) => word === value)
+    const found = value === "" ? declaration.empty : declaration.choices.find((word) => word === value)
     return found === undefined
       ? Effect.fail(invalid(`${source} is one of ${declaration.choices.join(", ")}, not "${value}"`))
       : Effect.succeed(found)

@@ -1,12 +1,15 @@
 /**
  * Bearer tokens: 32 random bytes as 64 hex characters (spec: hub-api 2.1). The hub keeps a token's SHA-256 and its first
- * eight characters, never the token itself; a token is found by its digest, so no comparison runs on secret text.
+ * few characters, never the token itself; a token is found by its digest, so no comparison runs on secret text.
  */
 import * as Crypto from "node:crypto"
 import * as Redacted from "effect/Redacted"
 
-/** Characters of a token that are kept and shown, so that people can tell tokens apart. */
+/** Characters of a token that are kept and shown at most, so that people can tell tokens apart. */
 export const PREFIX_CHARS = 8
+
+/** Of how many characters one may be shown: people choose short tokens, too, of which the most must stay secret. */
+const CHARS_PER_SHOWN = 8
 
 /** What a text must be to be sent as a token: HTTP headers carry no control characters, and nothing beyond Latin-1. */
 export const format = /^[\x20-\x7e\xa0-\xff]*$/
@@ -18,8 +21,11 @@ export const generate = (): Redacted.Redacted => Redacted.make(Crypto.randomByte
 export const hashOf = (token: Redacted.Redacted): string =>
   Crypto.createHash("sha256").update(Redacted.value(token)).digest("hex")
 
-/** What the hub shows of a token. */
-export const prefixOf = (token: Redacted.Redacted): string => Redacted.value(token).slice(0, PREFIX_CHARS)
+/** What the hub shows of a token: an eighth of it, PREFIX_CHARS at most. */
+export const prefixOf = (token: Redacted.Redacted): string => {
+  const text = Redacted.value(token)
+  return text.slice(0, Math.min(PREFIX_CHARS, Math.floor(text.length / CHARS_PER_SHOWN)))
+}
 
 /** A token as an identity has it: {@link hashOf} and {@link prefixOf}. */
 export interface Kept {

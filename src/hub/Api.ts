@@ -23,7 +23,7 @@ import type { Hosting } from "../system/release/Hosting.ts"
 import * as Access from "./api/Access.ts"
 import * as Agents from "./api/Agents.ts"
 import { json, ofProblem } from "./api/Answer.ts"
-import { addressOf } from "./api/Asker.ts"
+import { addressOf, unknown } from "./api/Asker.ts"
 import * as Channels from "./api/Channels.ts"
 import { description } from "./api/Description.ts"
 import * as Operations from "./api/Operations.ts"
@@ -65,7 +65,9 @@ const status = ({ about }: ApiOptions) =>
   Effect.gen(function* () {
     const request = yield* HttpServerRequest.HttpServerRequest
     const authority = yield* Authority
-    const identity = authority.identify(tokenOf(request))
+    const token = tokenOf(request)
+    const identity = authority.identify(token)
+    if (identity === undefined) yield* unknown(request, token)
     const answer =
       identity === undefined
         ? json(authRequired, { status: 401, headers: openToAll })

@@ -21,11 +21,12 @@ import { Authority } from "./Authority.ts"
 import { Directory } from "./Directory.ts"
 import type { Machine } from "./Directory.ts"
 import { Drain } from "./Drain.ts"
-import { Enforcement, noServiceGrants } from "./Enforcement.ts"
+import { Enforcement } from "./Enforcement.ts"
 import { denied } from "./internal/denied.ts"
 import { isMachineName } from "./internal/machineName.ts"
 import { nameNow } from "./internal/nameNow.ts"
 import { nextMessage } from "./internal/nextMessage.ts"
+import { unenforced } from "./internal/serviceGrants.ts"
 import { openSession } from "./Limits.ts"
 import { refused, refusedForNow, refusedStranger } from "./Refused.ts"
 import type { Refused } from "./Refused.ts"
@@ -87,9 +88,8 @@ const ask = (
     // A right that has just expired counts for nothing, whether or not its registration has been ended by now.
     const standing = authority.ask({ identity: machine.agent.principal, permission: "register", machine: name })
     if (!standing.permit) return yield* refused(Refusal.machineNotFound, `its agent may not be it: ${standing.rule}`)
-    if (decision.services !== undefined && !machine.about.serviceGrants) {
-      return yield* denied(by, refused(noServiceGrants, decision.rule))
-    }
+    const without = unenforced(decision, machine)
+    if (without !== undefined) return yield* denied(by, refused(without, decision.rule))
     // Deployed ends put this into a configuration text as it is.
     if (!/^[0-9a-f]{64}$/i.test(wgPubKey)) return yield* refused("connect: wgPubKey must be 64 hex characters")
     const { services, until } = decision

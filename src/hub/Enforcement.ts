@@ -25,13 +25,10 @@ import type { Machine } from "./Directory.ts"
 import * as Deadlines from "./internal/deadlines.ts"
 import { nameNow } from "./internal/nameNow.ts"
 import * as Rounds from "./internal/rounds.ts"
+import { unenforced } from "./internal/serviceGrants.ts"
 import { withoutStopWords } from "./Refused.ts"
 import { Sessions } from "./Sessions.ts"
 import type { Session } from "./Sessions.ts"
-
-/** To a client whose grant names services, when nobody on the machine would hold it to them. */
-export const noServiceGrants =
-  "your grant is limited to some services, which the agent of this machine is too old to enforce; upgrade telad there"
 
 export class Enforcement extends Context.Tag("tela/hub/Enforcement")<
   Enforcement,
@@ -132,8 +129,8 @@ export const make: Effect.Effect<
     const { services } = decision
     const isRenamed = principal.id !== before.id
     if (isSame(session.services, services) && !isRenamed) return
-    const at = directory.find(machine)
-    if (services !== undefined && at?.about.serviceGrants !== true) return endSession(session, noServiceGrants)
+    const without = unenforced(decision, directory.find(machine))
+    if (without !== undefined) return endSession(session, without)
     sessions.amend(session, { principal, services })
     tellUpdated(controlOf(machine), id, { services, ...(isRenamed && { principal: principal.id }) })
   }

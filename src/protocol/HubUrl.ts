@@ -8,6 +8,9 @@ import * as Either from "effect/Either"
  */
 export const parse = (text: string): Either.Either<string, string> => {
   const trimmed = text.trim()
+  // It would do for a name that is looked up, though no name has a part that long.
+  if (/^[0-9a-f]{64}$/i.test(trimmed))
+    return Either.left("this looks like a token; write a hub as wss://hub.example.com")
   // Where people put what is secret is not repeated.
   const shown = JSON.stringify(trimmed.replace(/[?#].*/s, "").replace(/[^/]*@/g, ""))
   const dialled = trimmed.includes("://") ? trimmed.replace(/^http(s?):\/\//i, "ws$1://") : `wss://${trimmed}`

@@ -280,6 +280,14 @@ export const AUDIT_SAMPLE_WINDOW = 60_000
  */
 export const AUDIT_EVENTS = 100_000
 
+/**
+ * Renames and removals whose names are remembered, which each have an event, so that they outlast no change that is kept;
+ * what is older than all of them goes, since nobody could say whose it was. And former names under which one identity is
+ * searched for.
+ */
+export const AUDIT_RENAMES = 100_000
+export const AUDIT_NAMES = 64
+
 /** Events that are written, or searched, in one turn of the event loop; and the length of each text in them. */
 export const AUDIT_WRITE_EVENTS = 32
 export const AUDIT_SEARCH_EVENTS = 128

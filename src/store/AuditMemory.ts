@@ -40,13 +40,20 @@ const make = (): AuditLog.AuditLog => {
   }
 
   return {
-    append: (events, about) =>
+    append: (events, { expired, ...about }) =>
       Effect.sync(() => {
         const kind = about.noted ? "noted" : "recorded"
         for (const event of events) kept.push({ kind, record: { ...event, sequence: ++sequence } })
         counts[kind] += events.length
         revision = about.revision ?? revision
         prune(kind)
+        if ((kept[0]?.record.sequence ?? Infinity) <= expired) {
+          kept = kept.filter((each) => each.record.sequence > expired)
+          for (const each of ["noted", "recorded"] as const) {
+            counts[each] = kept.filter((one) => one.kind === each).length
+          }
+        }
+        return kept[0]?.record.sequence ?? Number.MAX_SAFE_INTEGER
       }),
     rename: (former, current) => Effect.sync(() => ({ after: sequence, former, current })),
     renames: Effect.succeed([]),

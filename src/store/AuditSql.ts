@@ -56,6 +56,9 @@ const condition = (sql: SqlClient, { machine, reader, spans }: AuditLog.Search) 
         ])
   ])
 
+/** The sequence of the first event, when there is none. */
+const NONE = Number.MAX_SAFE_INTEGER
+
 const make: Effect.Effect<AuditLog.AuditLog, DatabaseError, Database> = Effect.gen(function* () {
   const { read, sql, write } = yield* Database
 
@@ -68,8 +71,21 @@ const make: Effect.Effect<AuditLog.AuditLog, DatabaseError, Database> = Effect.g
   const countOf = (noted: number) => counts.find((each) => each.noted === noted)?.events ?? 0
   const kept = { noted: countOf(1), recorded: countOf(0) }
 
+  /** A sequence before which there are no events. */
+  const first = Effect.map(
+    sql<{ readonly least: number | null }>`SELECT min(sequence) AS least FROM events`,
+    ([found]) => found?.least ?? NONE
+  )
+
+  let oldest = yield* read(first)
+
+  /** Removes renames that no event needs, as many as given. */
+  const prune = (before: number, most: number) =>
+    sql`DELETE FROM renames WHERE number IN
+      (SELECT number FROM (SELECT number, after FROM renames ORDER BY number LIMIT ${most}) WHERE after < ${before})`
+
   /** Appends, and removes as many of the oldest as keeps the number, a batch at a time. */
-  const append: AuditLog.AuditLog["append"] = (events, { noted, revision }) =>
+  const append: AuditLog.AuditLog["append"] = (events, { expired, noted, revision }) =>
     Effect.suspend(() => {
       const kind = noted ? "noted" : "recorded"
       const flag = noted ? 1 : 0
@@ -87,9 +103,22 @@ const make: Effect.Effect<AuditLog.AuditLog, DatabaseError, Database> = Effect.g
           yield* sql`DELETE FROM events WHERE sequence IN
             (SELECT sequence FROM events WHERE noted = ${flag} ORDER BY sequence LIMIT ${excess})`
         }
+        const gone =
+          expired < oldest
+            ? []
+            : yield* sql<{ readonly noted: number }>`DELETE FROM events WHERE sequence IN
+                (SELECT sequence FROM events WHERE sequence <= ${expired} ORDER BY sequence LIMIT ${batch})
+                RETURNING noted`
+        if (oldest !== NONE && excess === 0 && gone.length === 0) return { gone, least: oldest }
+        const least = yield* first
+        yield* prune(least, 2 * batch)
+        return { gone, least }
       })
-      return Effect.map(write(statements), () => {
+      return Effect.map(write(statements), ({ gone, least }) => {
         kept[kind] += events.length - excess
+        for (const each of gone) kept[each.noted === 1 ? "noted" : "recorded"] -= 1
+        oldest = least
+        return least
       })
     })
 
@@ -128,7 +157,13 @@ const make: Effect.Effect<AuditLog.AuditLog, DatabaseError, Database> = Effect.g
           SELECT coalesce(max(sequence), 0), ${former}, ${current} FROM events
           RETURNING after, former, current`
       ).pipe(Effect.map(([rename]) => rename ?? { after: 0, former, current })),
-    renames: read(sql<Rename>`SELECT after, former, current FROM renames ORDER BY number`),
+    renames: Effect.flatMap(read(first), (least) =>
+      Effect.zipRight(
+        // Hubs before this one kept all. What cannot be removed now is only read in vain.
+        Effect.ignore(write(prune(least, Number.MAX_SAFE_INTEGER))),
+        read(sql<Rename>`SELECT after, former, current FROM renames ORDER BY number`)
+      )
+    ),
     remove: (id, version) =>
       write(
         Effect.zipRight(

@@ -18,9 +18,11 @@ export interface CredentialStores {
   readonly user: Credentials.Credentials
   /** In the system's folder: for agents, which outlive whoever logged in. */
   readonly system: Credentials.Credentials
+  /** An agent's in the file of the user, for who may not write the system's; apart from what the user has themselves. */
+  readonly userAgent: Credentials.Credentials
   /** A person's token for a hub: the user's before the system's. An entry with a pin alone hides no token in the other. */
   readonly token: (hub: string) => Effect.Effect<StoredToken | undefined, Credentials.CredentialsError>
-  /** An agent's: the system's before that of whoever starts it, who may be the hub's owner. */
+  /** An agent's: the system's, the one in the user's file, and then that of whoever starts it, who may be the hub's owner. */
   readonly agentToken: (hub: string) => Effect.Effect<StoredToken | undefined, Credentials.CredentialsError>
   /** The pin for whatever is reached at the origin of an address, since TLS knows nothing of paths. */
   readonly pinOf: (url: string) => Effect.Effect<string | undefined, Credentials.CredentialsError>
@@ -45,7 +47,9 @@ const firstToken = (hub: string, stores: ReadonlyArray<Credentials.Credentials>)
 
 /** The stores of a program with this environment. */
 export const make = (env: Readonly<Record<string, string | undefined>>): CredentialStores => {
-  const user = Credentials.make(Paths.credentialsFile(Paths.stateFolder(env)))
+  const own = Paths.credentialsFile(Paths.stateFolder(env))
+  const user = Credentials.make(own)
+  const userAgent = Credentials.make(own, { whose: "agent" })
   const system = Credentials.make(Paths.credentialsFile(Paths.systemFolder(env)), { shared: true })
   /** Every pin for an origin and where it is kept; the first is the one that holds. */
   const pinsOf = (url: string) =>
@@ -59,9 +63,10 @@ export const make = (env: Readonly<Record<string, string | undefined>>): Credent
 
   return {
     user,
+    userAgent,
     system,
     token: (hub) => firstToken(hub, [user, system]),
-    agentToken: (hub) => firstToken(hub, [system, user]),
+    agentToken: (hub) => firstToken(hub, [system, userAgent, user]),
     pinOf: (url) => Effect.map(pinsOf(url), ([first]) => first?.pin),
     setPin: (hub, pin) =>
       Effect.gen(function* () {

@@ -9,7 +9,12 @@
  *     token: ...
  *     identity: alice
  *     pin: sha256:...
+ *     agent:
+ *       token: ...
+ *       identity: barn
  * ```
+ *
+ * Under `agent:` stands what an agent has that a person keeps among their own, beside what they have themselves.
  */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -50,7 +55,7 @@ export interface Credentials {
   readonly find: (hub: string) => Effect.Effect<Stored | undefined, CredentialsError>
   readonly list: Effect.Effect<ReadonlyArray<Stored>, CredentialsError>
   readonly put: (hub: string, entry: Entry) => Effect.Effect<void, CredentialsError>
-  /** Removes all that is stored of a hub; succeeds with whether there was anything. */
+  /** Removes all that is stored of a hub, but what is another's; succeeds with whether there was anything. */
   readonly remove: (hub: string) => Effect.Effect<boolean, CredentialsError>
   /** Succeeds when an entry could be put now; nothing changes. For before a secret is made that can be had only once. */
   readonly writable: Effect.Effect<void, CredentialsError>
@@ -61,6 +66,16 @@ const others = { key: Schema.String, value: Schema.Unknown }
 
 const Pin = Schema.String.pipe(Schema.pattern(/^sha256:[0-9a-f]{64}$/i))
 
+const held = {
+  token: YamlFile.optional(Schema.String.pipe(Schema.pattern(Token.format))),
+  identity: YamlFile.optional(Schema.String)
+}
+
+const AGENT = "agent"
+
+/** Whose credentials of a file: those of whoever has it, or those of the agent that they keep among their own. */
+type Whose = "own" | typeof AGENT
+
 const File = Schema.Struct(
   {
     hubs: YamlFile.optionalOr(
@@ -68,11 +83,7 @@ const File = Schema.Struct(
         key: Schema.String,
         value: Schema.NullOr(
           Schema.Struct(
-            {
-              token: YamlFile.optional(Schema.String.pipe(Schema.pattern(Token.format))),
-              identity: YamlFile.optional(Schema.String),
-              pin: YamlFile.optional(Pin)
-            },
+            { ...held, pin: YamlFile.optional(Pin), [AGENT]: YamlFile.optional(Schema.Struct(held, others)) },
             others
           )
         )
@@ -91,13 +102,31 @@ export const heading = `# Tokens and TLS pins of hubs, for tela and telad. Keep 
 const malformed =
   'not as it should be: under "hubs" stand addresses, and under each its token, identity and pin (sha256: and 64 hex digits)'
 
-const storedIn = (file: typeof File.Type): ReadonlyArray<Stored> =>
-  Object.entries(file.hubs).map(([hub, entry]) => ({
-    hub: canonical(hub),
-    token: entry?.token ? Redacted.make(entry.token) : undefined,
-    identity: entry?.identity || undefined,
-    pin: entry?.pin?.toLowerCase()
-  }))
+const storedIn = (file: typeof File.Type, whose: Whose): ReadonlyArray<Stored> =>
+  Object.entries(file.hubs).map(([hub, entry]) => {
+    const of = whose === AGENT ? entry?.[AGENT] : entry
+    return {
+      hub: canonical(hub),
+      token: of?.token ? Redacted.make(of.token) : undefined,
+      identity: of?.identity || undefined,
+      pin: entry?.pin?.toLowerCase()
+    }
+  })
+
+/** Takes away what is whose of the entries of a hub; succeeds with whether there was anything. */
+const removeFrom = (document: Yaml.Document, keys: ReadonlyArray<string>, whose: Whose): boolean => {
+  let had = false
+  for (const path of keys.map((key) => ["hubs", key])) {
+    const entry = document.getIn(path)
+    if (whose === "own" && !(Yaml.isMap(entry) && entry.has(AGENT))) had = document.deleteIn(path) || had
+    else if (Yaml.isMap(entry)) {
+      const gone = entry.items.map(({ key }) => String(key)).filter((key) => (key === AGENT) === (whose === AGENT))
+      for (const key of gone) had = entry.delete(key) || had
+      if (entry.items.length === 0) document.deleteIn(path)
+    }
+  }
+  return had
+}
 
 /** The keys under which the file has this hub, in whatever spelling. */
 const keysOf = (document: Yaml.Document, hub: string): ReadonlyArray<string> => {
@@ -106,26 +135,29 @@ const keysOf = (document: Yaml.Document, hub: string): ReadonlyArray<string> => 
   return keys.filter((key) => canonical(key) === canonical(hub))
 }
 
-/**
- * The credentials in a file, which is made when the first are stored. Of a `shared` one, which belongs to the computer, a
- * user who may not read it knows nothing.
- */
-export const make = (file: string, options: { readonly shared: boolean } = { shared: false }): Credentials => {
+/** How to look at a file. */
+export interface Options {
+  /** It belongs to the computer: a user who may not read it knows nothing. `false` unless given. */
+  readonly shared?: boolean
+  /** `own` unless given. A hub has one pin, whoever asks. */
+  readonly whose?: Whose
+}
+
+/** The credentials in a file, which is made when the first are stored. */
+export const make = (file: string, { shared = false, whose = "own" }: Options = {}): Credentials => {
   const unusable = ({ problem }: Files.FileProblem) => new YamlFile.YamlFileError({ file, problem })
 
   /** What is wrong is shown by its place alone: any value could be a token, or a part of one. */
   const decode = (text: string) =>
     Either.mapBoth(YamlFile.decode(file, text, { schema: File }), {
       onLeft: (error) => new YamlFile.YamlFileError({ ...error, problem: malformed }),
-      onRight: ({ value }) => storedIn(value)
+      onRight: ({ value }) => storedIn(value, whose)
     })
 
   /** The text, of which it is sure that nobody else can read it; undefined when there is none. */
   const read = Files.readText(file, CONFIG_FILE_BYTES).pipe(
     Effect.catchAll((problem) =>
-      problem.code === "ENOENT" || (problem.code === "EACCES" && options.shared)
-        ? Effect.succeed(undefined)
-        : unusable(problem)
+      problem.code === "ENOENT" || (problem.code === "EACCES" && shared) ? Effect.succeed(undefined) : unusable(problem)
     ),
     Effect.flatMap((found) =>
       found?.exposed === true
@@ -175,8 +207,11 @@ export const make = (file: string, options: { readonly shared: boolean } = { sha
         // An empty key holds null, inside which nothing can be set.
         if (!Yaml.isMap(document.getIn(["hubs"]))) document.setIn(["hubs"], document.createNode({}))
         if (!Yaml.isMap(document.getIn(path))) document.setIn(path, document.createNode({}))
-        if (token !== undefined) document.setIn([...path, "token"], Redacted.value(token))
-        if (identity !== undefined) document.setIn([...path, "identity"], identity)
+        const of = whose === AGENT ? [...path, AGENT] : path
+        const isSaid = token !== undefined || identity !== undefined
+        if (isSaid && !Yaml.isMap(document.getIn(of))) document.setIn(of, document.createNode({}))
+        if (token !== undefined) document.setIn([...of, "token"], Redacted.value(token))
+        if (identity !== undefined) document.setIn([...of, "identity"], identity)
         if (pin === null) {
           for (const entry of keys.map((key) => document.getIn(["hubs", key]))) {
             if (Yaml.isMap(entry)) entry.delete("pin")
@@ -186,10 +221,11 @@ export const make = (file: string, options: { readonly shared: boolean } = { sha
     remove: (hub) =>
       Effect.gen(function* () {
         if ((yield* find(hub)) === undefined) return false
+        let had = false
         yield* update((document) => {
-          for (const key of keysOf(document, hub)) document.deleteIn(["hubs", key])
+          had = removeFrom(document, keysOf(document, hub), whose)
         })
-        return true
+        return had
       }),
     writable: locked(Effect.asVoid(list))
   }

@@ -7,8 +7,9 @@ import * as Schema from "effect/Schema"
 import { hashOf, PREFIX_CHARS, prefixOf } from "../crypto/Token.ts"
 import { ANY_MACHINE, machinePermissions, roleOf } from "../policy/Identity.ts"
 import type { Grant, MachineGrants, MachinePermission } from "../policy/Identity.ts"
-import { namedInGrant } from "../protocol/Service.ts"
 import { COUNT_MAX } from "../protocol/Limits.ts"
+import * as Quote from "../protocol/Quote.ts"
+import { namedInGrant } from "../protocol/Service.ts"
 import type { WrittenIdentity } from "./AuthLine.ts"
 import { optional, optionalOr } from "./YamlFile.ts"
 
@@ -236,7 +237,7 @@ export const interpret = (auth: Auth, others: Others): Interpreted => {
     if (machine !== ANY_MACHINE && made.register.size === 0) {
       warn(
         `auth.machines.${machine}: nobody is named who may register it, so only owners and admins may (earlier hubs let ` +
-          `every token); to name one, run: tela admin access grant <id> ${machine} register`
+          `every token); to name one, run: tela admin access grant <id> ${Quote.word(machine)} register`
       )
     }
   }

@@ -79,6 +79,9 @@ const answers: Readonly<Record<string, FakeHub.Answer>> = {
     }
   },
   "PUT /api/admin/access/alice/machines/*": { body: { ...updated, machineId: "*", permissions: ["connect"] } },
+  "PUT /api/admin/access/alice/machines/Barn%20PC": {
+    body: { ...updated, machineId: "Barn PC", permissions: ["connect"] }
+  },
   "PUT /api/admin/access/alice/machines/new": {
     body: { ...updated, machineId: "new", permissions: ["connect"], machineKnown: false }
   },
@@ -207,6 +210,16 @@ const cases: ReadonlyArray<Case> = [
     prints: `${made}\n`
   },
   {
+    line: `tela admin tokens add alice ${H} -role '' -quiet`,
+    asks: ["POST", "/api/admin/tokens", { id: "alice" }],
+    prints: `${made}\n`
+  },
+  {
+    line: `tela admin tokens set alice ${H} -role ''`,
+    asks: ["PATCH", "/api/admin/access/alice", { role: "" }],
+    prints: "alice now has the role user.\n"
+  },
+  {
     line: `tela admin tokens add alice ${H} -expires never -quiet`,
     asks: ["POST", "/api/admin/tokens", { id: "alice" }],
     prints: `${made}\n`
@@ -243,6 +256,12 @@ const cases: ReadonlyArray<Case> = [
     line: `tela admin access grant alice barn connect ${H}`,
     asks: ["PUT", "/api/admin/access/alice/machines/barn", { permissions: ["connect"] }],
     prints: "alice now has connect on barn, in place of register (until 2999-02-01T00:00:00Z).\n"
+  },
+  {
+    // Which names there may be is for the hub to say.
+    line: `tela admin access grant alice 'Barn PC' connect ${H}`,
+    asks: ["PUT", "/api/admin/access/alice/machines/Barn%20PC", { permissions: ["connect"] }],
+    prints: "alice now has connect on Barn PC.\n"
   },
   {
     line: `tela admin access grant alice '*' connect ${H}`,
@@ -298,6 +317,16 @@ const cases: ReadonlyArray<Case> = [
     line: `tela admin pair-code barn ${H}`,
     asks: ["POST", "/api/admin/pair-code", { type: "connect", machines: ["barn"], expiresIn: day }],
     prints: golden("pair-code.txt")
+  },
+  {
+    line: `tela admin pair-code 'Barn PC' ${H} -type register -quiet`,
+    asks: ["POST", "/api/admin/pair-code", { type: "register", machineId: "Barn PC", expiresIn: day }],
+    prints: "ABCD-1234\n"
+  },
+  {
+    line: `tela admin pair-code ${H} -machines 'Barn PC,barn' -quiet`,
+    asks: ["POST", "/api/admin/pair-code", { type: "connect", machines: ["Barn PC", "barn"], expiresIn: day }],
+    prints: "ABCD-1234\n"
   },
   {
     line: `tela admin pair-code barn ${H} -expires 48h`,
@@ -378,6 +407,21 @@ describe("tela admin", () => {
       const { code, stderr, stdout } = yield* typed(`tela admin access grant alice new connect ${H}`)
       assert.deepStrictEqual([code, stdout], [0, "alice now has connect on new.\n"])
       assert.match(stderr, /^Note: .* has not seen a machine "new" yet; .*\n$/)
+    })
+  )
+
+  it.scopedLive.each([
+    ["access grant alice a/b connect", "PUT /api/admin/access/alice/machines/a%2Fb", "a/b"],
+    ["access grant alice 'a b' connect", "PUT /api/admin/access/alice/machines/a%20b", "a b"],
+    ["pair-code 'a b'", "POST /api/admin/pair-code", "a b"],
+    ["pair-code ..", "POST /api/admin/pair-code", ".."],
+    ["pair-code -machines 'a,b c'", "POST /api/admin/pair-code", "b c"]
+  ] as const)("a machine's name that the hub refuses: its own sentence, and exit code 1: %s", ([line, asked, name]) =>
+    Effect.gen(function* () {
+      const error = `the machine name "${name}" must be 1 to 128 printable characters without spaces and slashes`
+      const { hub, typed } = yield* setting({ [asked]: { status: 400, body: { error } } })
+      const { code, stderr, stdout } = yield* typed(`tela admin ${line} ${H}`)
+      assert.deepStrictEqual([code, stdout, stderr], [1, "", `tela: ${hub.url}: ${error}\n`])
     })
   )
 
@@ -575,12 +619,11 @@ describe("tela admin, wrong usage: exit code 2, one line, nothing asked", () => 
     [`tokens add __proto__ ${H}`, /<id>: "__proto__" is no name; .*words like __proto__/],
     [`tokens add '*' ${H}`, /<id>: "\*" stands for every machine/],
     [`access rename alice a/b ${H}`, /<new-id>: "a\/b" is no name/],
-    [`access grant alice a/b connect ${H}`, /<machine>: "a\/b" is no name/],
-    [`pair-code 'a b' ${H}`, /<machine>: "a b" is no name/],
-    [`pair-code .. ${H}`, /<machine>: "\.\." is no name/],
-    [`pair-code -machines 'a,b c' ${H}`, /-machines: "b c" is no name/],
+    [`access grant alice '' connect ${H}`, /<machine>: "" is no name/],
+    // No address can hold it.
+    [`access grant alice .. connect ${H}`, /<machine>: "\.\." is no name/],
+    [`pair-code '' ${H}`, /<machine> is missing/],
     [`pair-code '*' -type register ${H}`, /<machine>: a register code has one machine; name it/],
-    [`tokens add alice ${H} -role ''`, /-role is empty: give -role ROLE, or leave it out/],
     [`tokens add alice ${H} -expires=`, /-expires is empty/],
     [`tokens add alice ${H} -expires 100000000d`, /-expires: /],
     [`access grant alice barn connect ${H} -services ''`, /-services is empty/],
@@ -589,7 +632,7 @@ describe("tela admin, wrong usage: exit code 2, one line, nothing asked", () => 
     [`pair-code barn ${H} -expires ''`, /-expires is empty/],
     [`tokens list ${H} -token 'a\u001b[A'`, /-token holds a line break or another character that no token can have/],
     [`tokens add .. ${H}`, /<id>: "\.\." is no name/],
-    [`tokens add alice bob ${H}`, /unexpected argument "bob"/],
+    [`tokens add alice bob ${H}`, /too many arguments: admin tokens add takes 1 /],
     [`tokens add alice ${H} -role viewer`, /-role is one of user, admin, owner, not "viewer"/],
     [`tokens add alice ${H} -expires soon`, /-expires: "soon" is neither a duration such as 2h or 30d nor a time/],
     [`tokens add alice ${H} -expires 2020-01-01T00:00:00Z`, /-expires: .* is not in the future/],

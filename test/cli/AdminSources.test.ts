@@ -134,7 +134,7 @@ describe.each(kinds)("tela admin $of channel sources", ({ answers, asks, done, n
     ["set nightly http://dl.example.net", /<url>: .* is not https/],
     ["set nightly https://u:p@dl.example.net", /<url>: .* has a user or password/],
     ["set nightly https://dl.example.net/?a=b", /<url>: .* has a query or a fragment/],
-    [`set nightly ${base} more`, /unexpected argument "more"/],
+    [`set nightly ${base} more`, /too many arguments: .* takes 2 /],
     ["remove", /<channel> is missing/],
     ["remove ../x", /<channel>: "\.\.\/x" is no channel/],
     ["lst", /unknown command "lst"; did you mean "list"\?/]

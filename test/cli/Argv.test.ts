@@ -106,10 +106,26 @@ describe("Argv", () => {
     ["connect -hub -machine m", "wrong connect: -hub needs a value: -hub TEXT"],
     ["connect -hub -- x", "wrong connect: -hub needs a value: -hub TEXT"],
     ["status -json=maybe", `wrong status: -json is true or false, not "maybe"`],
-    ["status extra", `wrong status: unexpected argument "extra"`],
-    ["grant a b c d", `wrong grant: unexpected argument "d"`]
+    ["status extra", "wrong status: too many arguments: status takes none"],
+    ["channel set a b", "wrong channel set: too many arguments: channel set takes 1"],
+    ["grant a b c d", "wrong grant: too many arguments: grant takes 3"]
   ])("%s", (line, expected) => {
     assert.strictEqual(shown(line.trimEnd()), expected)
+  })
+
+  it("repeats no word that is too many, nor one that is too long for a command: it may be a token", () => {
+    const secret = FastCheck.stringMatching(/^[0-9a-f]{32,64}$/)
+    FastCheck.assert(
+      FastCheck.property(
+        secret,
+        FastCheck.constantFrom("status", "channel set a", "grant a b c", "", "trust"),
+        (word, line) => {
+          const parsed = Argv.parse(root, [...line.split(" ").filter((part) => part !== ""), word])
+          assert.strictEqual(parsed._tag, "Wrong")
+          assert.notInclude(JSON.stringify(parsed), word)
+        }
+      )
+    )
   })
 
   /** Any text that is no flag of the command: those are told apart from values only by `=`. */

@@ -11,6 +11,7 @@ import { root as telad } from "../../src/cli/telad/Root.ts"
 import { root as telahubd } from "../../src/cli/telahubd/Root.ts"
 import { Shell } from "../../src/cli/Shell.ts"
 import * as LogRing from "../../src/telemetry/LogRing.ts"
+import { type } from "./Runs.ts"
 
 interface Entry {
   readonly program: string
@@ -93,6 +94,27 @@ describe("Commands", () => {
     }
     assert.isUndefined(withoutSecrets(["connect", "-machine", "token"]))
   })
+})
+
+describe("A token in the place of an argument", () => {
+  const secret = "5f0c7a5293c54d0e8a3f0c9a91be04aa".repeat(2)
+
+  it.effect.each([
+    [`tela login wss://hub.example.com ${secret}`, /too many arguments: login takes 1 \(see tela login -h\)/],
+    ["tela login wss://hub.example.com hunter2", /too many arguments: login takes 1 /],
+    [`tela login ${secret}`, /<hub>: this looks like a token; write a hub as wss:\/\/hub\.example\.com/],
+    [`telad login -hub wss://hub.example.com ${secret}`, /too many arguments: login takes none /],
+    ["tela pair -hub wss://hub.example.com ABCD-1234", /too many arguments: pair takes none /],
+    [`tela connect -hub wss://hub.example.com -machine barn ${secret}`, /too many arguments: connect takes none /],
+    [`tela admin tokens ${secret}`, /unknown command \(see tela admin tokens -h\)/]
+  ] as const)("is not repeated: %s", ([line, says]) =>
+    Effect.gen(function* () {
+      const { code, stderr, stdout } = yield* type(line)
+      assert.deepStrictEqual([code, stdout], [2, ""])
+      assert.match(stderr, says)
+      for (const part of [secret, "hunter2", "ABCD"]) assert.notInclude(stderr, part)
+    })
+  )
 })
 
 describe("A client's error", () => {

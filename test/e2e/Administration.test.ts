@@ -2,6 +2,8 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
+import { temporaryFolder } from "../support/temporaryFolder.ts"
+import * as HubConfig from "./harness/HubConfig.ts"
 import * as Program from "./harness/Program.ts"
 import * as Tela from "./harness/Tela.ts"
 import * as Typed from "./harness/Typed.ts"
@@ -144,6 +146,39 @@ describe("Hub administration, as the page has it", () => {
         assert.include(history, action)
       }
     })
+  )
+
+  it.scopedLive(
+    "what a hub prints for a machine that anybody could register works when pasted, whatever its name",
+    () =>
+      Effect.gen(function* () {
+        const folder = yield* temporaryFolder
+        const file = Path.join(folder, "telahubd.yaml")
+        const tokens = { owner: HubConfig.token(), agent: HubConfig.token() }
+        Fs.writeFileSync(
+          file,
+          [
+            "auth:",
+            "  tokens:",
+            `    - {id: owner, token: ${tokens.owner}, hubRole: owner}`,
+            `    - {id: agent, token: ${tokens.agent}}`,
+            "  machines:",
+            `    "Kim's PC": {connectTokens: [${tokens.agent}]}`,
+            ""
+          ].join("\n"),
+          { mode: 0o600 }
+        )
+        const hub = yield* Tela.startHub(file)
+        const [, command = ""] = yield* hub.program.expect(/to name one, run: (tela admin access grant .* register)$/m)
+        const typed = yield* Typed.make({ "wss://hub.example.com": hub.url, "<id>": "agent" })
+        yield* typed.run("tela login wss://hub.example.com", { input: `${tokens.owner}\n` })
+        yield* typed.run(`${command} -hub wss://hub.example.com`)
+        assert.deepStrictEqual((yield* accessOf(typed, "agent"))?.machines, { "Kim's PC": ["register"] })
+        // A name that the hub does not know, and would not take.
+        const refused = yield* typed.fail("tela admin access grant agent 'Lee PC' connect -hub wss://hub.example.com")
+        assert.strictEqual(refused.code, 1)
+        assert.match(refused.stderr, /: the machine name "Lee PC" must be 1 to 128 printable characters without spaces/)
+      })
   )
 
   it.scopedLive("Pair codes, and what they print works when pasted", () =>

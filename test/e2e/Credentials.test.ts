@@ -273,6 +273,49 @@ describe("telad login, logout and pair", () => {
     })
   )
 
+  it.scopedLive.skipIf(process.platform !== "linux")("leaves a person's own token in the same file alone", () =>
+    Effect.gen(function* () {
+      const { env, file, hub, kept, run } = yield* setting({
+        "POST /api/pair": {
+          body: { token: "agents-paired", identity: "barn-agent", type: "register", machine: "barn" }
+        }
+      })
+      const more = { env: { ...env, TELA_SYSTEM: "/sys/none" } }
+      const of = (name: string) => ["-hub", hub.url, ...(name === "" ? [] : [name])]
+      yield* run("tela", ["login", hub.url], { ...more, input: token })
+      const login = yield* run("telad", ["login", ...of("")], { ...more, input: "agents-token" })
+      assert.deepStrictEqual([login.code, hub.asked.at(-1)?.token], [0, "agents-token"])
+      const both = kept() ?? ""
+      assert.include(both, `    token: ${token}\n`)
+      assert.include(both, "    agent:\n      token: agents-token\n")
+      // Nor does the agent's take the place of the person's, or hide it.
+      const who = yield* run("tela", ["whoami", ...of("")], more)
+      assert.deepStrictEqual([who.code, hub.asked.at(-1)?.token], [0, token])
+      const paired = yield* run("telad", ["pair", ...of("-replace"), "-code", "ABCD-1234"], more)
+      assert.strictEqual(paired.code, 0)
+      assert.include(kept() ?? "", "    agent:\n      token: agents-paired\n")
+      assert.include(kept() ?? "", `    token: ${token}\n`)
+
+      const logout = yield* run("telad", ["logout", ...of("")], more)
+      assert.deepStrictEqual([logout.code, logout.stdout], [0, `Forgot what was kept for ${hub.url} in ${file}.\n`])
+      assert.notInclude(kept() ?? "", "agent")
+      assert.include(kept() ?? "", `    token: ${token}\n`)
+      const again = yield* run("telad", ["logout", ...of("")], more)
+      assert.deepStrictEqual(
+        [again.code, again.stdout],
+        [
+          0,
+          `Nothing is kept for an agent at ${hub.url}. Your own token stays; to forget it, run: tela logout ${hub.url}\n`
+        ]
+      )
+      assert.include(kept() ?? "", `    token: ${token}\n`)
+      yield* run("telad", ["login", ...of("")], { ...more, input: "agents-token" })
+      yield* run("tela", ["logout", hub.url], more)
+      assert.notInclude(kept() ?? "", token)
+      assert.include(kept() ?? "", "    agent:\n      token: agents-token\n")
+    })
+  )
+
   it.scopedLive("a code of the other type is spent, and takes the place of no token", () =>
     Effect.gen(function* () {
       const { home, hub, kept, run } = yield* setting()

@@ -39,6 +39,8 @@ describe("telahubd user", () => {
         (yield* user("add", "bob", "-role", "admin", "-expires", "2h")).stdout,
         /Added bob, role admin, until .*Z\.\n/
       )
+      assert.match((yield* user("add", "carl", "-role", "")).stdout, /^Added carl, role user\.\n/)
+      yield* user("remove", "carl")
       assert.match((yield* user("grant", "alice", "barn")).stdout, /^alice now has connect on barn\.\n$/)
       const again = yield* user("grant", "alice", "barn", "connect,manage", "-services", "ssh")
       assert.strictEqual(again.stdout, "alice now has connect (ssh), manage on barn, in place of connect.\n")

@@ -98,6 +98,8 @@ describe("HubFile", () => {
       const warnings = file.warnings.filter((text) => text.includes("tela admin access grant"))
       assert.strictEqual(warnings.length, 1)
       assert.include(warnings[0], "tela admin access grant <id> mill register")
+      const spaced = yield* loadText(deployed.replace("mill:\n", '"Kim\'s PC":\n'))
+      assert.include(spaced.warnings.join("\n"), "tela admin access grant <id> 'Kim'\\''s PC' register")
       const mended = deployed.replace("mill:\n", "mill:\n      register: [{ id: agent }]\n")
       const again = yield* loadText(mended)
       assert.isTrue(may(again, "agent-secret", "register", "mill").permit)

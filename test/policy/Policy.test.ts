@@ -100,6 +100,36 @@ describe("Policy", () => {
     }
   })
 
+  it.prop("no grant, no access: whoever is no owner or admin holds what they may do", [World], ([world]) => {
+    const snapshot = makeSnapshot(1, world.identities, world.grants)
+    for (const who of world.identities) {
+      const holder = holderOf(snapshot, who.tokenHash)
+      for (const permission of permissions) {
+        for (const machine of ["barn", "mill", "unseen"]) {
+          const decision = decide(snapshot, { identity: who, permission, machine, now: NOW })
+          if (holder?.role === "owner" || holder?.role === "admin") continue
+          const needed = permission === "view" ? "connect" : permission
+          const standing = world.grants.filter(
+            (grant) =>
+              grant.id === holder?.id &&
+              grant.permission === needed &&
+              (grant.machine === machine || grant.machine === ANY_MACHINE) &&
+              (grant.expiresAt ?? NOW + 1) > NOW
+          )
+          if (standing.length === 0) assert.isFalse(decision.permit, decision.rule)
+          // And with everything of theirs taken away, nothing is left to anybody.
+          const bare = makeSnapshot(
+            2,
+            world.identities,
+            world.grants.filter(({ id }) => id !== holder?.id)
+          )
+          const without = decide(bare, { identity: who, permission, machine, now: NOW })
+          assert.isFalse(without.permit, without.rule)
+        }
+      }
+    }
+  })
+
   it.prop("only owners and admins administer, and they may do all", [World], ([world]) => {
     const snapshot = makeSnapshot(1, world.identities, world.grants)
     for (const who of identitiesOf(snapshot)) {

@@ -31,10 +31,12 @@ describe("HubUrl", () => {
     ["wss://h/\n;reboot", /no hub address/],
     ["h?", /goes without what follows the \?/],
     ["ftp://user:pass@h?pass", /^"ftp:\/\/h" is no hub address/],
+    ["5f0c7a5293c54d0e8a3f0c9a91be04aa".repeat(2), /looks like a token/],
     ["my hub?pass#pass", /^"my hub" is no hub address/]
   ])("refuses %j", (text, expected) => {
     assert.match(Either.merge(HubUrl.parse(text)), expected)
     assert.notInclude(Either.merge(HubUrl.parse(text)).replace("or password", ""), "pass")
+    assert.notMatch(Either.merge(HubUrl.parse(text)), /[0-9a-f]{32}/)
     assert.isTrue(Either.isLeft(HubUrl.parse(text)))
   })
 

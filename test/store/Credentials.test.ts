@@ -157,6 +157,51 @@ describe("Credentials", () => {
   )
 })
 
+describe("Credentials of an agent in a person's file", () => {
+  it.scopedLive("stand beside the person's own: neither is taken for the other, replaced or removed with it", () =>
+    Effect.gen(function* () {
+      const file = yield* inFolder
+      const own = Credentials.make(file)
+      const agent = Credentials.make(file, { whose: "agent" })
+      const tokens = Effect.all([own.find(hub), agent.find(hub)]).pipe(
+        Effect.map((both) => both.map((found) => found?.token && Redacted.value(found.token)))
+      )
+      yield* own.put(hub, { token, identity: "alice", pin })
+      yield* agent.put(hub, { token: Redacted.make("agents"), identity: "barn" })
+      assert.deepStrictEqual(yield* tokens, ["hunter2", "agents"])
+      assert.strictEqual((yield* agent.find(hub))?.identity, "barn")
+      // A hub has one TLS key, whoever connects to it.
+      assert.strictEqual((yield* agent.find(hub))?.pin, pin)
+      yield* own.put(hub, { token: Redacted.make("newer") })
+      assert.deepStrictEqual(yield* tokens, ["newer", "agents"])
+
+      assert.isTrue(yield* agent.remove(hub))
+      assert.isFalse(yield* agent.remove(hub))
+      assert.deepStrictEqual(yield* tokens, ["newer", undefined])
+      assert.strictEqual((yield* own.find(hub))?.pin, pin)
+
+      yield* agent.put(hub, { token: Redacted.make("agents") })
+      assert.isTrue(yield* own.remove(hub))
+      assert.isFalse(yield* own.remove(hub))
+      assert.deepStrictEqual(yield* tokens, [undefined, "agents"])
+      assert.isTrue(yield* agent.remove(hub))
+      assert.deepStrictEqual(yield* own.list, [])
+    })
+  )
+
+  it.scopedLive("are refused where they are malformed, and shown no more than others", () =>
+    Effect.gen(function* () {
+      const file = yield* inFolder
+      write(file, "hubs:\n  wss://h:\n    agent:\n      token: [hunter2]\n")
+      for (const whose of ["own", "agent"] as const) {
+        const error = yield* Effect.flip(Credentials.make(file, { whose }).find("wss://h"))
+        assert.include(error.message, "credentials.yaml:4:7: not as it should be")
+        assert.notInclude(error.message, "hunter2")
+      }
+    })
+  )
+})
+
 describe("CredentialStores", () => {
   const stores = Effect.map(temporaryFolder, (folder) =>
     CredentialStores.make({ TELA_HOME: Path.join(folder, "user"), TELA_SYSTEM: Path.join(folder, "system") })
@@ -173,6 +218,25 @@ describe("CredentialStores", () => {
       yield* user.put(hub, { token })
       const second = yield* tokenOf(hub)
       assert.deepStrictEqual([second?.file, second && Redacted.value(second.token)], [user.file, "hunter2"])
+    })
+  )
+
+  it.scopedLive("an agent's token is the system's, else its own in the user's file, else the user's", () =>
+    Effect.gen(function* () {
+      const { agentToken, system, token: tokenOf, user, userAgent } = yield* stores
+      const found = Effect.all([agentToken(hub), tokenOf(hub)]).pipe(
+        Effect.map((both) => both.map((each) => each && Redacted.value(each.token)))
+      )
+      yield* userAgent.put(hub, { token: Redacted.make("agents") })
+      // What is the agent's is nobody else's.
+      assert.deepStrictEqual(yield* found, ["agents", undefined])
+      yield* user.put(hub, { token: Redacted.make("alices") })
+      assert.deepStrictEqual(yield* found, ["agents", "alices"])
+      yield* system.put(hub, { token: Redacted.make("systems") })
+      assert.deepStrictEqual(yield* found, ["systems", "alices"])
+      yield* system.remove(hub)
+      yield* userAgent.remove(hub)
+      assert.deepStrictEqual(yield* found, ["alices", "alices"])
     })
   )
 

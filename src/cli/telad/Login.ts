@@ -35,10 +35,13 @@ export const logout = Command.make(
   (given) =>
     Effect.gen(function* () {
       const where = yield* readHub(given)
-      const { system, user } = yield* Stores.stores
-      for (const { file, remove } of [system, user]) {
+      const { system, user, userAgent } = yield* Stores.stores
+      for (const { file, remove } of [system, userAgent]) {
         if (yield* remove(where)) return yield* print(`Forgot what was kept for ${where} in ${file}.`)
       }
-      yield* print(`Nothing is kept for ${where}.`)
+      // An agent without a token of its own would go on with it.
+      const own = yield* user.find(where)
+      const yours = own?.token === undefined ? "" : ` Your own token stays; to forget it, run: tela logout ${where}`
+      yield* print(`Nothing is kept for an agent at ${where}.${yours}`)
     })
 )

@@ -16,7 +16,8 @@ export const role = Flags.choice({
   placeholder: "ROLE",
   description: "user, admin or owner",
   choices: ["user", "admin", "owner"],
-  otherwise: "user"
+  otherwise: "user",
+  empty: "user"
 })
 export const force = Flags.toggle("force", "change the file although it is older than its record")
 

@@ -6,6 +6,7 @@ import * as HttpRouter from "@effect/platform/HttpRouter"
 import type { HttpServerRequest } from "@effect/platform/HttpServerRequest"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import type { Redacted } from "effect/Redacted"
 import { Audit } from "../../store/Audit.ts"
 import { Authority } from "../Authority.ts"
 import type { Caller } from "../Authority.ts"
@@ -17,19 +18,8 @@ import type { Problem } from "./Problem.ts"
 export const addressOf = (request: HttpServerRequest): string =>
   Option.getOrElse(request.remoteAddress, () => "unknown")
 
-const whoever = (request: HttpServerRequest) =>
-  headerToken(request) === undefined
-    ? "no token was given; send one as Authorization: Bearer <token>"
-    : "this hub does not know the token: it is wrong, revoked or expired"
-
-/** Anybody whose token is valid; 401 for others. */
-export const somebody = (request: HttpServerRequest): Effect.Effect<Caller, Problem, Authority> =>
-  Effect.flatMap(Authority, (authority) => {
-    const identity = authority.identify(headerToken(request))
-    return identity === undefined
-      ? Effect.fail(unknownCaller(whoever(request)))
-      : Effect.succeed({ identity, from: addressOf(request) })
-  })
+const noToken = "no token was given; send one as Authorization: Bearer <token>"
+const unknownToken = "this hub does not know the token: it is wrong, revoked or expired"
 
 /** Records an attempt of somebody who may not. */
 const denying = (request: HttpServerRequest) =>
@@ -48,6 +38,25 @@ const denying = (request: HttpServerRequest) =>
       })
   })
 
+/** Notes that somebody came with a token that is nobody's: guessing is to be seen, wherever it is tried. */
+export const unknown = (
+  request: HttpServerRequest,
+  token: Redacted | undefined
+): Effect.Effect<void, never, Audit | HttpRouter.RouteContext> =>
+  token === undefined ? Effect.void : Effect.map(denying(request), (deny) => deny(unknownToken))
+
+/** Anybody whose token is valid; 401 for others, of whom those are recorded who came with a token. */
+export const somebody = (
+  request: HttpServerRequest
+): Effect.Effect<Caller, Problem, Authority | Audit | HttpRouter.RouteContext> =>
+  Effect.gen(function* () {
+    const token = headerToken(request)
+    const identity = (yield* Authority).identify(token)
+    if (identity !== undefined) return { identity, from: addressOf(request) }
+    yield* unknown(request, token)
+    return yield* unknownCaller(token === undefined ? noToken : unknownToken)
+  })
+
 /** Somebody who may administer the hub; 401 or 403 for others, whose attempt is recorded. */
 export const administrator = (
   request: HttpServerRequest
@@ -55,7 +64,9 @@ export const administrator = (
   Effect.gen(function* () {
     const authority = yield* Authority
     const deny = yield* denying(request)
-    const caller = yield* Effect.tapError(somebody(request), ({ error }) => Effect.sync(() => deny(error)))
+    // Here without a token, too.
+    if (headerToken(request) === undefined) deny(noToken)
+    const caller = yield* somebody(request)
     const decision = authority.ask({ identity: caller.identity, permission: "admin" })
     if (decision.permit) return caller
     deny(decision.rule, caller.identity.id)

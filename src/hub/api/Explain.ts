@@ -1,16 +1,20 @@
-/** Why somebody may or may not do something: the question put to the one policy, and its own answer. */
+/**
+ * Why somebody may or may not do something: the question put to the one policy, and its own answer; but for a permission
+ * that the machine's agent, as it is now, does not enforce.
+ */
 import type { HttpServerRequest } from "@effect/platform/HttpServerRequest"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import { identityOf, machinePermissions } from "../../policy/Identity.ts"
 import { decide } from "../../policy/Policy.ts"
-import type { Permission } from "../../policy/Policy.ts"
+import type { Decision, Permission } from "../../policy/Policy.ts"
 import type { ExplainQuery, Explanation } from "../../protocol/api/Access.ts"
 import * as Duration from "../../protocol/Duration.ts"
 import { quoted } from "../../protocol/Printable.ts"
 import { isNamed } from "../../protocol/Service.ts"
 import { Authority } from "../Authority.ts"
 import { Directory } from "../Directory.ts"
+import { unenforced } from "../internal/serviceGrants.ts"
 import { json } from "./Answer.ts"
 import { administrator } from "./Asker.ts"
 import { bad, notFound } from "./Problem.ts"
@@ -47,7 +51,11 @@ export const explain = (request: HttpServerRequest, query: typeof ExplainQuery.T
     const service = query.service === undefined ? undefined : yield* serviceOf(machine, query.service)
     const now = query.at === undefined ? clock : yield* Effect.mapError(Duration.parseWhen(query.at, clock), bad)
     const decision = decide(snapshot, { identity, permission, machine, now, ...(service !== undefined && { service }) })
-    const { permit, rule, services, until } = decision
+    const at = (yield* Directory).find(machine)
+    // One that is offline may come back as another.
+    const without = permission === "connect" && at?.agent !== undefined ? unenforced(decision, at) : undefined
+    const { permit, rule, services, until }: Decision =
+      without === undefined ? decision : { permit: false, rule: `${decision.rule}; the client is told: ${without}` }
     return json<typeof Explanation.Encoded>({
       permit,
       rule,

@@ -16,6 +16,7 @@ import type { AuditAction, AuditQuery, AuditRecord } from "../../store/Audit.ts"
 import { Authority } from "../Authority.ts"
 import { tokenOf } from "../Credentials.ts"
 import { json } from "./Answer.ts"
+import { unknown } from "./Asker.ts"
 import { bad } from "./Problem.ts"
 import { openToAll } from "./Web.ts"
 
@@ -73,8 +74,12 @@ export const history = (request: HttpServerRequest, asked: typeof HistoryQuery.T
   Effect.gen(function* () {
     const authority = yield* Authority
     const audit = yield* Audit
-    const identity = authority.identify(tokenOf(request))
-    if (identity === undefined) return json(authRequired, { status: 401, headers: openToAll })
+    const token = tokenOf(request)
+    const identity = authority.identify(token)
+    if (identity === undefined) {
+      yield* unknown(request, token)
+      return json(authRequired, { status: 401, headers: openToAll })
+    }
     const { before, limit = HISTORY_DEFAULT } = asked
     if (!Number.isInteger(limit) || limit < 1 || limit > HISTORY_MAX) {
       return yield* bad(`limit must be a whole number from 1 to ${HISTORY_MAX}`)

@@ -8,6 +8,7 @@ import {
   AUDIT_BATCH_DELAY,
   AUDIT_QUEUE,
   AUDIT_SAMPLE_WINDOW,
+  AUDIT_SEARCH_EVENTS,
   AUDIT_TEXT_CHARACTERS,
   AUDIT_WRITE_EVENTS,
   REMEMBERED_VERSIONS
@@ -33,11 +34,15 @@ export interface Removed {
 
 /** What keeps the events. Each write is whole or not at all. */
 export interface AuditLog {
-  /** Appends events. `noted` tells those that come by themselves from those of changes, for how long they are kept. */
+  /**
+   * Appends events. `noted` tells those that come by themselves from those of changes, for how long they are kept. Those up
+   * to `expired` go, a batch at a time. Succeeds with a sequence before which there are none; renames that only those
+   * needed are not kept any more.
+   */
   readonly append: (
     events: ReadonlyArray<StampedEvent>,
-    about: { readonly noted: boolean; readonly revision?: number | undefined }
-  ) => Effect.Effect<void, DatabaseError>
+    about: { readonly noted: boolean; readonly expired: number; readonly revision?: number | undefined }
+  ) => Effect.Effect<number, DatabaseError>
   /** Keeps that an identity has another name in events that are appended from now on. */
   readonly rename: (former: string, current: string) => Effect.Effect<Names.Rename, DatabaseError>
   readonly renames: Effect.Effect<ReadonlyArray<Names.Rename>, DatabaseError>
@@ -70,6 +75,13 @@ const stamp = (event: AuditEvent, at: number): StampedEvent => ({
   ...(event.why !== undefined && { why: cut(event.why) }),
   ...(event.detail !== undefined && { detail: cut(event.detail) })
 })
+
+/** With what its identities are called now. */
+const withNamesNow = (record: AuditRecord, names: Names.Names): AuditRecord => {
+  const actorNow = record.actor === undefined ? undefined : names.now(record.actor, record.sequence)
+  const targetNow = record.target === undefined ? undefined : names.now(record.target, record.sequence)
+  return { ...record, ...(actorNow !== undefined && { actorNow }), ...(targetNow !== undefined && { targetNow }) }
+}
 
 /** An audit on what keeps events. Everything noted is written when the scope ends. */
 export const make = (log: AuditLog): Effect.Effect<typeof Audit.Service, DatabaseError, Scope.Scope> =>
@@ -107,12 +119,17 @@ export const make = (log: AuditLog): Effect.Effect<typeof Audit.Service, Databas
     const write = (events: number, written: Effect.Effect<void, DatabaseError>): Effect.Effect<void> =>
       Effect.matchEffect(written, { onFailure: (error) => lose(events, error), onSuccess: () => kept })
 
+    const append = (
+      events: ReadonlyArray<StampedEvent>,
+      about: { readonly noted: boolean; readonly revision?: number | undefined }
+    ) => Effect.suspend(() => Effect.map(log.append(events, { ...about, expired: names.expired() }), names.forget))
+
     const writeNoted: Effect.Effect<void> = Effect.gen(function* () {
       const events = noted
       noted = []
       for (let at = 0; at < events.length; at += AUDIT_WRITE_EVENTS) {
         const batch = events.slice(at, at + AUDIT_WRITE_EVENTS)
-        yield* write(batch.length, log.append(batch, { noted: true }))
+        yield* write(batch.length, append(batch, { noted: true }))
         yield* turn
       }
     })
@@ -178,7 +195,7 @@ export const make = (log: AuditLog): Effect.Effect<typeof Audit.Service, Databas
           const now = clock.unsafeCurrentTimeMillis()
           const stamped = events.map((event) => stamp(event, now))
           if (stamped.length === 0 && revision === undefined) return inTurn(Effect.void)
-          const written = log.append(stamped, { noted: false, revision })
+          const written = append(stamped, { noted: false, revision })
           return inTurn(write(stamped.length, Effect.zipRight(written, learnVersions)))
         }),
       note: (event) => {
@@ -196,15 +213,12 @@ export const make = (log: AuditLog): Effect.Effect<typeof Audit.Service, Databas
             ...(identity !== undefined && { spans: [identity, removedName(identity)].flatMap(names.spans) }),
             ...(reader !== undefined && { reader: { ...reader, spans: names.spans(reader.identity) } })
           })
-          return records.map((record): AuditRecord => {
-            const actorNow = record.actor === undefined ? undefined : names.now(record.actor, record.sequence)
-            const targetNow = record.target === undefined ? undefined : names.now(record.target, record.sequence)
-            return {
-              ...record,
-              ...(actorNow !== undefined && { actorNow }),
-              ...(targetNow !== undefined && { targetNow })
-            }
-          })
+          const named: Array<AuditRecord> = []
+          for (const [index, record] of records.entries()) {
+            if (index > 0 && index % AUDIT_SEARCH_EVENTS === 0) yield* turn
+            named.push(withNamesNow(record, names))
+          }
+          return named
           // What asked fails as a whole, and says why; a record that reads as empty would be a lie.
         }).pipe(Effect.orDie),
       revision: Effect.orDie(log.revision),

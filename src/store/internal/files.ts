@@ -1,5 +1,6 @@
 /** File work that every store shares: bounded reads, whole writes, permissions. Errors carry a sentence for people. */
 import * as Crypto from "node:crypto"
+import * as FsNow from "node:fs"
 import * as Fs from "node:fs/promises"
 import * as Path from "node:path"
 import * as Data from "effect/Data"
@@ -130,21 +131,33 @@ export interface Signature {
 /** How a file looks at this moment, without reading it. */
 export const signatureOf = (file: string): Effect.Effect<Signature, FileProblem> => attempt(file, () => look(file))
 
+/** What a write leaves of itself, in numbers; a rename changes none of them. */
+type Written = Pick<FsNow.BigIntStats, "ino" | "size" | "mtimeNs">
+
+/** `changed`: when the system says that something changed last, a rename included. */
+const signature = (target: string, { ino, mtimeNs, size }: Written, changed: bigint | undefined): Signature => ({
+  target,
+  text: [target, ino, size, mtimeNs, changed ?? "unknown"].join(" ")
+})
+
 const look = async (file: string): Promise<Signature> => {
   const target = await Fs.realpath(file)
-  const { ctimeNs, ino, mtimeNs, size } = await Fs.stat(target, { bigint: true })
-  return { target, text: [target, ino, size, mtimeNs, ctimeNs].join(" ") }
+  const stat = await Fs.stat(target, { bigint: true })
+  return signature(target, stat, stat.ctimeNs)
+}
+
+/** The same in this turn. */
+const lookNow = (file: string): Signature => {
+  const target = FsNow.realpathSync.native(file)
+  const stat = FsNow.statSync(target, { bigint: true })
+  return signature(target, stat, stat.ctimeNs)
 }
 
 /** Windows and some file systems cannot sync a folder; a rename is then as durable as they make it. */
 const syncFolder = async (folder: string) => {
   const handle = await Fs.open(folder, "r").catch(() => undefined)
-  if (handle === undefined) return
-  try {
-    await handle.sync().catch(() => {})
-  } finally {
-    await handle.close()
-  }
+  await handle?.sync().catch(() => {})
+  await handle?.close().catch(() => {})
 }
 
 const writePortion = async (handle: Fs.FileHandle, pieces: ReadonlyArray<Uint8Array>) => {
@@ -172,10 +185,33 @@ const writeAll = async (handle: Fs.FileHandle, pieces: ReadonlyArray<Uint8Array>
   if (portion.length > 0) await writePortion(handle, portion)
 }
 
+/** When an open file changed last, if it is still as it was written: else others have written it since. */
+const changedOf = (handle: Fs.FileHandle, written: Written): bigint | undefined => {
+  try {
+    const { ctimeNs, ino, mtimeNs, size } = FsNow.fstatSync(handle.fd, { bigint: true })
+    return ino === written.ino && size === written.size && mtimeNs === written.mtimeNs ? ctimeNs : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/**
+ * Puts a whole temporary file in the place of one that still looks as it was `seen`. In one turn, so that nobody can
+ * write the file meanwhile but in the few microseconds between two calls. What it looks like from then on is asked of
+ * the file that was written, and not of what stands there: that may be an editor's already, or nothing for a moment.
+ */
+const putInPlace = (handle: Fs.FileHandle, temporary: string, { target, text }: Signature): Signature => {
+  const written = FsNow.fstatSync(handle.fd, { bigint: true })
+  if (lookNow(target).text !== text) throw Object.assign(new Error("changed"), { code: "ECHANGED" })
+  FsNow.renameSync(temporary, target)
+  return signature(target, written, changedOf(handle, written))
+}
+
 /**
  * Replaces a file that is there, by a temporary file of one fixed name: what a crash leaves goes first. The file keeps
  * its mode and, where the system lets it, its owner. Only one program may do so at a time; should somebody else have
- * written the file since it was `seen`, it is left as it is, with the code ECHANGED.
+ * written the file since it was `seen`, it is left as it is, with the code ECHANGED. Succeeds with how it looks as long
+ * as nobody writes it after this; fails only where nothing has changed.
  */
 export const replaceSeen = (
   seen: Signature,
@@ -185,25 +221,26 @@ export const replaceSeen = (
     const { target } = seen
     const temporary = `${target}.tmp`
     const { gid, mode, uid } = await Fs.stat(target)
+    let handle: Fs.FileHandle | undefined
     try {
       // What a crash left may be another user's, or a link.
       await Fs.rm(temporary, { force: true })
-      const handle = await Fs.open(temporary, "wx", 0o600)
-      try {
-        const made = await handle.stat()
-        await handle.chmod(mode & 0o777)
-        if (made.uid !== uid || made.gid !== gid) await handle.chown(uid, gid).catch(() => {})
-        await writeAll(handle, pieces)
-        await handle.sync()
-      } finally {
-        await handle.close()
-      }
-      if ((await look(target)).text !== seen.text) throw Object.assign(new Error("changed"), { code: "ECHANGED" })
-      await Fs.rename(temporary, target)
+      handle = await Fs.open(temporary, "wx", 0o600)
+      const made = await handle.stat()
+      await handle.chmod(mode & 0o777)
+      if (made.uid !== uid || made.gid !== gid) await handle.chown(uid, gid).catch(() => {})
+      await writeAll(handle, pieces)
+      // No clock stamps a write to the millisecond: one of as many bytes in the same tick looks like another's, too.
+      const stamp = new Date()
+      await handle.utimes(stamp, stamp).catch(() => {})
+      await handle.sync()
+      const placed = putInPlace(handle, temporary, seen)
+      await syncFolder(Path.dirname(target))
+      return placed
     } catch (cause) {
       await Fs.rm(temporary, { force: true }).catch(() => {})
       throw cause
+    } finally {
+      await handle?.close().catch(() => {})
     }
-    await syncFolder(Path.dirname(target))
-    return look(target)
   })

@@ -1,7 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as TestClock from "effect/TestClock"
+import { AUDIT_DENIED_PER_SECOND, AUDIT_SAMPLE_WINDOW } from "../../../src/protocol/Limits.ts"
 import { StoreFailure } from "../../../src/store/IdentityStore.ts"
-import { send, start } from "./administered.ts"
+import { send, sendNow, start } from "./administered.ts"
 import type { Administered, Sent } from "./administered.ts"
 
 type Asked = readonly [method: string, path: string, sent?: Sent]
@@ -187,6 +189,55 @@ describe("the administration", () => {
       assert.strictEqual(last?.outcome, "denied")
       assert.strictEqual(last?.detail, "DELETE /api/admin/pair-code/:id")
       assert.strictEqual(last?.from, "127.0.0.1")
+    })
+  )
+
+  it.scoped("keeps a record of every token that is nobody's, wherever it is tried, and not of the token", () =>
+    Effect.gen(function* () {
+      const hub = yield* start()
+      const paths: ReadonlyArray<readonly [asked: string, recorded: string]> = [
+        ["/api/whoami", "GET /api/whoami"],
+        ["/api/status", "GET /api/status"],
+        ["/api/history", "GET /api/history"],
+        ["/api/admin/agents", "GET /api/admin/agents"],
+        ["/api/admin/agents/barn", "GET /api/admin/agents/:machine"],
+        ["/api/admin/agents/barn/logs", "GET /api/admin/agents/:machine/:action"],
+        ["/api/admin/access", "GET /api/admin/access"]
+      ]
+      for (const [path, recorded] of paths) {
+        for (const as of ["guess", "gone"]) {
+          assert.strictEqual((yield* send(hub, "GET", path, { as })).status, 401)
+          const [last] = yield* hub.audit.list({ limit: 1 })
+          const { action, actor, detail, from, outcome, why } = last ?? {}
+          assert.deepStrictEqual([action, actor, outcome, from], ["admin-denied", undefined, "denied", "127.0.0.1"])
+          assert.strictEqual(detail, recorded)
+          assert.match(why ?? "", /does not know the token/)
+        }
+      }
+      const before = (yield* hub.audit.list({ limit: 100 })).length
+      assert.strictEqual(before, 2 * paths.length)
+      // Nor where readers of a deployed hub have it.
+      yield* send(hub, "GET", "/api/status?token=guess-token")
+      yield* send(hub, "GET", "/api/history", { headers: { cookie: "tela_viewer=guess-token" } })
+      // Who has none guesses nothing.
+      for (const path of ["/api/whoami", "/api/status", "/api/history"]) yield* send(hub, "GET", path)
+      const records = yield* hub.audit.list({ limit: 100 })
+      assert.strictEqual(records.length, before + 2)
+      assert.notMatch(JSON.stringify(records), /guess/)
+    })
+  )
+
+  it.scoped("counts tokens that are tried in a flood, of which only some are recorded by themselves", () =>
+    Effect.gen(function* () {
+      const hub = yield* start()
+      const tries = 3 * AUDIT_DENIED_PER_SECOND
+      for (let n = 0; n < tries; n++) {
+        assert.strictEqual((yield* sendNow(hub, "GET", "/api/whoami", { as: `guess-${n}` })).status, 401)
+      }
+      assert.strictEqual((yield* hub.audit.list({ limit: 100 })).length, AUDIT_DENIED_PER_SECOND)
+      yield* TestClock.adjust(AUDIT_SAMPLE_WINDOW)
+      const [counted] = yield* hub.audit.list({ limit: 1 })
+      assert.strictEqual(counted?.detail, `${tries - AUDIT_DENIED_PER_SECOND} more`)
     })
   )
 

@@ -15,7 +15,6 @@ import {
   hubFlags,
   identity,
   machine,
-  newName,
   open,
   readExpiry,
   readName,
@@ -50,7 +49,8 @@ export const grant = Command.make(
   (given) =>
     Effect.gen(function* () {
       const id = yield* readName(given, identity)
-      const on = yield* newName(yield* given.word(machine), "<machine>")
+      // Which names machines may have is for the hub to say: it knows those that are there.
+      const on = yield* readName(given, machine)
       const permissions = yield* readPermissions(yield* given.word(wanted))
       const names = yield* readServices(given, permissions)
       const expiresAt = yield* readExpiry(given, expires)

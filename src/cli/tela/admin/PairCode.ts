@@ -9,15 +9,15 @@ import { ANY_MACHINE } from "../../../policy/Identity.ts"
 import type { PairCodeEntry } from "../../../protocol/api/Pairing.ts"
 import * as Duration from "../../../protocol/Duration.ts"
 import { PAIR_CODE_LIFETIME } from "../../../protocol/Limits.ts"
+import * as Quote from "../../../protocol/Quote.ts"
 import * as Command from "../../Command.ts"
 import { WrongUsage } from "../../Failure.ts"
 import * as Flags from "../../Flags.ts"
 import { readList } from "../../GrantWords.ts"
-import * as Quote from "../../Quote.ts"
 import { print, printJson } from "../../Shell.ts"
 import * as Table from "../../Table.ts"
 import { hub, json } from "../HubFlags.ts"
-import { hubFlags, newName, open, quiet, readName, segment, shownTime } from "./AdminFlags.ts"
+import { hubFlags, open, quiet, readName, segment, shownTime } from "./AdminFlags.ts"
 
 const machine = Flags.optionalArgument("machine")
 const expires = Flags.text({ name: "expires", placeholder: "TIME", description: "how long it is good: 10m to 7d, 24h" })
@@ -52,7 +52,7 @@ interface Wanted {
   readonly machines: ReadonlyArray<string>
 }
 
-/** What the code is to be good for. */
+/** What the code is to be good for. Which names machines may have is for the hub to say: it knows those that are there. */
 const readWanted = (given: Command.Given) =>
   Effect.gen(function* () {
     const kind = yield* given.flag(type)
@@ -62,11 +62,7 @@ const readWanted = (given: Command.Given) =>
       if (kind === "register") {
         return yield* new WrongUsage({ message: "-machines goes with a connect code; a register code has one machine" })
       }
-      const names = yield* readList(list, "-machines")
-      const wanted: Wanted = {
-        type: kind,
-        machines: yield* Effect.forEach(names, (each) => newName(each, "-machines"))
-      }
+      const wanted: Wanted = { type: kind, machines: yield* readList(list, "-machines") }
       return wanted
     }
     if (Option.isNone(named) || named.value === "") {
@@ -75,7 +71,7 @@ const readWanted = (given: Command.Given) =>
     if (kind === "register" && named.value === ANY_MACHINE) {
       return yield* new WrongUsage({ message: "<machine>: a register code has one machine; name it" })
     }
-    const wanted: Wanted = { type: kind, machines: [yield* newName(named.value, "<machine>")] }
+    const wanted: Wanted = { type: kind, machines: [named.value] }
     return wanted
   })
 

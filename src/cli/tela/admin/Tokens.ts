@@ -30,8 +30,8 @@ import {
 import * as Remove from "./Remove.ts"
 import * as Rotate from "./Rotate.ts"
 
-/** Roles that can be given; `viewer` is the hub's own. An empty choice is none. */
-const role = Flags.text({ name: "role", placeholder: "ROLE", description: "user, admin or owner" })
+/** Roles that can be given; `viewer` is the hub's own. The empty one is a user's. */
+const role = Flags.textOrEmpty({ name: "role", placeholder: "ROLE", description: "user, admin or owner" })
 const expires = Flags.text({
   name: "expires",
   placeholder: "WHEN",
@@ -44,6 +44,7 @@ const readRole = (given: Command.Given): Effect.Effect<string | undefined, Wrong
     switch (Option.getOrUndefined(chosen)) {
       case undefined:
         return Effect.succeed(undefined)
+      case "":
       case "user":
         return Effect.succeed("")
       case "admin":
