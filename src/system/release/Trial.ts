@@ -35,8 +35,8 @@ const said = <A, E extends { readonly message: string }>(
  * The installation is there to be read by whoever runs the program, and to be written by others. What cannot be counted
  * cannot be gone back from.
  */
-const unwritable = (home: string, version: string) =>
-  `${version} is on trial, and this user cannot write ${home}: nothing goes back by itself should it not work. ` +
+const unwritable = (version: string, why: string) =>
+  `${version} is on trial, which cannot be noted: ${why}. Nothing goes back by itself should it not work. ` +
   "Its trial is ended by: update -config FILE, as a user who may write there"
 
 /** Of a program that was not installed from a release. */
@@ -48,7 +48,7 @@ export const begin = (installation: typeof Installation.Service, version: string
     const begun = installation.begin(version).pipe(
       Effect.catchIf(
         ({ kind }) => kind === "unwritable",
-        () => Effect.as(Effect.logWarning(unwritable(installation.home, version)), false)
+        ({ message }) => Effect.as(Effect.logWarning(unwritable(version, message)), false)
       )
     )
     const isOn = Option.getOrElse(yield* said(begun), () => false)
