@@ -7,6 +7,7 @@ import type * as Scope from "effect/Scope"
 import type { KeyPair } from "../crypto/KeyPair.ts"
 import { CONFIG_APPLY_TIMEOUT } from "../protocol/Limits.ts"
 import type { ConfigChanged, JsonObject } from "../protocol/Management.ts"
+import { quoted } from "../protocol/Printable.ts"
 import { registerProblem } from "../protocol/RegisterProblem.ts"
 import type { AgentSettings, Edit, Entry } from "../store/AgentSettings.ts"
 import { SettingsRefused } from "../store/AgentSettings.ts"
@@ -14,6 +15,7 @@ import type { AgentState } from "../store/AgentState.ts"
 import type { MachineConfig } from "../store/AgentFile.ts"
 import * as ManagementConfig from "../store/ManagementConfig.ts"
 import type { LiveMachine } from "./LiveMachine.ts"
+import * as Listed from "./Listed.ts"
 import * as Offer from "./Offer.ts"
 
 export interface Options {
@@ -53,6 +55,11 @@ const live: ReadonlySet<string> = new Set([
   "upstreams"
 ])
 
+/** Why the list in force cannot be widened from afar, and what to do. */
+const why =
+  "since that list is what holds when a hub cannot be trusted; " +
+  "change it in telad.yaml on the machine, or allow it there with management: { clients: true }"
+
 const refused = (message: string) => new SettingsRefused({ message })
 
 export const make = ({
@@ -70,9 +77,15 @@ export const make = ({
       const now = machine.now()
       const mayWiden = (now.management ?? ManagementConfig.otherwise).clients
       if (now.clients !== undefined && !mayWiden && changes.some(({ key }) => key === "clients")) {
+        return refused(`clients cannot be set from afar while a list is in force, ${why}`)
+      }
+      const widened = mayWiden ? undefined : Listed.widened(now, next)
+      if (widened !== undefined) {
+        const { client, name } = widened
+        const keys = changes.flatMap(({ key }) => (Listed.leading.has(key) ? [key] : []))
         return refused(
-          "clients cannot be set from afar while a list is in force, since it is what holds when a hub cannot be trusted; " +
-            "change it in telad.yaml on the machine, or allow it there with management: { clients: true }"
+          `${keys.join(", ")} cannot be set so from afar: the list of clients lets ${quoted(client.name || client.key)} use ` +
+            `${quoted(name)}, which would lead elsewhere than now, ${why}`
         )
       }
       const problem = registerProblem(Offer.register(next, identity, state, [], { managed: machines, again: true }))

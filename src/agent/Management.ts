@@ -90,6 +90,10 @@ export const make = (
         ? Effect.void
         : refused(`the owner of this agent forbids it: management in its telad.yaml does not allow "${permission}"`)
 
+    /** What an agent tells of its releases stands in its configuration, and whoever may update it has to follow that. */
+    const mayLookAtUpdates = (machine: LiveMachine) =>
+      allows(machine, "update") ? Effect.void : allowed("config", [machine])
+
     const decode = <A, I>(schema: Schema.Schema<A, I>, payload: unknown) =>
       Effect.mapError(Schema.decodeUnknown(schema)(payload ?? {}), (error) => {
         const [issue] = ParseResult.ArrayFormatter.formatErrorSync(error)
@@ -141,6 +145,7 @@ export const make = (
             return { message: begun.message, payload: begun.begun ? { version: begun.version } : {} }
           }
           case "update-status":
+            yield* mayLookAtUpdates(machine)
             return { payload: yield* (yield* updates).status }
           case "update-channel": {
             yield* allowed("update", machines)
@@ -148,6 +153,7 @@ export const make = (
             return { payload: yield* (yield* updates).setChannel({ channel, base }) }
           }
           case "channel-sources-list":
+            yield* mayLookAtUpdates(machine)
             return { payload: { sources: yield* (yield* updates).sources } }
           case "channel-sources-set": {
             yield* allowed("update", machines)

@@ -36,11 +36,7 @@ export const command = (program: Program): Command.Command =>
         const only = yield* given.flag(dryRun)
         const { note } = yield* Shell
         const work = yield* Updates.work
-        const { decision, install, installed, offer } = yield* work.plan(
-          program,
-          asked,
-          yield* work.settings(program, given)
-        )
+        const { decision, install, installed, offer, settle, untried } = yield* work.plan(program, given, asked)
         yield* print(
           [
             `Channel: ${offer.verified.manifest.channel}`,
@@ -49,7 +45,10 @@ export const command = (program: Program): Command.Command =>
           ].join("\n")
         )
         const todo = yield* decision
-        if (todo._tag === "Current") return yield* print("Up to date.")
+        if (todo._tag === "Current") {
+          if (!only) yield* settle
+          return yield* print("Up to date.")
+        }
         const { binary, file, version: next } = todo.candidate
         if (only) return yield* print(`Would install ${file} (${binary.size} bytes). Nothing was changed.`)
         const told = quarters(`Downloading ${file}`, note)
@@ -58,6 +57,10 @@ export const command = (program: Program): Command.Command =>
           onInstall: note("Unpacking, and trying whether it runs here")
         })
         yield* print(`Installed ${next.text}; ${installed} is kept.`)
+        if (untried !== undefined) {
+          const back = `${program.name} update -version ${installed} -allow-downgrade`
+          yield* print(`Without a trial, since ${untried}: look whether it works; to go back, run: ${back}`)
+        }
         if (program.restart !== undefined) yield* print(program.restart)
       })
   )

@@ -5,10 +5,12 @@ import { VERSION } from "../protocol/Version.ts"
 import { none } from "../store/UpdateSettings.ts"
 import type { UpdateSettings } from "../store/UpdateSettings.ts"
 import type { UpdateStore } from "../store/UpdateStore.ts"
+import type * as Decision from "../system/release/Decision.ts"
 import * as Installation from "../system/release/Installation.ts"
 import * as Look from "../system/release/Look.ts"
 import * as Origin from "../system/release/Origin.ts"
 import type { ProgramName, ReleaseFile } from "../system/release/ReleaseFile.ts"
+import * as Runner from "../system/release/Runner.ts"
 import * as Source from "../system/release/Source.ts"
 import * as Update from "../system/release/Update.ts"
 import type { UpdateRefused, UpdateRequest } from "../system/release/Updater.ts"
@@ -25,6 +27,8 @@ export interface Program {
   readonly flags: ReadonlyArray<Flags.Flag<unknown>>
   /** The file that keeps the channel; undefined when there is none. */
   readonly store: (given: Given) => Effect.Effect<UpdateStore | undefined, Failure, Shell>
+  /** The key that a daemon makes for itself beside that file. */
+  readonly keyFile?: (file: string) => Effect.Effect<string>
   /** What to do when there is no file and one is needed. */
   readonly noFile: string
   /** What brings an update into force; undefined where the next command does. */
@@ -112,14 +116,27 @@ export const find = (
     return { release: about, place, current: subject.version, offer }
   })
 
+/** Why a version is put in force without a trial: who runs the daemon cannot write its installation. */
+const whyUntried = (
+  { keyFile, store }: Program,
+  given: Given,
+  { home }: typeof Installation.Installation.Service
+): Effect.Effect<string | undefined, Failure, Shell> =>
+  Effect.gen(function* () {
+    const kept = keyFile && (yield* store(given))
+    if (kept === undefined || keyFile === undefined) return undefined
+    const key = yield* keyFile(kept.file)
+    const user = yield* Runner.withoutRights(home, key)
+    return user === undefined ? undefined : `user ${user}, whose is ${key}, cannot write ${home}`
+  })
+
 /** What an update would do, and how it is done. */
-export const plan = (
-  program: Program,
-  asked: UpdateRequest & { readonly allowDowngrade: boolean },
-  kept: UpdateSettings
-) =>
+export const plan = (program: Program, given: Given, asked: UpdateRequest & { readonly allowDowngrade: boolean }) =>
   Effect.gen(function* () {
     const where = yield* installation(program)
+    const kept = yield* settings(program, given)
+    const untried = yield* whyUntried(program, given, where)
+    const how = { allowDowngrade: asked.allowDowngrade, untried: untried !== undefined }
     const provide = <A, E>(effect: Effect.Effect<A, E, Installation.Installation | Origin.Origin>) =>
       Effect.provide(Effect.provideService(effect, Installation.Installation, where), Origin.layer)
     const { installed, offer } = yield* provide(Update.look(asked, kept))
@@ -130,7 +147,11 @@ export const plan = (
         const older = `${refused.message}; to install it, give -allow-downgrade`
         return new Failed({ message: refused.kind === "older" ? older : `${offer.address}: ${refused.message}` })
       }),
-      install: (...[candidate, from, progress]: Parameters<typeof Update.install>) =>
-        provide(Update.install(candidate, from, progress))
+      /** Why there is no trial; undefined where there is one, or none is needed. */
+      untried,
+      /** Ends the trial of what is installed, which whoever runs it cannot do. */
+      settle: untried === undefined ? Effect.void : where.confirm(installed.release.version),
+      install: (candidate: Decision.Candidate, from: string, progress: Parameters<typeof Update.install>[2]) =>
+        provide(Update.install(candidate, from, progress, how))
     }
   })

@@ -636,6 +636,12 @@ export const WAITING_TIMEOUT = 30_000
 /** How much longer than a program needs to leave, drained, its service manager waits before it kills it. */
 export const SERVICE_STOP_MARGIN = 15_000
 
+/**
+ * The same for how long it needs to start: a version on trial may have to wait UPDATE_LOCK_PATIENCE before it counts its
+ * start, and a hub then looks through its database.
+ */
+export const SERVICE_START_MARGIN = 60_000
+
 /** Silence after which systemd takes a service for hung; it is told twice in that time, at most once in WATCHDOG_BEAT_LEAST. */
 export const SERVICE_WATCHDOG = 60_000
 export const WATCHDOG_BEAT_LEAST = 1_000
@@ -692,7 +698,13 @@ export const UPDATE_PROGRESS = 500
 /** How long a new version gets to say what it is, before it takes the place of another. */
 export const UPDATE_PROVE_TIMEOUT = 30_000
 
-/** When the lock of an installation counts as left behind, though a process has the number of its holder. */
+/** How long a change of an installation waits for another one, which proves a version at most. */
+export const UPDATE_LOCK_PATIENCE = 3 * UPDATE_PROVE_TIMEOUT
+
+/**
+ * When the lock of an installation counts as left behind, though a process has the number of its holder, and the system does
+ * not tell whether it is another one.
+ */
 export const UPDATE_LOCK_STALE = 30 * 60_000
 
 /** From the answer to a request for an update to the restart: as long as whoever asked needs to be answered. */
@@ -724,6 +736,9 @@ export const CHANNEL_DOWNLOADS = 64
 /** How long such a transfer may take, and how long it may stand still. */
 export const CHANNEL_TRANSFER_TIMEOUT = 30 * 60_000
 export const CHANNEL_TRANSFER_SILENCE = 30_000
+
+/** How long after its last change a channel's folder is read anew for each request: longer than any file system's tick. */
+export const CHANNEL_FOLDER_SETTLES = 3_000
 
 /** Releases of one channel that a hub keeps manifests of. */
 export const CHANNEL_RELEASES = 1_000

@@ -16,6 +16,7 @@ import * as AgentFile from "./AgentFile.ts"
 import * as Files from "./internal/files.ts"
 import { withLock } from "./internal/lock.ts"
 import * as MergePatch from "./internal/mergePatch.ts"
+import { renameSynced } from "./internal/renaming.ts"
 import * as YamlEdit from "./internal/yamlEdit.ts"
 
 /** It cannot be read, or will not be changed so; nothing has changed. The message names the key and what to write. */
@@ -36,7 +37,7 @@ export interface Edit {
   readonly machine: AgentFile.MachineConfig
   /** Writes it, with what was there before beside it. */
   readonly write: Effect.Effect<void, SettingsRefused>
-  /** The change has proved itself. What was there before is kept, as the one before the last. */
+  /** The change has proved itself, and stays, after a power cut too. What was there before is kept, as the one before the last. */
   readonly confirm: Effect.Effect<void, SettingsRefused>
   /** Puts back what was there before, unless somebody has written the file since. */
   readonly undo: Effect.Effect<void, SettingsRefused>
@@ -188,10 +189,8 @@ export const make = (file: string, env: Readonly<Record<string, string | undefin
             Effect.tapError(() => forget(target))
           )
         ),
-        confirm: Effect.mapError(
-          Files.attempt(file, () => Fs.rename(unconfirmedFile(target), previousFile(target))),
-          unusable(file)
-        ),
+        // Otherwise a power cut could bring back what says that the change is to be undone.
+        confirm: Effect.mapError(renameSynced(unconfirmedFile(target), previousFile(target)), unusable(file)),
         undo: exclusively(
           Effect.zipRight(
             Effect.suspend(() => put(written, text)),

@@ -36,21 +36,24 @@ export class Database extends Context.Tag("tela/store/Database")<
   }
 >() {}
 
-/** Brings the tables up to date; refuses those of a newer hub. */
+/** Brings the tables up to date; refuses those of a newer hub, unless that has left them so that this one can go on. */
 const upToDate = (file: string, sql: SqlClient.SqlClient): Effect.Effect<void, Sqlite.DatabaseError> =>
   Effect.gen(function* () {
     const damaged = yield* Sqlite.retried(file, sql<{ readonly quick_check: string }>`PRAGMA quick_check(1)`)
     if (damaged[0]?.quick_check !== "ok") return yield* Sqlite.errorOf(file)({ code: "SQLITE_CORRUPT" })
-    const schema = yield* migrate.pipe(
+    const { readableFrom, schema } = yield* migrate().pipe(
       Effect.catchTag("MigrationError", Effect.die),
       Effect.provideService(SqlClient.SqlClient, sql),
       (statements) => Sqlite.retried(file, statements)
     )
-    if (schema > LATEST) {
+    if (readableFrom > LATEST) {
       return yield* new Sqlite.DatabaseError({
         code: "newer",
         message: `${file}: a newer telahubd has written it (schema ${schema}, this one knows ${LATEST}); update telahubd`
       })
+    }
+    if (schema > LATEST) {
+      yield* Effect.logInfo("a newer telahubd has added to the database; this one goes on with it", { file, schema })
     }
   })
 

@@ -22,6 +22,7 @@ import {
 } from "../../src/protocol/Limits.ts"
 import * as AgentFile from "../../src/store/AgentFile.ts"
 import * as AgentSettings from "../../src/store/AgentSettings.ts"
+import { actions } from "../../src/protocol/Management.ts"
 import { layerUnavailable, Updater } from "../../src/system/release/Updater.ts"
 import { RestartRefused } from "../../src/system/Restart.ts"
 import * as Log from "../../src/telemetry/Log.ts"
@@ -306,20 +307,26 @@ describe("an agent that can be managed", () => {
   )
 })
 
+const updating = ["update", "update-channel", "channel-sources-set", "channel-sources-remove"] as const
+
 describe("what the owner forbids in telad.yaml", () => {
   it.scoped.each([
-    [
-      "management: false",
-      ["config-get", "config-set", "logs", "restart", "update", "update-channel", "channel-sources-set"]
-    ],
+    ["management: true", []],
+    ["management: false", actions],
+    ["management: { config: false }", ["config-get"]],
     ["management: { set: false }", ["config-set"]],
-    ["management: { restart: false, update: false }", ["restart", "update", "update-channel", "channel-sources-set"]]
+    ["management: { logs: false }", ["logs"]],
+    ["management: { update: false }", updating],
+    ["management: { restart: false, update: false }", ["restart", ...updating]],
+    [
+      "management: { config: false, update: false }",
+      ["config-get", "update-status", "channel-sources-list", ...updating]
+    ]
   ] as const)("%s", ([line, forbidden]) =>
     Effect.gen(function* () {
       const base = Context.get(yield* Layer.build(layerUnavailable("v1", "no")), Updater)
       const { ask } = yield* managed({ content: `${line}\n${text}`, more: { restart: Effect.void, updater: base } })
-      const all = ["config-get", "config-set", "logs", "restart", "update", "update-channel", "channel-sources-set"]
-      for (const action of all) {
+      for (const action of actions) {
         const { message } = yield* ask("barn", action, { fields: { tags: ["a"] }, name: "dev" })
         const isForbidden = String(message).startsWith("the owner of this agent forbids it")
         assert.strictEqual(
@@ -364,6 +371,89 @@ describe("what the owner forbids in telad.yaml", () => {
         content: text.replace("displayName: Barn", `clients: [{key: ${key}}]\n    management: { clients: true }`)
       })
       assert.isTrue((yield* willing.ask("barn", "config-set", { fields: { clients: null } })).ok)
+    })
+  )
+})
+
+describe("the agent's own list of clients", () => {
+  const key = "a".repeat(64)
+  /** barn with a list that names services, a gateway, and what else is said. */
+  const listing = (names: string, more = "") =>
+    managed({
+      content: `hub: wss://hub.example.com
+token: agent-token
+machines:
+  - name: barn
+    ports: [22, 8080]
+    services:
+      - { port: 5432, name: db }
+      - { port: 6379, name: cache }
+    gateway: { port: 9000, routes: [{ path: /, target: 3000 }, { path: /api, target: 4000 }] }
+    clients:
+      - { key: ${key}, name: kim, services: ${names} }
+      - { key: ${"b".repeat(64)}, name: ann }
+${more}`
+    })
+  const db = { port: 5432, name: "db" }
+  const cache = { port: 6379, name: "cache" }
+  const routes = [
+    { path: "/", target: 3000 },
+    { path: "/api", target: 4000 }
+  ]
+
+  type Case = readonly [what: string, names: string, fields: object]
+
+  it.scoped.each<Case>([
+    ["another service gets a listed name", "[cache]", { services: [{ ...db, name: "Cache" }] }],
+    ["two have it", "[cache]", { services: [{ ...db, name: "cache" }, cache] }],
+    ["a listed name that leads nowhere is given away", "[web]", { services: [{ ...db, name: "web" }, cache] }],
+    ["a listed port is exposed", "[3306]", { ports: [22, 8080, 3306] }],
+    ["a well-known name is", "[HTTP]", { ports: [22, 80] }],
+    ["the target is another one", "[ssh]", { target: "10.0.0.9" }],
+    [
+      "a route of the gateway leads elsewhere",
+      "[gateway]",
+      { gateway: { port: 9000, routes: [{ path: "/", target: 5432 }] } }
+    ],
+    ["a route goes, and its path to another one", "[gateway]", { gateway: { port: 9000, routes: routes.slice(0, 1) } }],
+    ["a path is stripped", "[9000]", { gateway: { port: 9000, routes: [{ ...routes[0], strip: true }, routes[1]] } }],
+    ["something else is called gateway", "[gateway]", { services: [{ ...db, name: "gateway" }], gateway: null }],
+    ["an upstream listens where a service would", "[cache]", { upstreams: [{ port: 6379, target: "db.lan:5432" }] }],
+    ["an upstream listens where a route leads", "[gateway]", { upstreams: [{ port: 4000, target: "db.lan:5432" }] }]
+  ])("is not widened from afar: %s", ([, names, fields]) =>
+    Effect.gen(function* () {
+      const { ask, content } = yield* listing(names)
+      const before = content()
+      const { message, ok } = yield* ask("barn", "config-set", { fields })
+      assert.isFalse(ok, String(message))
+      assert.include(String(message), `${Object.keys(fields).join(", ")} cannot be set so from afar`)
+      assert.match(String(message), /lets "kim" use .* would lead elsewhere .* management: \{ clients: true \}$/)
+      assert.strictEqual(content(), before)
+      // With the owner's word it may be.
+      const willing = yield* listing(names, "    management: { clients: true }\n")
+      assert.isTrue((yield* willing.ask("barn", "config-set", { fields })).ok)
+    })
+  )
+
+  it.scoped.each<Case>([
+    ["what no name in it means", "[cache]", { services: [{ port: 5433, name: "db" }, cache], ports: [22, 443] }],
+    ["another order, and other words", "[cache]", { services: [{ ...cache, description: "Redis" }, db] }],
+    ["what a name leads to goes", "[cache, db]", { services: [db] }],
+    [
+      "how long a target of the gateway has",
+      "[gateway]",
+      {
+        gateway: { port: 9000, routes: [routes[1], { ...routes[0], timeout: "5m" }] }
+      }
+    ],
+    ["a gateway that it does not name", "[cache]", { gateway: { port: 9001, routes: [{ path: "/", target: 5432 }] } }],
+    ["an upstream elsewhere", "[cache]", { upstreams: [{ port: 6380, target: "db.lan:5432" }] }],
+    ["a target, while it names nothing that is there", "[web]", { target: "10.0.0.9" }]
+  ])("does not stand in the way of the rest: %s", ([, names, fields]) =>
+    Effect.gen(function* () {
+      const { ask } = yield* listing(names)
+      const { message, ok } = yield* ask("barn", "config-set", { fields })
+      assert.isTrue(ok, String(message))
     })
   )
 })

@@ -301,6 +301,46 @@ describe("an update that is followed", () => {
     })
   )
 
+  it.effect("is not over while the new version is on trial, however that is called", () =>
+    Effect.gen(function* () {
+      for (const state of ["on-trial", "installed"]) {
+        const { end, looks, printed } = yield* following(
+          running("v1", "installed"),
+          running("v2", state),
+          running("v2", state),
+          running("v2")
+        )
+        assert.isTrue(Exit.isSuccess(yield* end))
+        assert.deepStrictEqual([printed, looks()], [["barn: running v2"], 4])
+      }
+    })
+  )
+
+  it.effect("that ran, and came back as the version before, fails with the reason", () =>
+    Effect.gen(function* () {
+      const away = new HubError({ kind: "offline", reason: "away" })
+      const { end, printed } = yield* following(
+        running("v1", "installed"),
+        running("v2", "on-trial"),
+        away,
+        running("v1", "rolled-back")
+      )
+      assert.deepStrictEqual(
+        yield* end,
+        Exit.fail(new Failed({ message: "barn: the update to v2 came to nothing: the disk is full" }))
+      )
+      assert.deepStrictEqual(printed, [])
+    })
+  )
+
+  it.effect("of a deployed agent, which knows no trial, is over when it runs", () =>
+    Effect.gen(function* () {
+      const { end, looks, printed } = yield* following(running("v1"), running("v1"), running("v2"))
+      assert.isTrue(Exit.isSuccess(yield* end))
+      assert.deepStrictEqual([printed, looks()], [["barn: running v2"], 3])
+    })
+  )
+
   it.effect.each([
     ["failed", "failed"],
     ["rolled-back", "came to nothing"]

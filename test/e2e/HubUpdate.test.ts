@@ -19,6 +19,17 @@ import { repositoryRoot } from "./harness/Workspace.ts"
 
 const H = "-hub wss://hub.example.com"
 
+/** The hub with another migration, as a version that comes later has one. */
+const withMoreTables = (bundle: string): string => {
+  const edited = bundle.replace(
+    /"3_machines":\s*(\w+)\(/,
+    (found, statements) =>
+      `"4_more":${statements}("ALTER TABLE pair_codes ADD COLUMN note TEXT","PRAGMA user_version = 3"),${found}`
+  )
+  assert.notStrictEqual(edited, bundle, "the bundle holds its migrations by name")
+  return edited
+}
+
 /** A hub from a release of v1.0.0, which hosts the channel that it follows, and what is done with it. */
 const world = Effect.gen(function* () {
   const tokens = {
@@ -161,9 +172,9 @@ describe("a hub from a release", () => {
       assert.strictEqual(Fs.readFileSync(Path.join(home, "current.json"), "utf8"), current)
       assert.deepStrictEqual(versions(), ["v1.0.0"])
 
-      // One that runs when it is tried, and ends when it is to listen.
+      // One that runs when it is tried, adds to the tables, and ends when it is to listen.
       const dies = `require("node:net").Server.prototype.listen = () => process.exit(1)`
-      assert.strictEqual((yield* publish({ version: "v1.0.2", first: dies })).status, 200)
+      assert.strictEqual((yield* publish({ version: "v1.0.2", first: dies, edit: withMoreTables })).status, 200)
       yield* typed.run(`tela admin hub channel set stable -manifest-base ${address}/channels ${H}`)
       const { code, stderr } = yield* typed.fail(`tela admin hub update ${H}`)
       const reason = "it was started 2 times and never became healthy"
@@ -172,6 +183,9 @@ describe("a hub from a release", () => {
       const shown = yield* typed.run(`tela admin hub channel ${H}`)
       assert.match(shown, / {2}current version: v1\.0\.0\n {2}latest version: {2}v1\.0\.2 {2}\(update available\)\n/)
       assert.include(shown, `  last update:     v1.0.2: rolled back to v1.0.0: ${reason}\n`)
+      // The one that is back goes on with the tables as they are now, and with what is in them.
+      assert.match(program.output(), /a newer telahubd has added to the database; this one goes on with it .*schema=4/)
+      assert.match(yield* typed.run(`tela admin history ${H}`), /hub-update/)
       assert.strictEqual((yield* program.end("SIGTERM", "40 seconds")).code, 0)
     })
   )

@@ -1,6 +1,7 @@
 import * as Fs from "node:fs"
+import * as FsPromises from "node:fs/promises"
 import * as Path from "node:path"
-import { assert, describe, it } from "@effect/vitest"
+import { assert, describe, it, vi } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
@@ -248,6 +249,32 @@ describe("a change that has not proved itself", () => {
       assert.isUndefined(yield* AgentSettings.recover(file))
       assert.strictEqual(content(), text)
     })
+  )
+
+  it.scoped.runIf(process.platform === "linux")(
+    "is on disk when it is confirmed, so that a power cut does not undo it",
+    () =>
+      Effect.gen(function* () {
+        const { file, folder, settings } = yield* setting()
+        const { confirm, write } = yield* settings.edit("barn", { location: "attic" })
+        yield* write
+        const handle = yield* Effect.promise(() => FsPromises.open(file))
+        const prototype: FsPromises.FileHandle = Object.getPrototypeOf(handle)
+        yield* Effect.promise(() => handle.close())
+        const { sync } = prototype
+        const synced: Array<{ readonly path: string; readonly names: ReadonlyArray<string> }> = []
+        const spy = vi.spyOn(prototype, "sync").mockImplementation(function (this: FsPromises.FileHandle) {
+          synced.push({ path: Fs.readlinkSync(`/proc/self/fd/${this.fd}`), names: Fs.readdirSync(folder).toSorted() })
+          return sync.call(this)
+        })
+        yield* Effect.ensuring(
+          confirm,
+          Effect.sync(() => spy.mockRestore())
+        )
+        assert.deepStrictEqual(synced, [
+          { path: Fs.realpathSync(folder), names: ["telad.yaml", "telad.yaml.previous"] }
+        ])
+      })
   )
 
   it.scoped("stays when somebody has written the file since, or when it was confirmed", () =>

@@ -24,6 +24,7 @@ export const updates: Program = {
       const UpdateStore = yield* Effect.promise(() => import("../../store/UpdateStore.ts"))
       return UpdateStore.make(file)
     }),
+  keyFile: (file) => Effect.succeed(Paths.agentKeyFile(Path.dirname(file))),
   noFile:
     "-config is missing: give -config telad.yaml, or set TELAD_CONFIG; an agent that runs from flags keeps no channel",
   restart:

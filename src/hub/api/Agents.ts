@@ -126,10 +126,11 @@ const permitted = (
     const others = Managed.othersTouched(directory, machine, agent, action)
     const why = forbiddenBy(authority, caller, action, others)
     if (why !== undefined) return yield* forbidden(why)
-    if (Managed.choosesCode(action, said) && identity.role !== "owner") {
+    const payload = yield* Effect.mapError(Managed.payloadFor(agent, name, action, said), bad)
+    if (Managed.choosesCode(action, payload) && identity.role !== "owner") {
       return yield* forbidden("where an agent's code comes from is for an owner to choose")
     }
-    return { agent, payload: yield* Effect.mapError(Managed.payloadFor(agent, name, action, said), bad) }
+    return { agent, payload }
   })
 
 /** Who asks the same again and again is recorded once in a while. */

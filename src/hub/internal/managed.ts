@@ -43,7 +43,7 @@ export const othersTouched = (
   return [...new Set([...known.map((machine) => machine.name), ...(machines ?? [])])].filter((other) => other !== name)
 }
 
-/** Whether it chooses where an agent's code comes from, which is for owners. */
+/** Whether it chooses where an agent's code comes from, which is for owners: decided about what is sent, as `payloadFor` has it. */
 export const choosesCode = (action: string, payload: unknown): boolean =>
   action === "channel-sources-set" ||
   action === "channel-sources-remove" ||
@@ -64,6 +64,32 @@ const configSet = (payload: unknown, machine: string): Either.Either<unknown, st
     : Either.left(`${quoted(key)} cannot be set from afar; change it in telad.yaml on the machine itself`)
 }
 
+/** What an action about updates takes; all of it is text. */
+const updating: ReadonlyMap<string, ReadonlyArray<string>> = new Map([
+  ["update", ["version", "channel", "manifestBase"]],
+  ["update-channel", ["channel", "manifestBase"]],
+  ["channel-sources-set", ["name", "base"]],
+  ["channel-sources-remove", ["name"]]
+])
+
+/**
+ * Made anew of the members that are known. Deployed agents take a member in any case of letters, and in some that look like
+ * others, so that what was judged under one name could be obeyed under another one.
+ */
+const onlyKnown = (action: string, known: ReadonlyArray<string>, payload: unknown): Either.Either<unknown, string> => {
+  if (payload === undefined || payload === null) return Either.right(undefined)
+  const takes = `${quoted(action)} takes ${known.join(", ")}`
+  if (!isObject(payload)) return Either.left(`the body must be an object; ${takes}`)
+  const other = Object.keys(payload).find((key) => !known.includes(key))
+  if (other !== undefined) return Either.left(`unknown member ${quoted(other)}; ${takes}`)
+  // An empty text, and null, are what Go programs write for nothing.
+  const said = known.flatMap((key) => (payload[key] ? [[key, payload[key]] as const] : []))
+  const wrong = said.find(([, value]) => typeof value !== "string")
+  return wrong === undefined
+    ? Either.right(Object.fromEntries(said))
+    : Either.left(`${quoted(wrong[0])} must be a text`)
+}
+
 const logs = (payload: unknown, { management }: Agent): unknown => {
   if (management === "machine") return payload
   const lines = isObject(payload) ? Number(payload["lines"]) : Number.NaN
@@ -77,6 +103,8 @@ export const payloadFor = (
   action: string,
   payload: unknown
 ): Either.Either<unknown, string> => {
+  const known = updating.get(action)
+  if (known !== undefined) return onlyKnown(action, known, payload)
   switch (action) {
     case "config-set":
       return configSet(payload, machine)

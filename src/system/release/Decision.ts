@@ -85,7 +85,7 @@ export const decide = (
     Either.mapLeft(Version.parse(manifest.version), (message) => new Refusal({ kind: "other-version", message })),
     (version): Either.Either<Decision, Refusal> => {
       if (version.text === subject.version.text) return Either.right(Decision.Current({ version }))
-      if (Version.compare(version, subject.version) < 0 && !allowDowngrade) {
+      if (Version.compare(version, subject.version) <= 0 && !allowDowngrade) {
         return refuse("older", `${version.text} is older than ${subject.version.text}, which is installed`)
       }
       const file = archiveFile(subject.program, version.text, subject.os, subject.arch)

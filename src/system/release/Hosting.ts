@@ -85,7 +85,7 @@ export const make = ({ data, key: named, publicURL }: ChannelsConfig): Effect.Ef
       named === undefined
         ? undefined
         : yield* Either.mapLeft(Ed25519.parsePublic(named), (why) => conflict(`channels.key ${why}`))
-    const look = PublishedFolder.make(data, key)
+    const { changed, look } = PublishedFolder.make(data, key)
     const turns = yield* Effect.makeSemaphore(1)
     let uploads = 0
 
@@ -199,7 +199,10 @@ export const make = ({ data, key: named, publicURL }: ChannelsConfig): Effect.Ef
         const put = (name: string, { manifest, signed }: Signed.Verified) =>
           Effect.gen(function* () {
             const manifestPath = Shelf.publishedOf(data, channel, name)
-            yield* Shelf.attempt(name, () => Shelf.replace(manifestPath, Signed.join(signed)))
+            yield* Effect.ensuring(
+              Shelf.attempt(name, () => Shelf.replace(manifestPath, Signed.join(signed))),
+              Effect.sync(() => changed(channel))
+            )
             return { manifest, manifestPath }
           })
         const published = yield* put(versionName, version)

@@ -18,11 +18,23 @@ import * as Unpack from "./internal/unpack.ts"
 import * as Pointer from "./Pointer.ts"
 import * as ReleaseFile from "./ReleaseFile.ts"
 import { reached } from "./Steps.ts"
+import * as Version from "./Version.ts"
 
 /** What is in force. */
 export interface Installed {
   readonly release: ReleaseFile.ReleaseFile
   readonly pointer: Pointer.Pointer
+}
+
+/** How a version is put in force; as it is said, without any of these. */
+export interface InstallOptions {
+  /** Also in place of a newer one. */
+  readonly allowDowngrade?: boolean
+  /**
+   * Without a trial, though it is a daemon's: who runs it cannot write here, so that its starts could not be counted, nor the
+   * trial be ended.
+   */
+  readonly untried?: boolean
 }
 
 export class Installation extends Context.Tag("tela/system/release/Installation")<
@@ -33,10 +45,18 @@ export class Installation extends Context.Tag("tela/system/release/Installation"
     readonly installed: Effect.Effect<Installed, InstallError>
     /**
      * Puts the version of an archive in force: a daemon's on trial. What fails leaves everything as it was. The archive
-     * must be known to be the one that was signed.
+     * must be known to be the one that was signed. What is in force when its turn comes counts, which may be newer than what
+     * was there when it was decided: then it fails; where the version itself is in force by then, nothing is done.
      */
-    readonly install: (archive: Uint8Array, version: string) => Effect.Effect<Installed, InstallError>
-    /** Notes that the version in force, which is on trial, is started by this process. False when it is not on trial. */
+    readonly install: (
+      archive: Uint8Array,
+      version: string,
+      options?: InstallOptions
+    ) => Effect.Effect<Installed, InstallError>
+    /**
+     * Notes that the version in force, which is on trial, is started by this process. False when it is not on trial, which
+     * is found out without waiting for anybody.
+     */
     readonly begin: (version: string) => Effect.Effect<boolean, InstallError>
     /** Ends the trial of a version: it is healthy. Removes what is needed no more. */
     readonly confirm: (version: string) => Effect.Effect<void, InstallError>
@@ -54,6 +74,13 @@ const releaseIn = (home: string, folder: string): Effect.Effect<ReleaseFile.Rele
     )
   )
 }
+
+const parsed = (version: string): Effect.Effect<Version.Version, InstallError> =>
+  Effect.mapError(Version.parse(version), (message) => new InstallError({ kind: "mismatch", message }))
+
+/** How a version stands to the one that is in force now: above 0 when it is newer. */
+const orderOf = (version: string, { release }: Installed): Effect.Effect<number, InstallError> =>
+  Effect.map(Effect.all([parsed(version), parsed(release.version)]), ([next, now]) => Version.compare(next, now))
 
 /** Root leaves what it installs to the owner of the folder. */
 const ownerOf = (home: string): Effect.Effect<Disk.Owner | undefined, InstallError> =>
@@ -79,13 +106,20 @@ export const make = (
       pointer.trial !== undefined && release.version === version ? { ...pointer, trial: pointer.trial } : undefined
     )
 
-  const install = (archive: Uint8Array, version: string) =>
+  const install = (archive: Uint8Array, version: string, { allowDowngrade, untried }: InstallOptions) =>
     Effect.gen(function* () {
       yield* reached("locked")
       const expected = { ...subject, version }
-      const { pointer } = yield* installed
+      const now = yield* installed
+      const { pointer } = now
+      const order = yield* orderOf(version, now)
+      if (order < 0 && allowDowngrade !== true) {
+        const message = `${version} is older than ${now.release.version}, which was installed meanwhile; look again, and update to what is newer`
+        return yield* new InstallError({ kind: "older", message })
+      }
       const owner = yield* ownerOf(home)
       yield* clean(home, pointer)
+      if (order === 0) return yield* Effect.as(reached("cleaned"), now)
       const entries = yield* Unpack.entriesOf(archive, expected)
       const name = Crypto.randomBytes(4).toString("hex")
       const incoming = Pointer.folderOf(home, `.incoming-${name}`)
@@ -102,11 +136,12 @@ export const make = (
         })
       }).pipe(Effect.onError(() => remove(incoming)))
       yield* reached("placed")
-      const previous = Pointer.proved(pointer)
+      // What nobody could try is proved by nothing but that it was in force.
+      const previous = untried === true ? pointer.folder : Pointer.proved(pointer)
       const next: Pointer.Pointer = {
         folder,
         ...(previous !== undefined && { previous }),
-        ...(ReleaseFile.isDaemon(subject.program) && { trial: { starts: 0 } })
+        ...(ReleaseFile.isDaemon(subject.program) && untried !== true && { trial: { starts: 0 } })
       }
       yield* Effect.uninterruptible(Pointer.write(home, next, owner))
       yield* reached("switched")
@@ -118,17 +153,21 @@ export const make = (
   return {
     home,
     installed,
-    install: (archive, version) => locked(install(archive, version)),
+    install: (archive, version, options = {}) => locked(install(archive, version, options)),
     begin: (version) =>
-      locked(
-        Effect.gen(function* () {
-          const pointer = yield* onTrial(version)
-          if (pointer === undefined) return false
-          const trial = { starts: pointer.trial.starts + 1, pid: process.pid }
-          yield* Pointer.write(home, { ...pointer, trial }, yield* ownerOf(home))
-          return true
-        })
-      ),
+      Effect.gen(function* () {
+        // Nearly every start: whoever holds the lock, or has left it, is nothing to it.
+        if ((yield* onTrial(version)) === undefined) return false
+        return yield* locked(
+          Effect.gen(function* () {
+            const pointer = yield* onTrial(version)
+            if (pointer === undefined) return false
+            const trial = { starts: pointer.trial.starts + 1, pid: process.pid }
+            yield* Pointer.write(home, { ...pointer, trial }, yield* ownerOf(home))
+            return true
+          })
+        )
+      }),
     confirm: (version) =>
       locked(
         Effect.gen(function* () {

@@ -31,13 +31,27 @@ const said = <A, E extends { readonly message: string }>(
     )
   )
 
+/**
+ * The installation is there to be read by whoever runs the program, and to be written by others. What cannot be counted
+ * cannot be gone back from.
+ */
+const unwritable = (version: string, why: string) =>
+  `${version} is on trial, which cannot be noted: ${why}. Nothing goes back by itself should it not work. ` +
+  "Its trial is ended by: update -config FILE, as a user who may write there"
+
 /** Of a program that was not installed from a release. */
 export const none: Trial = { watch: () => Effect.void }
 
 /** Counts a start of the version, if it is on trial: to be done before anything that could fail. */
 export const begin = (installation: typeof Installation.Service, version: string): Effect.Effect<Trial> =>
   Effect.gen(function* () {
-    const isOn = Option.getOrElse(yield* said(installation.begin(version)), () => false)
+    const begun = installation.begin(version).pipe(
+      Effect.catchIf(
+        ({ kind }) => kind === "unwritable",
+        ({ message }) => Effect.as(Effect.logWarning(unwritable(version, message)), false)
+      )
+    )
+    const isOn = Option.getOrElse(yield* said(begun), () => false)
     if (!isOn) return none
     yield* Effect.logInfo(`${version} is new here, and on trial`)
     const settled = (healthy: Effect.Effect<unknown>) =>

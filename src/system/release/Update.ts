@@ -9,7 +9,7 @@ import type { UpdateSettings } from "../../store/UpdateSettings.ts"
 import type * as Decision from "./Decision.ts"
 import * as Download from "./Download.ts"
 import { Installation } from "./Installation.ts"
-import type { Installed } from "./Installation.ts"
+import type { Installed, InstallOptions } from "./Installation.ts"
 import type { InstallError } from "./InstallError.ts"
 import * as Look from "./Look.ts"
 import * as Manifest from "./Manifest.ts"
@@ -80,7 +80,8 @@ export const install = (
   progress: {
     readonly onProgress: (progress: Download.Progress) => Effect.Effect<void>
     readonly onInstall: Effect.Effect<void>
-  }
+  },
+  options: InstallOptions = {}
 ): Effect.Effect<Installed, UpdateRefused, Installation | Origin> =>
   Effect.gen(function* () {
     const installation = yield* Installation
@@ -90,5 +91,5 @@ export const install = (
       ({ message }) => new UpdateRefused({ kind: "unreachable", message })
     )
     yield* progress.onInstall
-    return yield* Effect.mapError(installation.install(archive, candidate.version.text), ofInstall)
+    return yield* Effect.mapError(installation.install(archive, candidate.version.text, options), ofInstall)
   })

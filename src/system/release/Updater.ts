@@ -36,10 +36,10 @@ export interface UpdateBegun {
   readonly message: string
 }
 
-/** What became of the last update: it goes on, waits for a restart, failed, or was rolled back. */
+/** What became of the last update: it goes on, waits for a restart, runs on trial, failed, or was rolled back. */
 export interface LastUpdate {
   readonly version: string
-  readonly state: "downloading" | "installing" | "installed" | "failed" | "rolled-back"
+  readonly state: "downloading" | "installing" | "installed" | "on-trial" | "failed" | "rolled-back"
   /** A sentence for people: how far it is, or why it failed. */
   readonly text: string
 }
@@ -56,7 +56,7 @@ export interface UpdateStatus {
   /** Base addresses by channel. */
   readonly sources: Readonly<Record<string, string>>
   readonly error?: string
-  /** Absent when there was none since the program was installed. */
+  /** Absent when there was none since the program was installed, and when what came of it runs and has been proved. */
   readonly last?: LastUpdate
 }
 

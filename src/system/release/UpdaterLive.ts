@@ -19,6 +19,7 @@ import * as Source from "./Source.ts"
 import * as Update from "./Update.ts"
 import { Updater, UpdateRefused } from "./Updater.ts"
 import type { LastUpdate, UpdateRequest, UpdateStatus } from "./Updater.ts"
+import * as Version from "./Version.ts"
 
 export interface UpdaterOptions {
   /** The version that runs, which may be another one than is installed by now. */
@@ -67,9 +68,14 @@ export const make = (
         ? noFile
         : Effect.mapError(store.change(edit), ({ message }) => new UpdateRefused({ kind: "unwritable", message }))
 
+    const now = Either.getOrUndefined(Version.parse(running))
+
+    /** What is installed may be older than what still runs, if somebody at the machine wanted it so. */
+    const isNewerThanRunning = (version: Version.Version) => now === undefined || Version.compare(version, now) > 0
+
     const note = (next: LastUpdate) => Effect.sync(() => void (last = next))
 
-    /** What an earlier process left: a version on trial, or one that was rolled back. */
+    /** What an earlier process left: a version that waits for a start, is on trial, or was rolled back. */
     const left = Effect.map(Effect.option(installation.installed), (found): LastUpdate | undefined => {
       if (found._tag === "None") return undefined
       const { pointer, release } = found.value
@@ -77,8 +83,11 @@ export const make = (
         const version = pointer.failed.folder.replace(/-[0-9a-f]{8}$/, "")
         return { version, state: "rolled-back", text: `rolled back to ${release.version}: ${pointer.failed.reason}` }
       }
-      if (pointer.trial === undefined && release.version === running) return undefined
-      return { version: release.version, state: "installed", text: "installed; it is in force from the next start on" }
+      const { version } = release
+      if (version !== running) {
+        return { version, state: "installed", text: "installed; it is in force from the next start on" }
+      }
+      return pointer.trial && { version, state: "on-trial", text: "it runs, and is on trial" }
     })
 
     const restarting = (version: string) =>
@@ -147,7 +156,7 @@ export const make = (
       const { release } = yield* Effect.mapError(installation.installed, Update.ofInstall)
       const place = yield* Look.place({}, yield* settings, release)
       const { decision, version } = yield* Update.offerAt(place, yield* Update.subjectOf(release))
-      const isNew = Either.isRight(decision) && (decision.right._tag === "Install" || version.text !== running)
+      const isNew = Either.isRight(decision) && isNewerThanRunning(version)
       return { latestVersion: version.text, updateAvailable: isNew }
     }).pipe(provide)
 

@@ -1,7 +1,7 @@
 /**
  * Versions as releases write them, `v1.2.3` and `v1.3.0-beta.2`, and which of two is newer: as Semantic Versioning 2.0 has
- * it, but that two words count the same, as the deployed programs count them (spec: hub-api 7.4), so that between
- * `-beta.2` and `-dev.3` the number decides. Pure.
+ * it. The deployed programs count any two words the same (spec: hub-api 7.4), by which `-rc1` would do in place of `-rc2`.
+ * Pure.
  */
 import * as Either from "effect/Either"
 import { quoted } from "../../protocol/Printable.ts"
@@ -12,17 +12,18 @@ export interface Version {
   readonly text: string
   readonly numbers: readonly [major: number, minor: number, patch: number]
   /** What follows the hyphen, number or word each; none for a release. */
-  readonly pre: ReadonlyArray<number | string>
+  readonly pre: ReadonlyArray<bigint | string>
 }
 
 const number = "(0|[1-9]\\d{0,8})"
-const form = new RegExp(
-  `^v?${number}\\.${number}\\.${number}(?:-([0-9A-Za-z-]+(?:\\.[0-9A-Za-z-]+)*))?(?:\\+[0-9A-Za-z.-]+)?$`
-)
+/** A number without zeros before it, or what is no number. */
+const part = "(?:0|[1-9]\\d*|\\d*[A-Za-z-][0-9A-Za-z-]*)"
+const form = new RegExp(`^v?${number}\\.${number}\\.${number}(?:-(${part}(?:\\.${part})*))?(?:\\+[0-9A-Za-z.-]+)?$`)
 
 const MOST_CHARACTERS = 64
 
-const identifier = (text: string): number | string => (/^(0|[1-9]\d{0,8})$/.test(text) ? Number(text) : text)
+/** Numbers of any length: some count by the second. */
+const identifier = (text: string): bigint | string => (/^\d+$/.test(text) ? BigInt(text) : text)
 
 /** Reads a version, with or without `v`. The other side is a sentence. */
 export const parse = (text: string): Either.Either<Version, string> => {
@@ -36,15 +37,16 @@ export const parse = (text: string): Either.Either<Version, string> => {
   })
 }
 
-const compareIdentifiers = (a: number | string | undefined, b: number | string | undefined): number => {
+const compareIdentifiers = (a: bigint | string | undefined, b: bigint | string | undefined): number => {
+  if (a === b) return 0
   // Of two that begin alike, the shorter one comes first.
-  if (a === undefined || b === undefined) return a === b ? 0 : a === undefined ? -1 : 1
-  if (typeof a === "number" && typeof b === "number") return Math.sign(a - b)
-  if (typeof a === "string" && typeof b === "string") return 0
-  return typeof a === "number" ? -1 : 1
+  if (a === undefined || b === undefined) return a === undefined ? -1 : 1
+  // Words by their letters, as they are in ASCII, so that -rc10 comes before -rc2: a number has to stand behind a dot.
+  if (typeof a === typeof b) return a < b ? -1 : 1
+  return typeof a === "bigint" ? -1 : 1
 }
 
-/** Below 0 when `a` is older than `b`, above when it is newer. Two that are not the same may count alike. */
+/** Below 0 when `a` is older than `b`, above when it is newer; 0 when they are the same, and only then. */
 export const compare = (a: Version, b: Version): number => {
   for (const [index, part] of a.numbers.entries()) {
     const order = Math.sign(part - (b.numbers[index] ?? 0))
@@ -62,7 +64,7 @@ export const compare = (a: Version, b: Version): number => {
 export const channelOf = ({ pre }: Version): string | undefined => {
   if (pre.length === 0) return "stable"
   const [word, count] = pre
-  return pre.length === 2 && typeof word === "string" && typeof count === "number" && /^[a-z0-9-]+$/.test(word)
+  return pre.length === 2 && typeof word === "string" && typeof count === "bigint" && /^[a-z0-9-]+$/.test(word)
     ? word
     : undefined
 }

@@ -6,7 +6,12 @@
  * hidden. MemoryDenyWriteExecute= is missing because V8 compiles as it runs.
  */
 import * as Either from "effect/Either"
-import { SERVICE_STOP_MARGIN, SERVICE_WATCHDOG } from "../../protocol/Limits.ts"
+import {
+  SERVICE_START_MARGIN,
+  SERVICE_STOP_MARGIN,
+  SERVICE_WATCHDOG,
+  UPDATE_LOCK_PATIENCE
+} from "../../protocol/Limits.ts"
 import { check, type Definition, mark } from "./Definition.ts"
 import * as Quoting from "./Quoting.ts"
 import { ServiceError } from "./ServiceError.ts"
@@ -106,6 +111,7 @@ export const unit = (definition: Definition): Either.Either<string, ServiceError
     `RestartPreventExitStatus=${exitCodes.usage}`,
     `SuccessExitStatus=${exitCodes.restart}`,
     "KillMode=mixed",
+    `TimeoutStartSec=${seconds(UPDATE_LOCK_PATIENCE + SERVICE_START_MARGIN)}`,
     `TimeoutStopSec=${seconds(leavesWithin + SERVICE_STOP_MARGIN)}`,
     `SyslogIdentifier=${name}`,
     "",

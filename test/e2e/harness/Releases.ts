@@ -21,6 +21,8 @@ export interface Options {
   readonly targets?: ReadonlyArray<Maker.Target>
   /** What the program does first; for one that does not work. */
   readonly first?: string
+  /** What else is different in its one file. */
+  readonly edit?: (bundle: string) => string
   /** Who signs it; unless given, whoever signs all. */
   readonly key?: Ed25519.PrivateKey
 }
@@ -28,7 +30,7 @@ export interface Options {
 /** Makes a release into a channel's folder. */
 export const make = (
   out: string,
-  { first = "", key = Made.key, program, targets = [machine], version }: Options
+  { edit = (same) => same, first = "", key = Made.key, program, targets = [machine], version }: Options
 ): Effect.Effect<Maker.Made, never, Scope.Scope> =>
   Effect.gen(function* () {
     const root = yield* temporaryFolder
@@ -40,7 +42,7 @@ export const make = (
     const read = (name: string) => Fs.readFileSync(Path.join(repositoryRoot, name), "utf8")
     const about = JSON.parse(read("package.json")) as { readonly version: string }
     Fs.writeFileSync(Path.join(root, "package.json"), JSON.stringify({ ...about, version: version.slice(1) }))
-    const bundle = read(`dist/programs/${program}.cjs`).replaceAll(`"v${about.version}"`, `"${version}"`)
+    const bundle = edit(read(`dist/programs/${program}.cjs`).replaceAll(`"v${about.version}"`, `"${version}"`))
     // The first line is the digest of what was built.
     const [digest, ...lines] = bundle.split("\n")
     Fs.writeFileSync(Path.join(root, `dist/programs/${program}.cjs`), [digest, first, ...lines].join("\n"))

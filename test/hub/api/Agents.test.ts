@@ -331,6 +331,57 @@ describe("who may ask", () => {
     })
   )
 
+  it.scoped("no other spelling chooses it, since deployed agents take a member in any case of letters", () =>
+    Effect.gen(function* () {
+      const base = "https://evil.example.com"
+      const { agent, hub } = yield* managed({})
+      for (const [action, member] of [
+        ["update", "ManifestBase"],
+        ["update", "manifestbase"],
+        ["update", "MANIFESTBASE"],
+        // Go takes the long s for an s.
+        ["update", "manife\u017ftBase"],
+        ["update", "__proto__"],
+        ["update", "other"],
+        ["update-channel", "Manifestbase"],
+        ["update-channel", "version"]
+      ] as const) {
+        for (const sent of [{ as: "alice" }, admin, owner]) {
+          const body = `{"channel":"dev",${JSON.stringify(member)}:"${base}"}`
+          const { json, status } = yield* send(hub, "POST", `/api/admin/agents/barn/${action}`, { ...sent, body })
+          assert.strictEqual(status, 400, `${action} ${member}`)
+          assert.include(String(json["error"]), `unknown member "${member}"`)
+        }
+      }
+      for (const body of ["[]", '"v1.0.0"', '{"version":{"manifestBase":"x"}}', '{"version":["v1.0.0"]}']) {
+        const { status } = yield* send(hub, "POST", "/api/admin/agents/barn/update", { as: "alice", body })
+        assert.strictEqual(status, 400, body)
+      }
+      // Of a member that is there twice, one is judged and the same one sent.
+      const twice = { ...owner, body: `{"manifestBase":"","manifestBase":"${base}"}` }
+      const refused = yield* send(hub, "POST", "/api/admin/agents/barn/update", { ...twice, as: "alice" })
+      assert.strictEqual(refused.status, 403)
+      assert.strictEqual(agent.pending, 0)
+    })
+  )
+
+  it.scoped("what is known of an update is sent, and nothing that says nothing", () =>
+    Effect.gen(function* () {
+      const { agent, hub } = yield* managed({})
+      for (const [action, body, payload] of [
+        ["update", { version: "v1.2.0", channel: "beta" }, { version: "v1.2.0", channel: "beta" }],
+        ["update", { version: "v1.2.0", channel: null, manifestBase: "" }, { version: "v1.2.0" }],
+        ["update", {}, {}],
+        ["update-channel", { channel: "beta" }, { channel: "beta" }]
+      ] as const) {
+        const { answer, request, requestId } = yield* asking(hub, agent, action, { as: "alice", body })
+        assert.deepStrictEqual(request["payload"], payload)
+        respond(agent, requestId)
+        assert.strictEqual((yield* answer).status, 200)
+      }
+    })
+  )
+
   it.scoped("a deployed agent is asked for no more log than a message can hold", () =>
     Effect.gen(function* () {
       const { agent, hub } = yield* managed({})

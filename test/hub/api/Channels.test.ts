@@ -1,7 +1,9 @@
 /** Release channels of a hub: what owners upload and publish, and what everybody gets. */
 import * as Crypto from "node:crypto"
 import * as Fs from "node:fs"
+import FsPromises from "node:fs/promises"
 import * as Http from "node:http"
+import { syncBuiltinESMExports } from "node:module"
 import * as Path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -77,6 +79,27 @@ const get = (hub: { readonly url: string }, path: string, method = "GET") =>
       return { status: response.status, headers: response.headers, bytes: Buffer.from(await response.arrayBuffer()) }
     })
   })
+
+/** From now on, while the scope lasts, the file system says that a folder was changed at this moment, whatever happens to it. */
+const standingClock = (folder: string, at: number) =>
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      const { stat } = FsPromises
+      const moment = BigInt(at) * 1_000_000n
+      const told = async (path: Fs.PathLike, options?: Fs.StatOptions) => {
+        const found = await stat(path, options)
+        return path === folder ? Object.assign(found, { mtimeNs: moment, ctimeNs: moment }) : found
+      }
+      Object.assign(FsPromises, { stat: told })
+      syncBuiltinESMExports()
+      return stat
+    }),
+    (stat) =>
+      Effect.sync(() => {
+        Object.assign(FsPromises, { stat })
+        syncBuiltinESMExports()
+      })
+  )
 
 describe("a release channel", () => {
   it.scoped("is uploaded and published by an owner, and had by everybody", () =>
@@ -170,6 +193,33 @@ describe("a release channel", () => {
       Fs.writeFileSync(published, bytes)
       assert.strictEqual((yield* get(hub, "/channels/stable.json")).status, 404)
       assert.strictEqual((yield* get(hub, "/channels/stable-v1.0.0.json")).status, 200)
+    })
+  )
+
+  it.scoped("is served as it is, also where a file system's clock has not moved since the change before", () =>
+    Effect.gen(function* () {
+      const hub = yield* hosting()
+      const head = Effect.map(get(hub, "/channels/stable.json"), ({ bytes, status }) =>
+        status === 200 ? String(JSON.parse(bytes.toString())["version"]) : String(status)
+      )
+      const file = Path.join(hub.data, "published/stable/stable.json.signed")
+      for (const ago of [0, 3_600_000]) {
+        yield* standingClock(Path.dirname(file), Date.now() - ago)
+        const version = ago === 0 ? "v1.0.0" : "v1.1.0"
+        const next = ago === 0 ? hub.made : yield* hub.make({ version, publishedAt: START + 1_000 })
+        yield* upload(hub, next)
+        yield* head
+        assert.strictEqual((yield* publish(hub, version)).status, 200)
+        assert.strictEqual(yield* head, version)
+      }
+      // By hand, and at this moment.
+      yield* standingClock(Path.dirname(file), Date.now())
+      assert.strictEqual(yield* head, "v1.1.0")
+      const away = `${file}.away`
+      Fs.renameSync(file, away)
+      assert.strictEqual(yield* head, "404")
+      Fs.renameSync(away, file)
+      assert.strictEqual(yield* head, "v1.1.0")
     })
   )
 

@@ -11,11 +11,15 @@ import type { Binary } from "../../../src/system/release/Manifest.ts"
 import { none } from "../../../src/store/UpdateSettings.ts"
 import * as Installation from "../../../src/system/release/Installation.ts"
 import type { InstallError } from "../../../src/system/release/InstallError.ts"
+import * as Lock from "../../../src/system/release/internal/lock.ts"
 import type * as Maker from "../../../src/system/release/Maker.ts"
 import type { ProgramName } from "../../../src/system/release/ReleaseFile.ts"
 import { Steps, steps } from "../../../src/system/release/Steps.ts"
+import * as Runner from "../../../src/system/release/Runner.ts"
 import * as Tar from "../../../src/system/release/Tar.ts"
+import * as Trial from "../../../src/system/release/Trial.ts"
 import * as Update from "../../../src/system/release/Update.ts"
+import { logLines } from "../../support/logLines.ts"
 import { temporaryFolder } from "../../support/temporaryFolder.ts"
 import { BASE, folderOrigin, release, unpack } from "./made.ts"
 import type { MadeOptions, Unpacked } from "./made.ts"
@@ -196,6 +200,72 @@ describe("an installation", () => {
     })
   )
 
+  it.scopedLive("is not put back by an update that was decided before a newer one came", () =>
+    Effect.gen(function* () {
+      const { folder, ...telad } = yield* installed()
+      const [first, second] = [
+        yield* next(folder, { version: "v1.3.0-rc.1" }),
+        yield* next(folder, { version: "v1.3.0-rc.2" })
+      ]
+      const { pointer } = yield* telad.installation.install(second, "v1.3.0-rc.2")
+      const error = yield* Effect.flip(telad.installation.install(first, "v1.3.0-rc.1"))
+      assert.strictEqual(error.kind, "older")
+      assert.match(
+        error.message,
+        /^v1\.3\.0-rc\.1 is older than v1\.3\.0-rc\.2, which was installed meanwhile; look again/
+      )
+      assert.deepStrictEqual((yield* telad.installation.installed).pointer, pointer)
+      assert.deepStrictEqual(telad.versions(), ["v1.0.0", pointer.folder])
+      // What is there by then is left as it is, its trial too.
+      yield* telad.installation.begin("v1.3.0-rc.2")
+      const same = yield* telad.installation.install(second, "v1.3.0-rc.2")
+      assert.deepStrictEqual(same.pointer, { ...pointer, trial: { starts: 1, pid: process.pid } })
+      yield* telad.installation.install(first, "v1.3.0-rc.1", { allowDowngrade: true })
+      assert.strictEqual(telad.run(), "runs v1.3.0-rc.1 \n")
+    })
+  )
+
+  it.scopedLive("is changed by who is meant, when others have the number of one that crashed", () =>
+    Effect.gen(function* () {
+      const { folder, ...telad } = yield* installed()
+      const archive = yield* next(folder, { version: "v1.1.0" })
+      yield* telad.installation.install(archive, "v1.1.0")
+      const lock = Path.join(telad.home, "update.lock")
+      // One that is there, and holds no lock.
+      const pid = process.ppid
+      const at = (text: string) => {
+        Fs.writeFileSync(lock, text)
+        return Effect.either(Lock.withLock(lock, 100, Effect.void))
+      }
+      const held = function* (text: string) {
+        const refused = yield* at(text)
+        assert(refused._tag === "Left", text)
+        assert.strictEqual(refused.left.kind, "busy")
+        // A start that is counted by nobody does not wait for it.
+        const begun = yield* Effect.timeout(telad.installation.begin("v1.0.0"), "5 seconds")
+        assert.isFalse(begun)
+        Fs.rmSync(lock)
+      }
+      yield* held(String(pid))
+      if (process.platform !== "linux") return
+      const boot = Fs.readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim()
+      const stat = Fs.readFileSync(`/proc/${pid}/stat`, "latin1")
+      const ticks = stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19]
+      yield* held(`${pid} ${boot} ${ticks}`)
+      for (const left of [`${pid} ${boot} 1`, `${pid} 0a1b ${ticks}`, `4194305 ${boot} ${ticks}`]) {
+        assert.isTrue(Either.isRight(yield* at(left)), left)
+        assert.isFalse(Fs.existsSync(lock), left)
+      }
+      // What it writes itself tells it from others.
+      const written = yield* Lock.withLock(
+        lock,
+        100,
+        Effect.sync(() => Fs.readFileSync(lock, "utf8"))
+      )
+      assert.match(written, new RegExp(`^${process.pid} ${boot} \\d+$`))
+    })
+  )
+
   it.scopedLive("removes what crashes left", () =>
     Effect.gen(function* () {
       const { folder, ...tela } = yield* installed("tela")
@@ -232,6 +302,56 @@ describe("an installation that cannot be written", () => {
       assert.strictEqual(error.kind, "unwritable")
       assert.match(error.message, /update\.lock: permission denied; whoever updates must be able to write there/)
       assert.deepStrictEqual(look(telad), before)
+    })
+  )
+
+  it.scopedLive("has no trial that nobody could end, and keeps what was in force", () =>
+    Effect.gen(function* () {
+      const { folder, ...telad } = yield* installed()
+      const archives = [yield* next(folder, { version: "v1.1.0" }), yield* next(folder, { version: "v1.2.0" })] as const
+      const tried = yield* telad.installation.install(archives[0], "v1.1.0")
+      // As it is when it was not known who runs it: that is said, and nothing is changed.
+      Fs.chmodSync(Path.dirname(telad.home), 0o755)
+      Fs.chmodSync(telad.home, 0o555)
+      const { layer, until } = yield* logLines
+      const trial = yield* asNobody(Trial.begin(telad.installation, "v1.1.0")).pipe(Effect.provide(layer))
+      const said = yield* until(/is on trial/)
+      Fs.chmodSync(telad.home, 0o755)
+      assert.match(
+        said,
+        /^v1\.1\.0 is on trial, .*update\.lock: permission denied.*othing goes back by itself.*update -config/
+      )
+      yield* trial.watch(Effect.never)
+      assert.deepStrictEqual((yield* telad.installation.installed).pointer, tried.pointer)
+
+      const { pointer } = yield* telad.installation.install(archives[1], "v1.2.0", { untried: true })
+      assert.deepStrictEqual(pointer, { folder: pointer.folder, previous: tried.pointer.folder })
+      assert.deepStrictEqual(telad.versions(), [tried.pointer.folder, pointer.folder].toSorted())
+    })
+  )
+
+  it.scopedLive("is known by whose key a daemon has", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      const key = Path.join(folder, "telad.key")
+      const home = Path.join(folder, "home")
+      Fs.mkdirSync(home, { mode: 0o755 })
+      const without = Runner.withoutRights(home, key)
+      assert.isUndefined(yield* without)
+      Fs.writeFileSync(key, "", { mode: 0o600 })
+      assert.isUndefined(yield* without)
+      if (process.geteuid?.() !== 0) return
+      Fs.chownSync(key, 65_534, 65_534)
+      assert.strictEqual(yield* without, 65_534)
+      for (const mode of [0o775, 0o757]) {
+        Fs.chmodSync(home, mode)
+        assert.isUndefined(yield* without)
+      }
+      Fs.chmodSync(home, 0o755)
+      Fs.chownSync(home, 65_534, 65_534)
+      assert.isUndefined(yield* without)
+      Fs.chmodSync(home, 0o555)
+      assert.strictEqual(yield* without, 65_534)
     })
   )
 

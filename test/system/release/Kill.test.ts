@@ -56,8 +56,9 @@ describe("an update", () => {
         const first = yield* release(folder, { version: "v1.0.0" })
         const made = yield* release(folder, { version: "v1.1.0" })
         const archive = Path.join(folder, "files/stable", made.archives[0]?.name ?? "")
-        const { home, run } = yield* unpack(folder, first)
         for (let round = 0; round < 12; round++) {
+          // What is in force is not installed again.
+          const { home, run } = yield* unpack(folder, first)
           const installing = yield* Program.start({
             command: process.execPath,
             args: [program, home, archive, "v1.1.0", "cleaned"]

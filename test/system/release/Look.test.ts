@@ -97,6 +97,25 @@ describe("a channel", () => {
     })
   )
 
+  it.scoped("does not offer one release that comes before another for newer, whatever it is called", () =>
+    Effect.gen(function* () {
+      for (const [there, here] of [
+        ["v1.3.0-rc1", "v1.3.0-rc2"],
+        ["v1.3.0-alpha.5", "v1.3.0-beta.1"],
+        ["v1.3.0-rc.9", "v1.3.0-rc.10"],
+        ["v1.3.0-rc.1", "v1.3.0"]
+      ] as const) {
+        const folder = yield* channel({ version: there })
+        const is = { version: here }
+        assert.include(yield* why(look(folder, { is })), `${there} is older than ${here}`)
+        assert.include(yield* why(look(folder, { is, version: there })), `${there} is older than ${here}`)
+        assert.strictEqual((yield* look(folder, { is, version: there, allowDowngrade: true }))._tag, "Install")
+        const forth = yield* channel({ version: here })
+        assert.strictEqual((yield* look(forth, { is: { version: there } }))._tag, "Install")
+      }
+    })
+  )
+
   it.scoped("is asked only where somebody has said that it is", () =>
     Effect.gen(function* () {
       const folder = yield* channel({ version: "v1.1.0" })

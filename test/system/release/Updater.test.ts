@@ -122,6 +122,17 @@ describe("a program that is told to update itself", () => {
     })
   )
 
+  it.scopedLive("offers nothing that is older than what runs", () =>
+    Effect.gen(function* () {
+      for (const running of ["v1.2.0", "v1.2.0-rc.1", "v1.1.1-alpha"]) {
+        const { latestVersion, updateAvailable } = yield* (yield* program({ running })).updater.status
+        assert.deepStrictEqual([latestVersion, updateAvailable], ["v1.1.0", false], running)
+      }
+      const { updateAvailable } = yield* (yield* program({ running: "v1.1.0-rc.1" })).updater.status
+      assert.isTrue(updateAvailable)
+    })
+  )
+
   it.scopedLive("refuses a channel that it is sent to, when that is signed with another key", () =>
     Effect.gen(function* () {
       const telad = yield* program()
@@ -195,6 +206,32 @@ describe("a program that is told to update itself", () => {
         state: "rolled-back",
         text: "rolled back to v1.0.0: it was not healthy within 120 s"
       })
+    })
+  )
+
+  it.scopedLive("says of a version whether it waits for a start, is on trial, or stays", () =>
+    Effect.gen(function* () {
+      const telad = yield* program()
+      yield* telad.updater.update({})
+      yield* telad.restarted
+      const lastOf = (version: string) =>
+        Effect.gen(function* () {
+          const context = yield* Layer.build(
+            UpdaterLive.layer({ version, store: undefined, restart: Effect.void }).pipe(
+              Layer.provide([Layer.succeed(Installation, telad.installation), folderOrigin(telad.folder).layer])
+            )
+          )
+          return (yield* Context.get(context, Updater).status).last
+        })
+      assert.containsSubset(yield* lastOf("v1.0.0"), { version: "v1.1.0", state: "installed" })
+      yield* telad.installation.begin("v1.1.0")
+      assert.deepStrictEqual(yield* lastOf("v1.1.0"), {
+        version: "v1.1.0",
+        state: "on-trial",
+        text: "it runs, and is on trial"
+      })
+      yield* telad.installation.confirm("v1.1.0")
+      assert.isUndefined(yield* lastOf("v1.1.0"))
     })
   )
 })

@@ -4,6 +4,7 @@ import * as Path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import { UPDATE_LOCK_PATIENCE } from "../../../src/protocol/Limits.ts"
 import type { Definition } from "../../../src/system/service/Definition.ts"
 import { unit } from "../../../src/system/service/Unit.ts"
 import * as Tools from "../../e2e/harness/Tools.ts"
@@ -46,6 +47,13 @@ describe("Unit", () => {
     const temporary = text({ ...agent, readsFrom: ["/tmp/tela"] })
     assert.include(temporary, "\nProtectHome=yes\n")
     assert.deepStrictEqual(settings(temporary, "BindReadOnlyPaths").flatMap(wordsOf), ["/tmp/tela"])
+  })
+
+  it("gives a program more time to start than it may wait for an update of its installation", () => {
+    for (const definition of [agent, hub, mine]) {
+      const [start = "0"] = settings(text(definition), "TimeoutStartSec")
+      assert.isAbove(Number(start) * 1_000, UPDATE_LOCK_PATIENCE)
+    }
   })
 
   it("gives a program more time than it takes to leave", () => {

@@ -24,7 +24,10 @@ const passing: ReadonlySet<HubError["kind"]> = new Set(["failed", "offline", "th
 
 const isOver = (state: string | undefined) => state === "failed" || state === "rolled-back"
 
-/** Succeeds when the version runs; fails with the reason when it does not come to that. */
+/**
+ * Succeeds when the version runs and is no more on trial; fails with the reason when it does not come to that. Deployed
+ * programs know no trial and tell nothing of the last update, so that it is enough that they run.
+ */
 export const follow = ({ explain, name, status, version }: Followed): Effect.Effect<void, Failed, Shell> =>
   Effect.gen(function* () {
     if (version === undefined) return
@@ -44,7 +47,9 @@ export const follow = ({ explain, name, status, version }: Followed): Effect.Eff
         const how = last.state === "failed" ? "failed" : "came to nothing"
         return yield* new Failed({ message: `${name}: the update to ${version} ${how}: ${last.text}` })
       }
-      if (found?.currentVersion === version) return yield* print(oneLine(`${name}: running ${version}`))
+      // While there is something to be said of the update, it is not over.
+      const isDone = found?.currentVersion === version && last === undefined
+      if (isDone) return yield* print(oneLine(`${name}: running ${version}`))
       const state = last?.state ?? ""
       if (state !== shown && last !== undefined) yield* note(oneLine(`${name}: ${state}`))
       shown = state

@@ -1,13 +1,14 @@
 /**
- * Mutual exclusion between programs that change the same installation: a file with the number of the process that does. One
- * whose process is gone, or that is older than any update, was left by a crash and is taken over.
+ * Mutual exclusion between programs that change the same installation: a file with the number of the process that does, and
+ * what tells it from another one of that number. One whose process is gone, or that is older than any update, was left by a
+ * crash and is taken over.
  */
 import * as Crypto from "node:crypto"
 import * as Fs from "node:fs/promises"
 import * as Path from "node:path"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import { FILE_LOCK_RETRY, UPDATE_LOCK_STALE, UPDATE_PROVE_TIMEOUT } from "../../../protocol/Limits.ts"
+import { FILE_LOCK_RETRY, UPDATE_LOCK_PATIENCE, UPDATE_LOCK_STALE } from "../../../protocol/Limits.ts"
 import { InstallError } from "../InstallError.ts"
 import { attempt, codeOf } from "./disk.ts"
 
@@ -24,12 +25,41 @@ export const isAlive = (pid: number): boolean => {
   }
 }
 
+/** Of which start of the machine a process is, and when it was started since; what the system does not tell is undefined. */
+interface Start {
+  readonly boot: string | undefined
+  readonly ticks: string | undefined
+}
+
+const startOf = async (pid: number): Promise<Start> => {
+  const read = (file: string) => Fs.readFile(file, "latin1").catch(() => undefined)
+  const [boot, stat] = await Promise.all([read("/proc/sys/kernel/random/boot_id"), read(`/proc/${pid}/stat`)])
+  // Behind the name, which stands in brackets and may hold anything, it is the 20th word (proc(5), starttime).
+  return { boot: boot?.trim(), ticks: stat?.slice(stat.lastIndexOf(")") + 2).split(" ")[19] }
+}
+
+/** What a lock of this process says: `<pid> <boot> <ticks>`, or the number alone. */
+const ownText = async (): Promise<string> => {
+  const { boot, ticks } = await startOf(process.pid)
+  return boot === undefined || ticks === undefined ? String(process.pid) : `${process.pid} ${boot} ${ticks}`
+}
+
+const areOther = (a: string | undefined, b: string | undefined) => a !== undefined && b !== undefined && a !== b
+
+/** Whether the process that has written a lock is still there. Numbers are given out again, after a restart from 1 on. */
+const isThere = async (text: string): Promise<boolean> => {
+  const [number, boot, ticks] = text.split(" ")
+  const pid = Number(number)
+  if (!Number.isInteger(pid) || pid <= 0 || !isAlive(pid)) return false
+  const now = await startOf(pid)
+  return !areOther(boot, now.boot) && !areOther(ticks, now.ticks)
+}
+
 /** When a lock was left, if it was; undefined while somebody holds it, or nobody does. */
 const leftAt = async (lock: string): Promise<number | undefined> => {
   const [stat, text] = await Promise.all([Fs.stat(lock), Fs.readFile(lock, "utf8")])
-  const pid = Number(text)
-  const isOurs = pid === process.pid
-  const isHeld = isOurs ? held.has(lock) : Number.isInteger(pid) && pid > 0 && isAlive(pid)
+  const isOurs = Number(text.split(" ")[0]) === process.pid
+  const isHeld = isOurs ? held.has(lock) : await isThere(text)
   return isHeld && (isOurs || Date.now() - stat.mtimeMs < UPDATE_LOCK_STALE) ? undefined : stat.mtimeMs
 }
 
@@ -45,10 +75,11 @@ const takeAway = async (lock: string, seen: number) => {
 const acquire = (lock: string, patience: number) =>
   Effect.gen(function* () {
     const deadline = (yield* Clock.currentTimeMillis) + patience
+    const text = yield* Effect.promise(ownText)
     while (true) {
       const taken = yield* attempt(lock, async () => {
         try {
-          await Fs.writeFile(lock, String(process.pid), { flag: "wx", mode: 0o644 })
+          await Fs.writeFile(lock, text, { flag: "wx", mode: 0o644 })
           held.add(lock)
           return true
         } catch (cause) {
@@ -85,9 +116,6 @@ export const withLock = <A, E, R>(
       })
   )
 
-/** How long a change waits for another one: that proves a version at most. */
-const PATIENCE = 3 * UPDATE_PROVE_TIMEOUT
-
 /** Changes the installation in a folder, while nobody else does. */
 export const changing = <A, E, R>(home: string, use: Effect.Effect<A, E, R>): Effect.Effect<A, E | InstallError, R> =>
-  withLock(Path.join(home, "update.lock"), PATIENCE, use)
+  withLock(Path.join(home, "update.lock"), UPDATE_LOCK_PATIENCE, use)

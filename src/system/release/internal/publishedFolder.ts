@@ -3,7 +3,7 @@ import * as Fs from "node:fs/promises"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type * as Ed25519 from "../../../crypto/Ed25519.ts"
-import { CHANNEL_RELEASES } from "../../../protocol/Limits.ts"
+import { CHANNEL_FOLDER_SETTLES, CHANNEL_RELEASES } from "../../../protocol/Limits.ts"
 import type * as Manifest from "../Manifest.ts"
 import * as Signed from "../Signed.ts"
 import * as Shelf from "./shelf.ts"
@@ -17,8 +17,22 @@ export interface Known {
 
 const nothing: Known = { seen: "", manifests: new Map(), files: new Map() }
 
-/** What is published of a channel; read anew when the folder has changed, whoever did that. */
-export const make = (data: string, key: Ed25519.PublicKey | undefined): ((channel: string) => Effect.Effect<Known>) => {
+export interface PublishedFolder {
+  /** What is published of a channel; read anew when the folder has changed, whoever did that. */
+  readonly look: (channel: string) => Effect.Effect<Known>
+  /** The folder of a channel was changed by this program: what is known of it counts no more. */
+  readonly changed: (channel: string) => void
+}
+
+/**
+ * Whether a folder was changed a moment ago, by its own times: it may change again and look the same, since a file system
+ * counts time in ticks, some of a second or two.
+ */
+const isUnsettled = ({ ctimeNs, mtimeNs }: { readonly ctimeNs: bigint; readonly mtimeNs: bigint }): boolean =>
+  [ctimeNs, mtimeNs].some((at) => Math.abs(Date.now() - Number(at / 1_000_000n)) < CHANNEL_FOLDER_SETTLES)
+
+/** The published part of a folder of channels. */
+export const make = (data: string, key: Ed25519.PublicKey | undefined): PublishedFolder => {
   const known = new Map<string, Known>()
   const readSigned = (channel: string, manifest: string): Effect.Effect<Signed.Verified | undefined> =>
     Effect.promise(async () => {
@@ -28,7 +42,7 @@ export const make = (data: string, key: Ed25519.PublicKey | undefined): ((channe
       return signed && key && Either.getOrUndefined(Signed.verify(signed, key))
     })
 
-  return (channel) =>
+  const look = (channel: string) =>
     Effect.gen(function* () {
       const folder = Shelf.publishedFolder(data, channel)
       const stat = yield* Effect.promise(() => Fs.stat(folder, { bigint: true }).catch(() => undefined))
@@ -52,7 +66,10 @@ export const make = (data: string, key: Ed25519.PublicKey | undefined): ((channe
         for (const [file, binary] of Object.entries(verified.manifest.binaries)) files.set(file, binary)
       }
       const found = { seen, manifests, files }
-      known.set(channel, found)
+      if (isUnsettled(stat)) known.delete(channel)
+      else known.set(channel, found)
       return found
     })
+
+  return { look, changed: (channel) => void known.delete(channel) }
 }
