@@ -337,8 +337,8 @@ export class Mux {
 
   /** Streams keep what they have; what is written meanwhile counts as it comes. */
   #onDetached(how: TunnelClosed) {
-    const { undelivered, unsent } = this.held
-    const waiting = unsent + undelivered
+    let waiting = 0
+    for (const stream of this.#streams.values()) waiting += stream.settle()
     if (!this.link.reserve(waiting)) {
       const reason = `${how.reason}; and too much waits to be kept until it is back`
       return this.link.close(new TunnelClosed({ kind: "lost", reason }))

@@ -3,7 +3,7 @@
  * the local side writes until the mux sends it, and what the peer sends until the local side takes it; the first is
  * bounded by backpressure, the second by credit.
  */
-import { RECORD_DATA_BYTES, SMALL_CHUNK, STREAM_SEND_QUEUE } from "../protocol/Limits.ts"
+import { PIECE_BYTES, RECORD_DATA_BYTES, SMALL_CHUNK, STREAM_SEND_QUEUE } from "../protocol/Limits.ts"
 import { ResetCode, StreamReset } from "../protocol/StreamReset.ts"
 import type { ByteStream, ByteStreamHandlers } from "../transport/ByteStream.ts"
 import { compact } from "../transport/Bytes.ts"
@@ -71,6 +71,11 @@ export class MuxStream implements ByteStream {
     return this.#toDeliver.bytes
   }
 
+  /** Makes what it holds as small as that is, for a long wait. Bytes of memory that it takes then. */
+  settle(): number {
+    return this.#toSend.settle() + this.#toDeliver.settle()
+  }
+
   get isEnded(): boolean {
     return this.#ended
   }
@@ -85,7 +90,7 @@ export class MuxStream implements ByteStream {
 
   write(chunk: Uint8Array): boolean {
     if (this.#ended || this.#finAsked || this.#lost !== undefined) return true
-    if (!this.#host.isAttached() && !this.#host.wait(chunk.length)) {
+    if (!this.#host.isAttached() && !this.#host.wait(chunk.length + PIECE_BYTES)) {
       this.reset(new StreamReset({ code: ResetCode.busy, reason: "too much waits for the connection to come back" }))
       return true
     }
