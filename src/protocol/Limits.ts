@@ -477,14 +477,20 @@ export const ACK_RECORDS = 256
 /** What a record that is kept counts for beyond its bytes. */
 export const KEPT_RECORD_BYTES = 512
 
+/**
+ * What a stream counts for beyond its bytes that is still being delivered after its link's end, when no session's bound
+ * counts it any more: its socket, and who serves it.
+ */
+export const LINGERING_STREAM_BYTES = 16 * KiB
+
 /** How long a link waits for a new carrier: unless told, and at most. A hub remembers for as long whom to tell of. */
 export const RESUME_GRACE = 2 * 60_000
 export const RESUME_GRACE_MAX = 10 * 60_000
 
 /**
- * Memory for what links keep until it is acknowledged, or wait with: of a program, of one identity in it, what a link has
- * from its birth to its end, and the pieces in which it takes more. A link that gets no reserve cannot be resumed; one
- * that gets no more has a smaller window.
+ * Memory for what links keep until it is acknowledged, wait with, or leave to be delivered: of a program, of one identity in
+ * it, what a link has from its birth to its end, and the pieces in which it takes more. A link that gets no reserve cannot be
+ * resumed; one that gets no more has a smaller window; what it may not leave is reset.
  */
 export const KEPT_BYTES = 256 * MiB
 export const KEPT_BYTES_PER_IDENTITY = 128 * MiB
