@@ -39,7 +39,8 @@ export const DEAD_AFTER = 45_000
 
 /**
  * The same for whoever dialled: an agent must know within 15 s that nobody can reach its machine. So it is the one that
- * asks, and a hub of 20,000 idle machines has only to answer.
+ * asks, and a hub of 20,000 idle machines has only to answer. While its own messages wait it has up to DEAD_AFTER, as long as
+ * the system takes more of them; and whoever does not read it says so in every DIALLED_PING_INTERVAL.
  */
 export const DIALLED_PING_INTERVAL = 5_000
 export const DIALLED_DEAD_AFTER = 10_000
