@@ -501,7 +501,7 @@ export const KEPT_STEP = 512 * KiB
 /** What of it is for frames other than data, so that two links full of data can still tell each other of it. */
 export const KEPT_CONTROL_ROOM = 128 * KiB
 
-/** How often links are looked at: for silence, and to give memory back. */
+/** How often links are looked at: for silence, to acknowledge what came since, and to give memory back. */
 export const LINK_TICK = 1_000
 
 /** Silence after which a link asks whether the other end is still there: with streams open, and without. */
@@ -509,8 +509,8 @@ export const PROBE_AFTER = 3_000
 export const PROBE_IDLE = 15_000
 
 /**
- * How long it waits for any word: this, four round trips, and four times what its unacknowledged bytes need at the rate
- * measured, or at the rate given here as long as none was.
+ * How long it waits for any word: this, four round trips, and what its unacknowledged bytes, or the RECORD_DATA_BYTES of one
+ * record of them, need at the rate measured, or at the rate given here if that is lower or none was.
  */
 export const PROBE_DEADLINE = 4_000
 export const PROBE_RATE_BYTES_PER_MS = 16
