@@ -2,6 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { KEPT_BYTES, LINK_STREAMS, SMALL_CHUNK } from "../../src/protocol/Limits.ts"
+import { ResetCode, type StreamReset } from "../../src/protocol/StreamReset.ts"
 import { ChunkQueue } from "../../src/tunnel/ChunkQueue.ts"
 import * as Frames from "../../src/tunnel/Frames.ts"
 import { KeepBudget } from "../../src/tunnel/KeepBudget.ts"
@@ -72,6 +73,17 @@ describe("what a link keeps", () => {
 })
 
 describe("what waits in streams", () => {
+  it("goes with the link when its stream was never accepted, since nobody ever gets it", () => {
+    const { lose, mux, say } = LoneEnd.make({})
+    let refused: StreamReset | undefined
+    mux.open({ port: 22 }, { accepted: () => {}, refused: (reset) => (refused = reset) })
+    say([Frames.frame(Frames.Type.data, 2, Buffer.alloc(10)), Frames.frame(Frames.Type.fin, 2, Buffer.alloc(0))])
+    assert.deepInclude(mux.held, { streams: 1, undelivered: 10 })
+    lose()
+    assert.strictEqual(refused?.code, ResetCode.lost)
+    assert.deepInclude(mux.held, { streams: 0, undelivered: 0 })
+  })
+
   it("costs what its bytes cost, however small the chunks are that come and go", () => {
     const before = buffers()
     const queues = Array.from({ length: 1_000 }, () => new ChunkQueue())

@@ -21,6 +21,8 @@ export interface LoneEnd {
   /** Gives each of them credit by its place in {@link streams}. */
   readonly credit: (limit: (index: number) => number) => void
   readonly data: (index: number, bytes: Uint8Array) => void
+  /** Says anything, in one record. */
+  readonly say: (frames: ReadonlyArray<Buffer>) => void
   /** Acknowledges all that was sent until then, or the next record of it. */
   readonly acknowledge: (what?: "all" | "next") => void
   readonly lose: () => void
@@ -84,6 +86,7 @@ export const make = (options: { readonly account?: KeepAccount | undefined; read
       say(each(count).map((index) => Frames.frame(Frames.Type.open, idOf(index), asked)))
     },
     credit: (limit) => say(each(streams.length).map((index) => Frames.credit(idOf(index), limit(index)))),
+    say,
     data: (index, bytes) => say([Frames.frame(Frames.Type.data, idOf(index), bytes)]),
     acknowledge: (what = "all") => {
       acknowledged = what === "all" ? received : (ends.find((end) => end > acknowledged) ?? acknowledged)
