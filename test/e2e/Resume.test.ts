@@ -18,6 +18,8 @@ const COPY = LONG ? 1_024 : 64
 const KILLS = LONG ? 20 : 3
 const OUTAGE = LONG ? 60_000 : 6_000
 const SLOW = LONG ? 180_000 : 25_000
+/** Bytes a second: less than the copy could do, so that its end waits in the programs and not in the system alone. */
+const UPLINK = 10_000_000
 const WITHIN = LONG ? 900_000 : 180_000
 
 const worldOf = (way?: Copy.Way) =>
@@ -31,6 +33,7 @@ const worldOf = (way?: Copy.Way) =>
         { port, name: "db" }
       ]
     })
+    if (way === "upload") wired.clientWire.slow(UPLINK)
     const client = yield* wired.connect()
     const psql = yield* Postgres.session(client.port("db"))
     const backend = yield* psql.backend
@@ -87,8 +90,9 @@ describe("a copy and an idle psql go on", () => {
       `when the client's path is half-open for good, as after a change of address, in the middle of its ${way}`,
       () =>
         survives(
-          ({ client, wired: { clientWire } }) =>
+          ({ client, copy, wired: { clientWire } }) =>
             Effect.gen(function* () {
+              yield* copy.until(0.4)
               clientWire.abandon()
               yield* client.program.expect(/connected again/, { within: "15 seconds" })
             }),

@@ -5,6 +5,7 @@ import * as Tls from "node:tls"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { taken } from "../../src/transport/internal/memory.ts"
+import * as Heartbeat from "../../src/transport/Heartbeat.ts"
 import * as Certificates from "../support/certificates.ts"
 
 const MiB = 2 ** 20
@@ -59,8 +60,45 @@ const connected = (kind: "tcp" | "tls") =>
     return { socket, read }
   })
 
+/** A socket as a heartbeat sees it, from which nothing is ever heard. */
+const silent = (socket: Net.Socket) => {
+  const seen = { isDead: false }
+  const pingable: Heartbeat.Pingable = {
+    OPEN: 1,
+    readyState: 1,
+    isPaused: false,
+    get bufferedAmount() {
+      return socket.writableLength
+    },
+    ping: () => {},
+    terminate: () => {
+      seen.isDead = true
+    },
+    on: () => {}
+  }
+  return { pingable, seen }
+}
+
 describe("what the system takes of a socket", () => {
   for (const kind of ["tcp", "tls"] as const) {
+    it.scopedLive(`is what keeps a heartbeat from giving up whoever only says nothing: ${kind}`, () =>
+      Effect.gen(function* () {
+        const heartbeat = yield* Heartbeat.make({ interval: 250, deadAfter: 500 })
+        const { read, socket } = yield* connected(kind)
+        socket.write(Buffer.alloc(64 * MiB))
+        const { pingable, seen } = silent(socket)
+        heartbeat.watch(pingable, () => taken(socket))
+        for (let slow = 0; slow < 40; slow++) {
+          yield* read(MiB)
+          yield* Effect.sleep(20)
+          assert.isFalse(seen.isDead, `after ${slow} MiB`)
+        }
+        assert.isAbove(socket.writableLength, 0)
+        yield* Effect.sleep(2_000)
+        assert.isTrue(seen.isDead)
+      })
+    )
+
     it.scopedLive(`stands still when nobody reads, and moves while somebody does: ${kind}`, () =>
       Effect.gen(function* () {
         const { read, socket } = yield* connected(kind)
