@@ -13,7 +13,7 @@ import * as Scope from "effect/Scope"
 import type { DetachedLink } from "../protocol/Control.ts"
 import { DRAIN_LOOK, LISTED_ITEMS } from "../protocol/Limits.ts"
 import { printable } from "../protocol/Printable.ts"
-import { KeepBudget } from "../tunnel/KeepBudget.ts"
+import { KeepBudget, type Linger } from "../tunnel/KeepBudget.ts"
 import type * as Stream1 from "../tunnel/Stream1.ts"
 import { heldNothing, type TunnelHeld } from "../tunnel/Tunnel.ts"
 import type { Grant } from "./Grant.ts"
@@ -38,6 +38,8 @@ export interface Links {
   readonly scope: Effect.Effect<Scope.CloseableScope>
   /** What the tunnel asks when a client comes to a machine. */
   readonly keeper: (machine: string, sessionId: string, grant: Grant) => Stream1.Keeper | undefined
+  /** Memory for what a link leaves to be delivered after its end, of those whom {@link keeper} counts it for. */
+  readonly linger: (client: string, principal: string | undefined) => Linger
   /** Serves a tunnel until it is over; its scope ends then. */
   readonly begin: (begin: Begin, scope: Scope.CloseableScope) => Effect.Effect<Served.Served>
   /** The grant of the link whose last session it was. */
@@ -137,6 +139,7 @@ export const make = (options: LinksOptions): Effect.Effect<Links, never, Scope.S
 
     return {
       scope: Scope.fork(parent, ExecutionStrategy.sequential),
+      linger: (client, principal) => (bytes) => budget.linger(principal ?? client, bytes),
       keeper: (machine, sessionId, grant) => (grace > 0 ? keeper(machine, sessionId, grant) : undefined),
       begin: (begin, scope) =>
         Effect.gen(function* () {

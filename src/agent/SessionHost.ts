@@ -125,6 +125,7 @@ const session = (options: SessionHostOptions): Effect.Effect<void, SessionEnded,
       identity,
       scope,
       keeper: links.keeper(machine.name, request.sessionId, grant),
+      linger: links.linger,
       authorise: (key: PublicKeyHex) =>
         Effect.suspend(() => {
           const admitted = Admission.admit(machine.now(), grant.client(), key)

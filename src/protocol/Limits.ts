@@ -39,7 +39,8 @@ export const DEAD_AFTER = 45_000
 
 /**
  * The same for whoever dialled: an agent must know within 15 s that nobody can reach its machine. So it is the one that
- * asks, and a hub of 20,000 idle machines has only to answer.
+ * asks, and a hub of 20,000 idle machines has only to answer. While its own messages wait it has up to DEAD_AFTER, as long as
+ * the system takes more of them; and whoever does not read it says so in every DIALLED_PING_INTERVAL.
  */
 export const DIALLED_PING_INTERVAL = 5_000
 export const DIALLED_DEAD_AFTER = 10_000
@@ -485,14 +486,20 @@ export const ACK_RECORDS = 256
 /** What a record that is kept counts for beyond its bytes. */
 export const KEPT_RECORD_BYTES = 512
 
+/**
+ * What a stream counts for beyond its bytes that is still being delivered after its link's end, when no session's bound
+ * counts it any more: its socket, and who serves it.
+ */
+export const LINGERING_STREAM_BYTES = 16 * KiB
+
 /** How long a link waits for a new carrier: unless told, and at most. A hub remembers for as long whom to tell of. */
 export const RESUME_GRACE = 2 * 60_000
 export const RESUME_GRACE_MAX = 10 * 60_000
 
 /**
- * Memory for what links keep until it is acknowledged, or wait with: of a program, of one identity in it, what a link has
- * from its birth to its end, and the pieces in which it takes more. A link that gets no reserve cannot be resumed; one
- * that gets no more has a smaller window.
+ * Memory for what links keep until it is acknowledged, wait with, or leave to be delivered: of a program, of one identity in
+ * it, what a link has from its birth to its end, and the pieces in which it takes more. A link that gets no reserve cannot be
+ * resumed; one that gets no more has a smaller window; what it may not leave is reset.
  */
 export const KEPT_BYTES = 256 * MiB
 export const KEPT_BYTES_PER_IDENTITY = 128 * MiB
@@ -502,7 +509,7 @@ export const KEPT_STEP = 512 * KiB
 /** What of it is for frames other than data, so that two links full of data can still tell each other of it. */
 export const KEPT_CONTROL_ROOM = 128 * KiB
 
-/** How often links are looked at: for silence, and to give memory back. */
+/** How often links are looked at: for silence, to acknowledge what came since, and to give memory back. */
 export const LINK_TICK = 1_000
 
 /** Silence after which a link asks whether the other end is still there: with streams open, and without. */
@@ -510,8 +517,8 @@ export const PROBE_AFTER = 3_000
 export const PROBE_IDLE = 15_000
 
 /**
- * How long it waits for any word: this, four round trips, and four times what its unacknowledged bytes need at the rate
- * measured, or at the rate given here as long as none was.
+ * How long it waits for any word: this, four round trips, and what its unacknowledged bytes, or the RECORD_DATA_BYTES of one
+ * record of them, need at the rate measured, or at the rate given here if that is lower or none was.
  */
 export const PROBE_DEADLINE = 4_000
 export const PROBE_RATE_BYTES_PER_MS = 16

@@ -13,6 +13,7 @@ import { type Carrier, type Dial, DialError } from "./Carrier.ts"
 import * as DialReason from "./DialReason.ts"
 import * as Heartbeat from "./Heartbeat.ts"
 import * as HubSocket from "./HubSocket.ts"
+import { taken } from "./internal/memory.ts"
 import * as WebSocketCarrier from "./WebSocketCarrier.ts"
 
 /** How agents and clients reach a hub. */
@@ -26,7 +27,7 @@ const zeroMask = (mask: Buffer) => {
 const upgrade = (
   { address, url }: HubSocket.Way,
   socket: Socket,
-  watch: (ws: WebSocket) => void,
+  watch: (typeof Heartbeat.Heartbeat.Service)["watch"],
   resume: (carrier: Effect.Effect<Carrier, DialError>) => void
 ): WebSocket => {
   const fail = (reason: string) => resume(new DialError({ url: address, reason, untrusted: false }))
@@ -44,7 +45,7 @@ const upgrade = (
   })
   ws.on("error", (error) => fail(DialReason.explain(error)))
   ws.on("open", () => {
-    watch(ws)
+    watch(ws, () => taken(socket))
     resume(Effect.succeed(WebSocketCarrier.make(ws, socket, address)))
   })
   return ws

@@ -2,15 +2,25 @@
  * Bytes that wait, in the chunks they came in. Small chunks are copied together, so that what the queue costs follows its
  * bytes and not the number of chunks, and so that a small chunk never keeps the large buffer alive that it was cut from.
  */
-import { SMALL_CHUNK } from "../protocol/Limits.ts"
+import { PIECE_BYTES, SMALL_CHUNK } from "../protocol/Limits.ts"
 import { compact } from "../transport/Bytes.ts"
 
+/** The least that a block has; one that holds a keystroke must not cost as much as one that is full. */
+const BLOCK_LEAST = 64
+
 interface Chunk {
-  readonly bytes: Uint8Array
+  bytes: Uint8Array
   start: number
   end: number
-  /** A block of our own, with room behind `end`. */
+  /** A block of our own, which grows up to SMALL_CHUNK. */
   readonly block: boolean
+}
+
+/** A block with these bytes, and room for as many again. */
+const blockOf = (bytes: Uint8Array, room: number): Uint8Array => {
+  const block = new Uint8Array(Math.min(SMALL_CHUNK, Math.max(BLOCK_LEAST, 2 * room)))
+  block.set(bytes)
+  return block
 }
 
 export class ChunkQueue {
@@ -27,10 +37,16 @@ export class ChunkQueue {
   }
 
   #append(chunk: Uint8Array) {
-    let last = this.#chunks.at(-1)
-    if (last === undefined || !last.block || last.bytes.length - last.end < chunk.length) {
-      last = { bytes: new Uint8Array(SMALL_CHUNK), start: 0, end: 0, block: true }
-      this.#chunks.push(last)
+    const last = this.#chunks.at(-1)
+    const all = last === undefined ? chunk.length : last.end - last.start + chunk.length
+    if (last === undefined || !last.block || all > SMALL_CHUNK) {
+      this.#chunks.push({ bytes: blockOf(chunk, chunk.length), start: 0, end: chunk.length, block: true })
+      return
+    }
+    if (last.bytes.length - last.end < chunk.length) {
+      last.bytes = blockOf(last.bytes.subarray(last.start, last.end), all)
+      last.end -= last.start
+      last.start = 0
     }
     last.bytes.set(chunk, last.end)
     last.end += chunk.length
@@ -52,6 +68,22 @@ export class ChunkQueue {
     if (end === first.end) this.#chunks.shift()
     this.bytes -= end - start
     return first.bytes.subarray(start, end)
+  }
+
+  /**
+   * For a long wait: copies what keeps much more alive than itself, as the rest of a chunk does, and tells what all of it
+   * costs then. Bytes of memory.
+   */
+  settle(): number {
+    let cost = 0
+    for (const chunk of this.#chunks) {
+      const waiting = chunk.bytes.subarray(chunk.start, chunk.end)
+      chunk.bytes = compact(waiting)
+      chunk.start = 0
+      chunk.end = waiting.length
+      cost += chunk.bytes.buffer.byteLength + PIECE_BYTES
+    }
+    return cost
   }
 
   clear(): void {

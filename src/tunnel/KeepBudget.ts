@@ -1,8 +1,9 @@
 /**
  * Memory for what links keep so that they can go on in another carrier: of a whole program, and of each identity in it.
  * A link has a reserve from its birth to its end, so that nobody's links can starve another's, and takes more while it has
- * more under way; when there is no more, its window is smaller. What is kept so never exceeds the budget, and the busy leave
- * some of it for the moment when all lose their carrier at once.
+ * more under way; when there is no more, its window is smaller. What it leaves to be delivered after its end counts until it
+ * is. What is kept so never exceeds the budget, and the busy leave some of it for the moment when all lose their carrier at
+ * once.
  */
 import { KEPT_BYTES, KEPT_BYTES_PER_IDENTITY, KEPT_RESERVE } from "../protocol/Limits.ts"
 
@@ -17,6 +18,12 @@ export interface KeepAccount {
   readonly close: () => void
 }
 
+/**
+ * Takes memory, in bytes, for what is still to be delivered after its link's end. The result gives all of it back, once; it
+ * is undefined when there is none.
+ */
+export type Linger = (bytes: number) => (() => void) | undefined
+
 export interface KeepBudgetOptions {
   /** Bytes in all. */
   readonly total?: number | undefined
@@ -27,6 +34,7 @@ export interface KeepBudgetOptions {
 /** Up to which part of it, and of an identity's, the budget is there for what. */
 const FOR_BUSY = 1 / 2
 const FOR_RESERVES = 3 / 4
+const FOR_LINGERING = 5 / 8
 const FOR_WAITING = 1
 
 export class KeepBudget {
@@ -68,6 +76,16 @@ export class KeepBudget {
         this.#give(identity, held)
         held = 0
       }
+    }
+  }
+
+  /** {@link Linger} for a link of an identity. It needs no account, which a link may not have, and which ends with it. */
+  linger(identity: string, bytes: number): (() => void) | undefined {
+    if (!this.#take(identity, bytes, FOR_LINGERING)) return undefined
+    let held = bytes
+    return () => {
+      this.#give(identity, held)
+      held = 0
     }
   }
 

@@ -113,6 +113,8 @@ export class Link {
   /** Bytes that may be kept: the reserve, and what was taken beyond it. */
   #allowed = KEPT_RESERVE
   #received = 0
+  /** Up to where the peer has been told so. */
+  #told = 0
   /** A record that turned out not to be needed. */
   #spare: RecordBuilder | undefined
   #scheduled = false
@@ -149,6 +151,7 @@ export class Link {
     this.#ping = undefined
     this.#pong = undefined
     this.#blocked = false
+    this.#told = this.#received
     this.#liveness = new Liveness(this.now())
     channel.receive(this.#receiver(channel))
     if (this.#channel !== channel || this.#over) return true
@@ -221,7 +224,7 @@ export class Link {
     })
   }
 
-  /** Every LINK_TICK: notices a peer that is silent, and gives memory back that is not needed. */
+  /** Every LINK_TICK: notices a peer that is silent, is not silent itself, and gives memory back that is not needed. */
   tick(): void {
     const channel = this.#channel
     if (channel === undefined) return
@@ -239,6 +242,9 @@ export class Link {
     } else if (silence === "dead") {
       const seconds = Math.round((now - this.#liveness.heardAt) / 1000)
       channel.close(new TunnelClosed({ kind: "lost", reason: `no sign of life from the other end for ${seconds} s` }))
+    } else if (this.#received !== this.#told && !this.#blocked) {
+      // Whoever sends much on a slow path has asked long ago, and the answer may be seconds away.
+      this.#send(new RecordBuilder())
     }
   }
 
@@ -348,8 +354,7 @@ export class Link {
   #send(record: RecordBuilder) {
     const channel = this.#channel
     if (channel === undefined) return
-    Frames.writeUint64(record.linkHeader, this.#replay.position, 0)
-    Frames.writeUint64(record.linkHeader, this.#received, 8)
+    this.#writeHeader(record.linkHeader, this.#replay.position)
     if (record.positioned > 0) {
       this.#replay.push(record.kept, record.positioned)
       this.#recordsSincePing++
@@ -369,10 +374,15 @@ export class Link {
     return true
   }
 
+  #writeHeader(header: Buffer, position: number) {
+    Frames.writeUint64(header, position, 0)
+    Frames.writeUint64(header, this.#received, 8)
+    this.#told = this.#received
+  }
+
   #sendAgain({ bytes, parts, start }: Kept) {
     const header = Buffer.allocUnsafe(Frames.LINK_HEADER_BYTES)
-    Frames.writeUint64(header, start, 0)
-    Frames.writeUint64(header, this.#received, 8)
+    this.#writeHeader(header, start)
     if (this.#channel?.send([header, ...parts], header.length + bytes) === false) this.#blocked = true
   }
 

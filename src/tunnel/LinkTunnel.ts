@@ -9,7 +9,7 @@ import * as Mailbox from "effect/Mailbox"
 import type * as Scope from "effect/Scope"
 import { LINK_STREAMS, LINK_TICK } from "../protocol/Limits.ts"
 import { ResetCode, StreamReset } from "../protocol/StreamReset.ts"
-import type { KeepAccount } from "./KeepBudget.ts"
+import type { KeepAccount, Linger } from "./KeepBudget.ts"
 import { Link } from "./Link.ts"
 import { Mux } from "./Mux.ts"
 import type { Incoming, Tunnel, TunnelClosed } from "./Tunnel.ts"
@@ -38,9 +38,11 @@ export const make = (options: {
   readonly initiator: boolean
   /** What may be kept for another carrier; without it the tunnel ends with its first one. */
   readonly account: KeepAccount | undefined
+  /** Memory for what is still to be delivered after its end; without it, as much as there is. */
+  readonly linger?: Linger | undefined
 }): Effect.Effect<{ readonly tunnel: Tunnel; readonly link: Link }, never, Scope.Scope> =>
   Effect.gen(function* () {
-    const { account, initiator } = options
+    const { account, initiator, linger } = options
     const closed = yield* Deferred.make<TunnelClosed>()
     // Bounded by LINK_STREAMS: the mux refuses further streams while that many are unanswered.
     const incoming = yield* Mailbox.make<Incoming, TunnelClosed>(LINK_STREAMS)
@@ -50,6 +52,7 @@ export const make = (options: {
     const finders = new Set<() => void>()
     const mux = new Mux({
       initiator,
+      linger,
       link: (source) => new Link({ source, now: () => performance.now(), account }),
       incoming: (stream) => void incoming.unsafeOffer(stream),
       attached: () => {

@@ -21,6 +21,7 @@ import { ResetCode, StreamReset } from "../protocol/StreamReset.ts"
 import type { ByteStream } from "../transport/ByteStream.ts"
 import { CreditPool } from "./Credit.ts"
 import * as Frames from "./Frames.ts"
+import type { Linger } from "./KeepBudget.ts"
 import type { FrameSource, Link, RecordBuilder } from "./Link.ts"
 import { lost, MuxStream, type StreamHost } from "./MuxStream.ts"
 import { type Incoming, type Target, TunnelClosed, type TunnelHeld } from "./Tunnel.ts"
@@ -40,6 +41,8 @@ const decodeOpen = Schema.decodeUnknownEither(Open)
 const decodeAccept = Schema.decodeUnknownEither(Accept)
 const decodeGoAway = Schema.decodeUnknownEither(GoAway)
 
+const endlessly: Linger = () => () => {}
+
 const json = (value: object) => Buffer.from(JSON.stringify(value))
 
 /** How an asked-for stream turned out; called once. */
@@ -52,6 +55,8 @@ export interface MuxOptions {
   /** The initiator of the handshake opens odd stream numbers, the responder even ones. */
   readonly initiator: boolean
   readonly link: (source: FrameSource) => Link
+  /** Memory for what streams have yet to deliver when the link is over; without it they have what they need. */
+  readonly linger?: Linger | undefined
   /** A stream that the peer asks for. */
   readonly incoming: (incoming: Incoming) => void
   /** The carrier is lost; streams wait for another one. */
@@ -337,8 +342,8 @@ export class Mux {
 
   /** Streams keep what they have; what is written meanwhile counts as it comes. */
   #onDetached(how: TunnelClosed) {
-    const { undelivered, unsent } = this.held
-    const waiting = unsent + undelivered
+    let waiting = 0
+    for (const stream of this.#streams.values()) waiting += stream.settle()
     if (!this.link.reserve(waiting)) {
       const reason = `${how.reason}; and too much waits to be kept until it is back`
       return this.link.close(new TunnelClosed({ kind: "lost", reason }))
@@ -361,10 +366,13 @@ export class Mux {
   #onClosed(how: TunnelClosed) {
     this.#over = true
     const reset = lost(how.reason)
+    const { linger = endlessly } = this.#options
     const openings = [...this.#openings.values()]
+    const dropsAll = how.kind === "tampered" || how.kind === "revoked"
     for (const stream of this.#streams.values()) {
-      if (how.kind === "tampered" || how.kind === "revoked") stream.onReset(reset)
-      else stream.onLost(reset)
+      // Nobody ever gets a stream that is not accepted by now, nor what it was to deliver.
+      if (dropsAll || this.#openings.has(stream.id)) stream.onReset(reset)
+      else stream.onLost(reset, linger)
     }
     for (const opening of openings) opening.refused(reset)
     this.#options.closed(how)

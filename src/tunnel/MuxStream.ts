@@ -3,13 +3,20 @@
  * the local side writes until the mux sends it, and what the peer sends until the local side takes it; the first is
  * bounded by backpressure, the second by credit.
  */
-import { RECORD_DATA_BYTES, SMALL_CHUNK, STREAM_SEND_QUEUE } from "../protocol/Limits.ts"
+import {
+  LINGERING_STREAM_BYTES,
+  PIECE_BYTES,
+  RECORD_DATA_BYTES,
+  SMALL_CHUNK,
+  STREAM_SEND_QUEUE
+} from "../protocol/Limits.ts"
 import { ResetCode, StreamReset } from "../protocol/StreamReset.ts"
 import type { ByteStream, ByteStreamHandlers } from "../transport/ByteStream.ts"
 import { compact } from "../transport/Bytes.ts"
 import { ChunkQueue } from "./ChunkQueue.ts"
 import { type CreditPool, ReceiveCredit } from "./Credit.ts"
 import * as Frames from "./Frames.ts"
+import type { Linger } from "./KeepBudget.ts"
 import type { RecordBuilder } from "./Link.ts"
 
 /** What a stream needs of its mux. */
@@ -47,6 +54,8 @@ export class MuxStream implements ByteStream {
   #reset: StreamReset | undefined
   /** Why the link has gone, while the rest of what the peer had finished is delivered. */
   #lost: StreamReset | undefined
+  /** Gives back the memory of that rest. */
+  #release = () => {}
   /** In one of the mux's rings. */
   queued = false
   /** When it last sent more than a small chunk at a time. */
@@ -71,6 +80,11 @@ export class MuxStream implements ByteStream {
     return this.#toDeliver.bytes
   }
 
+  /** Makes what it holds as small as that is, for a long wait. Bytes of memory that it takes then. */
+  settle(): number {
+    return this.#toSend.settle() + this.#toDeliver.settle()
+  }
+
   get isEnded(): boolean {
     return this.#ended
   }
@@ -85,7 +99,7 @@ export class MuxStream implements ByteStream {
 
   write(chunk: Uint8Array): boolean {
     if (this.#ended || this.#finAsked || this.#lost !== undefined) return true
-    if (!this.#host.isAttached() && !this.#host.wait(chunk.length)) {
+    if (!this.#host.isAttached() && !this.#host.wait(chunk.length + PIECE_BYTES)) {
       this.reset(new StreamReset({ code: ResetCode.busy, reason: "too much waits for the connection to come back" }))
       return true
     }
@@ -177,14 +191,19 @@ export class MuxStream implements ByteStream {
   }
 
   /**
-   * The link has gone. What the peer had finished is delivered to its end, since the peer counts it as delivered; all else
-   * is reset at once.
+   * The link has gone. What the peer had finished is delivered to its end, since the peer counts it as delivered, if there is
+   * memory for as long as that takes; all else is reset at once.
    */
-  onLost(reason: StreamReset): void {
+  onLost(reason: StreamReset, linger: Linger): void {
     if (this.#ended) return
     if (!this.#finReceived || this.#finDelivered) return this.#end(reason, undefined)
-    this.#lost = reason
     this.#toSend.clear()
+    const release = linger(this.settle() + LINGERING_STREAM_BYTES)
+    if (release === undefined) {
+      return this.#end(lost(`${reason.reason}; and too much has yet to be delivered`), undefined)
+    }
+    this.#release = release
+    this.#lost = reason
     this.#deliver()
   }
 
@@ -225,6 +244,7 @@ export class MuxStream implements ByteStream {
     this.#toSend.clear()
     this.#toDeliver.clear()
     this.#receive.release()
+    this.#release()
     this.#host.ended(this, tell)
     this.#handlers?.closed(reset)
   }

@@ -4,6 +4,7 @@
  * again whole.
  */
 import { KEPT_RECORD_BYTES, SMALL_CHUNK } from "../protocol/Limits.ts"
+import { isSmallPart } from "../transport/Bytes.ts"
 
 /** The positioned frames of one record. */
 export interface Kept {
@@ -13,16 +14,44 @@ export interface Kept {
   readonly bytes: number
 }
 
-/** A small record as one piece of its own: its parts may be cut from blocks many times their size. */
-const own = (parts: ReadonlyArray<Uint8Array>, bytes: number): ReadonlyArray<Uint8Array> => {
-  if (bytes >= SMALL_CHUNK) return parts
-  const whole = Buffer.allocUnsafeSlow(bytes)
+/** A part that may stay a view: it is most of what it keeps alive, and so large that it is worth an object of its own. */
+const staysView = (part: Uint8Array): boolean => part.length >= SMALL_CHUNK && !isSmallPart(part)
+
+const joined = (parts: ReadonlyArray<Uint8Array>, bytes: number): Uint8Array => {
+  const whole = new Uint8Array(bytes)
   let at = 0
   for (const part of parts) {
     whole.set(part, at)
     at += part.length
   }
-  return [whole]
+  return whole
+}
+
+/**
+ * The same bytes in few pieces that keep nothing else alive: a record may have a thousand parts of nine bytes, each cut from
+ * a block of its own. Neighbours that may not stay views are copied together; the chunks of a copy stay what they are.
+ */
+const own = (parts: ReadonlyArray<Uint8Array>): ReadonlyArray<Uint8Array> => {
+  const owned: Array<Uint8Array> = []
+  let small: Array<Uint8Array> = []
+  let bytes = 0
+  const flush = () => {
+    if (bytes === 0) return
+    owned.push(joined(small, bytes))
+    small = []
+    bytes = 0
+  }
+  for (const part of parts) {
+    if (staysView(part)) {
+      flush()
+      owned.push(part)
+    } else {
+      small.push(part)
+      bytes += part.length
+    }
+  }
+  flush()
+  return owned
 }
 
 export class Replay {
@@ -63,13 +92,13 @@ export class Replay {
     return this.#records.length - this.#first
   }
 
-  /** What is kept counts for this much memory. */
+  /** What is kept counts for this much memory, and takes at most about twice as much. */
   get cost(): number {
     return this.bytes + this.records * KEPT_RECORD_BYTES
   }
 
   push(parts: ReadonlyArray<Uint8Array>, bytes: number): void {
-    if (this.#keeps) this.#records.push({ parts: own(parts, bytes), start: this.#end, bytes })
+    if (this.#keeps) this.#records.push({ parts: own(parts), start: this.#end, bytes })
     this.#end += bytes
   }
 

@@ -13,7 +13,7 @@ import * as Noise from "../crypto/Noise.ts"
 import { HANDSHAKE_TIMEOUT } from "../protocol/Limits.ts"
 import type { Inbox } from "../transport/Inbox.ts"
 import * as Handshake from "./Handshake.ts"
-import type { KeepAccount } from "./KeepBudget.ts"
+import type { KeepAccount, Linger } from "./KeepBudget.ts"
 import { goOn, type Kept } from "./Kept.ts"
 import * as LinkTunnel from "./LinkTunnel.ts"
 import * as ResumeProof from "./ResumeProof.ts"
@@ -194,6 +194,8 @@ export interface RespondOptions {
   /** Where the tunnel lives that is begun; it outlives the carrier when it can be resumed. */
   readonly scope: Scope.Scope
   readonly keeper?: Keeper | undefined
+  /** Memory for what a client's new link leaves to be delivered after its end; without it, as much as there is. */
+  readonly linger?: ((client: PublicKeyHex, principal: string | undefined) => Linger) | undefined
   /** Whether that client may be here, and what to answer. */
   readonly authorise: (
     client: PublicKeyHex,
@@ -256,14 +258,26 @@ export const respond = (options: RespondOptions): Effect.Effect<Responded, Tunne
     }
 
     const live = yield* Deferred.make<void>()
-    const { link, tunnel } = yield* LinkTunnel.make({ initiator: false, account: memory }).pipe(Scope.extend(scope))
+    const { link, tunnel } = yield* LinkTunnel.make({
+      initiator: false,
+      account: memory,
+      linger: options.linger?.(client, principal)
+    }).pipe(Scope.extend(scope))
     link.attach(channel, undefined, () => Deferred.unsafeDone(live, Effect.void))
     yield* Effect.raceFirst(
       Deferred.await(live),
       Effect.flatMap(Effect.raceFirst(tunnel.closed, tunnel.detached), (how) =>
         Effect.fail(new TunnelRefused({ kind: how.kind === "tampered" ? "forged" : "lost", reason: how.reason }))
       )
-    ).pipe(Effect.onError(() => Effect.sync(() => tunnel.abandon("the client never spoke"))))
+    ).pipe(
+      Effect.onError(() =>
+        Effect.sync(() => {
+          tunnel.abandon("the client never spoke")
+          // Nobody serves it: what its streams had to deliver would wait for ever.
+          tunnel.revoke("the client never spoke")
+        })
+      )
+    )
     const begun: Kept | undefined =
       memory === undefined
         ? undefined

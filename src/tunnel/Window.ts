@@ -64,11 +64,17 @@ export class Window {
     return Math.max(SMALL_CHUNK, Math.min(RECORD_DATA_BYTES, Math.floor(this.#rate * RECORD_TIME)))
   }
 
-  /** How long the peer may take for any word while so many bytes are under way to it. Milliseconds. */
+  /**
+   * How long the peer may take for any word while so many bytes are under way to it. Milliseconds.
+   *
+   * However much that is, and whoever on the way holds it, the peer speaks while it has a path: every LINK_TICK as long as
+   * records reach it, and after PROBE_AFTER when none do. So no word of it is behind more than one record of ours, and
+   * silence for longer is no slow path.
+   */
   patience(unacknowledged: number): number {
     // A path may have become slow since its rate was measured.
     const rate = this.#rate === 0 ? PROBE_RATE_BYTES_PER_MS : Math.min(this.#rate, PROBE_RATE_BYTES_PER_MS)
     const roundTrip = Number.isFinite(this.#roundTrip) ? this.#roundTrip : 0
-    return PROBE_DEADLINE + 4 * roundTrip + (4 * unacknowledged) / rate
+    return PROBE_DEADLINE + 4 * roundTrip + Math.min(unacknowledged, RECORD_DATA_BYTES) / rate
   }
 }

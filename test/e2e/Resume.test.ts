@@ -17,31 +17,38 @@ const COPY = LONG ? 1_024 : 64
 /** While the copy runs. */
 const KILLS = LONG ? 20 : 3
 const OUTAGE = LONG ? 60_000 : 6_000
+const SLOW = LONG ? 180_000 : 25_000
+/** Bytes a second: less than the copy could do, so that its end waits in the programs and not in the system alone. */
+const UPLINK = 10_000_000
 const WITHIN = LONG ? 900_000 : 180_000
 
-const world = Effect.gen(function* () {
-  const sshd = yield* Sshd.start()
-  const port = yield* freePort("127.0.0.1")
-  yield* Postgres.start("127.0.0.1", port)
-  const wired = yield* WiredWorld.make({
-    services: [
-      { port: sshd.port, name: "SSH" },
-      { port, name: "db" }
-    ]
+const worldOf = (way?: Copy.Way) =>
+  Effect.gen(function* () {
+    const sshd = yield* Sshd.start()
+    const port = yield* freePort("127.0.0.1")
+    yield* Postgres.start("127.0.0.1", port)
+    const wired = yield* WiredWorld.make({
+      services: [
+        { port: sshd.port, name: "SSH" },
+        { port, name: "db" }
+      ]
+    })
+    if (way === "upload") wired.clientWire.slow(UPLINK)
+    const client = yield* wired.connect()
+    const psql = yield* Postgres.session(client.port("db"))
+    const backend = yield* psql.backend
+    const copy = yield* Copy.start(sshd, client.port("SSH"), COPY, way)
+    return { wired, client, copy, psql, backend }
   })
-  const client = yield* wired.connect()
-  const psql = yield* Postgres.session(client.port("db"))
-  const backend = yield* psql.backend
-  const copy = yield* Copy.start(sshd, client.port("SSH"), COPY)
-  return { wired, client, copy, psql, backend }
-})
+
+const world = worldOf()
 
 type World = Effect.Effect.Success<typeof world>
 
 /** Starts all, does something to it in the middle of the copy, and holds that nobody noticed. */
-const survives = (what: (world: World) => Effect.Effect<void, unknown, never>) =>
+const survives = (what: (world: World) => Effect.Effect<void, unknown, never>, way?: Copy.Way) =>
   Effect.gen(function* () {
-    const all = yield* world
+    const all = yield* worldOf(way)
     yield* all.copy.until(0.05)
     yield* what(all)
     yield* all.copy.whole
@@ -78,15 +85,36 @@ describe("a copy and an idle psql go on", () => {
     WITHIN
   )
 
+  for (const way of ["download", "upload"] as const) {
+    it.scopedLive(
+      `when the client's path is half-open for good, as after a change of address, in the middle of its ${way}`,
+      () =>
+        survives(
+          ({ client, copy, wired: { clientWire } }) =>
+            Effect.gen(function* () {
+              yield* copy.until(0.4)
+              clientWire.abandon()
+              yield* client.program.expect(/connected again/, { within: "15 seconds" })
+            }),
+          way
+        ),
+      WITHIN
+    )
+  }
+
   it.scopedLive(
-    "when the client's path is half-open for good, as after a change of address",
+    "when the client's path becomes slow in the middle of its upload: it is not taken for one that is gone",
     () =>
-      survives(({ client, wired: { clientWire } }) =>
-        Effect.gen(function* () {
-          clientWire.abandon()
-          yield* client.program.expect(/connected again/, { within: "15 seconds" })
-        })
-      ),
+      Effect.gen(function* () {
+        const { client, copy, wired } = yield* worldOf("upload")
+        yield* copy.until(0.2)
+        // What the system and the wire hold takes longer than any deadline.
+        wired.clientWire.slow(40_000)
+        yield* Effect.sleep(SLOW)
+        assert.notMatch(client.program.output("stderr"), /connection lost|connected again|no sign of life/)
+        wired.clientWire.slow(Number.POSITIVE_INFINITY)
+        yield* copy.whole
+      }),
     WITHIN
   )
 

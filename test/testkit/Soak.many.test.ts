@@ -132,7 +132,7 @@ describe("a long time under load and faults", () => {
         })
         yield* Effect.addFinalizer(() => Effect.sync(() => streams.forEach(({ socket }) => socket.destroy())))
         const faults = Effect.sync(() => strike(network, seed)).pipe(
-          Effect.delay(FAULT_EVERY),
+          Effect.delay(FAULT_EVERY / 2),
           Effect.zipRight(Effect.sleep(FAULT_EVERY / 2)),
           // What was half-open is noticed by then at the latest, as a network's end of a connection does some time.
           Effect.zipRight(Effect.sync(() => network.heal())),

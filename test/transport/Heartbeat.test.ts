@@ -15,6 +15,8 @@ class Peer extends EventEmitter {
   pings = 0
   isDead = false
   answers = true
+  /** Bytes that the system has taken. */
+  taken = 0
 
   ping() {
     this.pings++
@@ -33,7 +35,7 @@ const watched = (peer: Peer, rhythm = Heartbeat.accepted) =>
     const heartbeat = yield* Heartbeat.make(rhythm)
     // The first look is at once.
     yield* TestClock.adjust(1)
-    heartbeat.watch(peer)
+    heartbeat.watch(peer, () => peer.taken)
     return peer
   })
 
@@ -74,16 +76,63 @@ describe("Heartbeat", () => {
     })
   )
 
-  it.scoped("gives a slow link on which our own messages wait the longer time", () =>
+  /** A slow link on which our own messages wait, and so does a ping. */
+  const uploading = Effect.gen(function* () {
+    const peer = yield* watched(new Peer(), Heartbeat.dialled)
+    peer.answers = false
+    peer.bufferedAmount = 1
+    return peer
+  })
+
+  /** The system takes something in so much time, and that until it is told otherwise. */
+  const moving = (peer: Peer, every: number, lasts: number) =>
     Effect.gen(function* () {
-      const peer = yield* watched(new Peer(), Heartbeat.dialled)
-      peer.answers = false
-      peer.bufferedAmount = 1
-      yield* TestClock.adjust(DEAD_AFTER - 10_000)
+      for (let at = 0; at < lasts; at += every) {
+        peer.taken++
+        yield* TestClock.adjust(every)
+      }
+    })
+
+  it.scoped("gives a slow link on which our own messages wait the longer time, as long as they leave", () =>
+    Effect.gen(function* () {
+      const peer = yield* uploading
+      yield* moving(peer, 10_000, DEAD_AFTER - 10_000)
       assert.isFalse(peer.isDead)
       peer.bufferedAmount = 0
       yield* TestClock.adjust(5_000)
       assert.isTrue(peer.isDead)
+    })
+  )
+
+  it.scoped("and no longer than that", () =>
+    Effect.gen(function* () {
+      const peer = yield* uploading
+      yield* moving(peer, 5_000, DEAD_AFTER + 10_000)
+      assert.isTrue(peer.isDead)
+    })
+  )
+
+  it.scoped("notices within 15 s that the path is gone on which our own messages wait", () =>
+    Effect.gen(function* () {
+      const peer = yield* uploading
+      yield* moving(peer, 5_000, 20_000)
+      peer.emit("pong")
+      peer.taken++
+      yield* TestClock.adjust(5_000)
+      assert.isFalse(peer.isDead)
+      yield* TestClock.adjust(10_000)
+      assert.isTrue(peer.isDead)
+    })
+  )
+
+  it.scoped("of a hub: is heard by those whom it does not read sooner than they give it up", () =>
+    Effect.gen(function* () {
+      const peer = yield* watched(new Peer())
+      peer.answers = false
+      peer.isPaused = true
+      const { pings } = peer
+      yield* TestClock.adjust(60_000)
+      assert.isAtLeast(peer.pings - pings, 60_000 / 5_000 - 1)
     })
   )
 

@@ -5,6 +5,8 @@ import {
   LINK_WINDOW_BULK,
   LINK_WINDOW_MAX,
   LINK_WINDOW_SPARSE,
+  PROBE_AFTER,
+  PROBE_DEADLINE,
   SPARSE_HOLD,
   STREAM_CREDIT_FLOOR,
   STREAM_CREDIT_INITIAL,
@@ -53,6 +55,21 @@ describe("Window", () => {
     const shared = drive(new Window(), 20_000, 80, true)
     assert.isAtLeast(shared, 1.6e6)
     assert.isAtMost(shared, 3.4e6)
+  })
+
+  it("has the patience for one record of what is under way, at the rate that was measured", () => {
+    const fresh = new Window()
+    assert.strictEqual(fresh.patience(0), PROBE_DEADLINE)
+    assert.strictEqual(fresh.patience(16_000), PROBE_DEADLINE + 1_000)
+    // Noticed within 15 s, with the silence before it is asked.
+    assert.isAtMost(fresh.patience(LINK_WINDOW_MAX) + PROBE_AFTER, 12_000)
+    const slow = new Window()
+    slow.sent(8_000, 0, 0)
+    slow.acknowledged(8_000, 2_000)
+    assert.strictEqual(slow.patience(8_000), PROBE_DEADLINE + 4 * 2_000 + 2_000)
+    const fast = new Window()
+    drive(fast, 100_000, 1, false)
+    assert.isAtMost(fast.patience(LINK_WINDOW_BULK) + PROBE_AFTER, 12_000)
   })
 
   it("stays at its base on a short path, however fast", () => {

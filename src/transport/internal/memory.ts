@@ -2,6 +2,7 @@
  * What a WebSocket holds in this program's memory, for a peer that does not read or does not finish what it says. `ws` and
  * Node have no calls for some of it, so this reaches into them; a test watches over it. What is not found counts as nothing.
  */
+import type { Socket } from "node:net"
 import type { Writable } from "node:stream"
 import type { WebSocket } from "ws"
 import { PIECE_BYTES } from "../../protocol/Limits.ts"
@@ -31,6 +32,18 @@ const pieces = (stream: Writable): number => {
 export const unsent = (ws: WebSocket, stream: Writable): number => {
   const bytes = ws.bufferedAmount
   return bytes === 0 ? 0 : bytes + pieces(stream)
+}
+
+/**
+ * Bytes of a socket's that the system has taken so far, of TLS those of each layer: it changes while anything leaves, in the
+ * middle of a write too, and stands still while nothing does.
+ */
+export const taken = (socket: Socket): number => {
+  let bytes = 0
+  for (let handle = objectIn(socket, "_handle"); handle !== undefined; handle = objectIn(handle, "_parent")) {
+    bytes += numberIn(handle, "bytesWritten") - numberIn(handle, "writeQueueSize")
+  }
+  return bytes
 }
 
 /** Bytes that have arrived of a message that is not whole. */

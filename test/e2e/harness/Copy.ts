@@ -31,15 +31,24 @@ const sha256 = (file: string): Effect.Effect<string> =>
 
 const sizeOf = (file: string): number => Fs.statSync(file, { throwIfNoEntry: false })?.size ?? 0
 
-/** Starts to copy so many MiB of chance from the machine to the operator. */
-export const start = (sshd: Sshd.Sshd, localPort: number, mebibytes: number): Effect.Effect<Copy, never, Scope.Scope> =>
+/** From the machine to the operator, or the other way round. */
+export type Way = "download" | "upload"
+
+/** Starts to copy so many MiB of chance. */
+export const start = (
+  sshd: Sshd.Sshd,
+  localPort: number,
+  mebibytes: number,
+  way: Way = "download"
+): Effect.Effect<Copy, never, Scope.Scope> =>
   Effect.gen(function* () {
     const folder = yield* temporaryFolder
     const [from, to] = [Path.join(folder, "from"), Path.join(folder, "to")]
     const file = Fs.openSync(from, "w", 0o600)
     for (let i = 0; i < mebibytes; i++) Fs.writeSync(file, randomBytes(MiB))
     Fs.closeSync(file)
-    const copying = yield* Effect.forkScoped(Sshd.scp(sshd, localPort, `remote:${from}`, to, MEGABYTES_PER_SECOND))
+    const [source, target] = way === "download" ? [`remote:${from}`, to] : [from, `remote:${to}`]
+    const copying = yield* Effect.forkScoped(Sshd.scp(sshd, localPort, source, target, MEGABYTES_PER_SECOND))
     return {
       until: (part) =>
         Effect.raceFirst(

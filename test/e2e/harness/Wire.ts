@@ -74,11 +74,15 @@ export const make = (target: number): Effect.Effect<Wire, Error, Scope.Scope> =>
         busyUntil = Math.max(busyUntil, now) + (bytes / rate) * 1_000
         return busyUntil - now
       }
+      /** What is under way, in its order: that of the timers is not it when rate or delay change meanwhile. */
+      const underWay: Array<Buffer> = []
+      const pass = () => {
+        const chunk = underWay.shift()
+        if (chunk !== undefined && !to.destroyed && !to.write(chunk)) from.pause()
+      }
       from.on("data", (chunk: Buffer) => {
-        const pass = () => {
-          if (!to.destroyed && !to.write(chunk)) from.pause()
-        }
-        if (rate === Number.POSITIVE_INFINITY && latency === 0) return pass()
+        underWay.push(chunk)
+        if (rate === Number.POSITIVE_INFINITY && latency === 0 && underWay.length === 1) return pass()
         const wait = passing(chunk.length)
         from.pause()
         later(wait, readOn)
