@@ -75,7 +75,8 @@ export const make = ({
             "change it in telad.yaml on the machine, or allow it there with management: { clients: true }"
         )
       }
-      const problem = registerProblem(Offer.register(next, identity, state, [], { managed: machines, again: true }))
+      const most = { managed: machines, again: true, resumes: true }
+      const problem = registerProblem(Offer.register(next, identity, state, [], most))
       return problem === undefined ? Effect.void : refused(problem)
     }
 

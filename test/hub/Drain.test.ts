@@ -13,6 +13,7 @@ import * as Authority from "../../src/hub/Authority.ts"
 import * as Directory from "../../src/hub/Directory.ts"
 import * as Drain from "../../src/hub/Drain.ts"
 import * as Sessions from "../../src/hub/Sessions.ts"
+import { encode } from "../../src/protocol/Control.ts"
 import {
   DRAIN_ANSWERS,
   DRAIN_CLIENT_LAG,
@@ -50,6 +51,7 @@ const connection = () => {
   return {
     inbox: Inbox.make(hub),
     leave: () => peer.close(1000, ""),
+    say: (text: string) => peer.sendText(text),
     /** What it was told of the hub's end: when to come back. */
     retryIn: () => {
       const drain = said.find((each) => typeof each === "object" && each !== null && "retryIn" in each)
@@ -149,6 +151,55 @@ describe("a hub that stops", () => {
       })
       const clientsBack = sessions.map(({ client }) => client.retryIn() ?? -1).toSorted((a, b) => a - b)
       assert.isAtLeast((clientsBack.at(-1) ?? 0) - (clientsBack[0] ?? 0), (119 * 1_000) / DRAIN_RATE)
+      yield* Fiber.interrupt(fiber)
+    })
+  )
+
+  it("asks for more a second when it has little time, so that all can have moved before it goes", () => {
+    for (const [count, within, last] of [
+      [20_000, 30_000, 20_000],
+      [40_000, 30_000, 30_000 - DRAIN_MOVE],
+      [20_000, 10_000, 10_000 - DRAIN_MOVE],
+      [20_000, 3_000, 3_000 / 2],
+      [3, 1, DRAIN_RETURN]
+    ] as const) {
+      const spread = Drain.spreadOf(count, within)
+      const times = Array.from({ length: count }, (_, index) => spread(index))
+      assert.strictEqual(times[0], DRAIN_RETURN)
+      assert.isAtMost(Math.max(...times.slice(-1)), last + DRAIN_RETURN)
+      if (within - DRAIN_MOVE < count)
+        assert.isAtMost(times.at(-1) ?? 0, Math.max(last - DRAIN_CLIENT_LAG, DRAIN_RETURN))
+      const most = Math.max(DRAIN_RETURN, last - DRAIN_CLIENT_LAG)
+      for (let index = 1; index < count; index++) assert.isAtLeast(times[index] ?? 0, times[index - 1] ?? 0)
+      assert.isAtLeast(new Set(times).size, Math.min(count, Math.max(1, most - DRAIN_RETURN)))
+    }
+  })
+
+  it.scoped("counts as cut who had no time to move", () =>
+    Effect.gen(function* () {
+      const { drain, machine, open } = yield* made
+      machine("barn")
+      const { client } = open("barn")
+      drain.begin()
+      const fiber = yield* Effect.fork(drain.run(2_000))
+      yield* turns
+      yield* adjust(2_000)
+      assert.deepStrictEqual(yield* Fiber.join(fiber), { moved: 0, finished: 0, cut: 1 })
+      yield* turns
+      assert.strictEqual(client.closed(), 1012)
+    })
+  )
+
+  it.scoped("lets those finish whose agent says, when it has joined, that they cannot move", () =>
+    Effect.gen(function* () {
+      const { begin, machine, open } = yield* made
+      machine("barn")
+      const { agent, client } = open("barn")
+      agent.say(encode({ type: "wg-pubkey", wgPubKey: KEY, ports: [], tunnels: [], capabilities: {} }))
+      yield* turns
+      const fiber = yield* begin
+      yield* adjust(WITHIN - DRAIN_LOOK)
+      assert.isUndefined(client.closed())
       yield* Fiber.interrupt(fiber)
     })
   )
