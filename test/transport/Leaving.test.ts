@@ -89,6 +89,7 @@ describe("a program that leaves", () => {
       peer.read(true)
       setTimeout(wire.thaw, 300)
       const took = yield* end
+      assert.strictEqual(peer.bytes(), sent)
       yield* peer.over
       assert.deepStrictEqual([peer.bytes(), peer.code()], [sent, 1001])
       assert.isBelow(took, CLOSE_TIMEOUT)
@@ -103,6 +104,7 @@ describe("a program that leaves", () => {
       wire.thaw()
       peer.read(true)
       const took = yield* end
+      assert.strictEqual(peer.bytes(), sent)
       yield* peer.over
       assert.isAtLeast(took, CLOSE_TIMEOUT)
       assert.isAtMost(took, LEAVE_MOST + 500)
