@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Queue from "effect/Queue"
 import * as Scope from "effect/Scope"
@@ -21,7 +22,7 @@ import { ResetCode, StreamReset } from "../../src/protocol/StreamReset.ts"
 import type { Carrier } from "../../src/transport/Carrier.ts"
 import * as Inbox from "../../src/transport/Inbox.ts"
 import { KeepBudget } from "../../src/tunnel/KeepBudget.ts"
-import { heldNothing } from "../../src/tunnel/Tunnel.ts"
+import { heldNothing, type TunnelClosed } from "../../src/tunnel/Tunnel.ts"
 import { agent, client, hubUrl, machine, service } from "../support/ends.ts"
 import { logLines } from "../support/logLines.ts"
 import * as MemoryHub from "../support/MemoryHub.ts"
@@ -289,6 +290,32 @@ describe("Agent", () => {
       yield* TestClock.adjust(RETRY_IN_MOST * 1.25)
       yield* settle
       yield* barn.registered("barn")
+    })
+  )
+
+  it.scoped("tells its clients that their connections are over when it stops, rather than only being gone", () =>
+    Effect.gen(function* () {
+      const hub = yield* MemoryHub.make
+      const scope = yield* Scope.make()
+      let told: TunnelClosed | undefined
+      let waited = 0
+      // With its registration the hub ends its sessions, whatever they still have to say.
+      const left = Effect.gen(function* () {
+        yield* settle
+        assert.isDefined(hub.control("barn"))
+        assert.strictEqual(told?.kind, "closed")
+      })
+      const barn = yield* Scope.extend(agent(hub, { left: Effect.suspend(() => (waited++, left)) }), scope)
+      yield* barn.registered("barn")
+      const account = () => new KeepBudget().open("")
+      const { session } = yield* Session.attempt(yield* client(hub), { scope: yield* Effect.scope, account })
+      yield* Effect.forkScoped(
+        Effect.map(Effect.raceFirst(session.tunnel.closed, session.tunnel.detached), (how) => (told = how))
+      )
+      yield* Scope.close(scope, Exit.void)
+      yield* settle
+      assert.strictEqual(waited, 1)
+      assert.isUndefined(hub.control("barn"))
     })
   )
 

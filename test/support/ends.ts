@@ -48,6 +48,8 @@ export const agent = (
     readonly reach?: typeof Tcp.connect
     readonly budget?: KeepBudget
     readonly resumeGrace?: number
+    /** Waits until its sockets are gone; they are at once unless given. */
+    readonly left?: Effect.Effect<void>
     readonly management?: ManagementOptions
   } = {}
 ) => {
@@ -60,7 +62,7 @@ export const agent = (
     budget,
     resumeGrace,
     management
-  }).pipe(Effect.provideService(Dialer, { dial: hub.dial, left: Effect.void }))
+  }).pipe(Effect.provideService(Dialer, { dial: hub.dial, left: options.left ?? Effect.void }))
 }
 
 /** What a client says and keeps; pins are in a folder of the scope. */
