@@ -57,10 +57,14 @@ export class Agent extends Context.Tag("tela/agent/Agent")<
 export const make = (options: AgentOptions): Effect.Effect<typeof Agent.Service, never, Dialer | Scope.Scope> =>
   Effect.gen(function* () {
     const { budget, config, identity, reach = Tcp.connect, resumeGrace = RESUME_GRACE, state } = options
-    const { dial } = yield* Dialer
+    const { dial, left } = yield* Dialer
     const shown = fingerprint(identity.publicKey)
     yield* Effect.logInfo(`this agent's key is ${shown}`, { hub: config.hub, machines: config.machines.length })
 
+    // Scopes end in reverse order: links say goodbye first, and while that is under way the machine stays registered, for
+    // with its registration the hub ends its sessions.
+    const registrations = yield* FiberMap.make<string>()
+    yield* Effect.addFinalizer(() => left)
     const links = yield* Links.make({ grace: resumeGrace, budget })
     const joining = yield* Effect.makeSemaphore(JOINING_SESSIONS)
     const latches = new Map<string, Effect.Latch>()
@@ -73,7 +77,6 @@ export const make = (options: AgentOptions): Effect.Effect<typeof Agent.Service,
       ) ?? Effect.void
     const management =
       options.management && (yield* Management.make({ ...options.management, machines, identity, state, apply }))
-    const registrations = yield* FiberMap.make<string>()
     for (const machine of machines) {
       const own = yield* Facilities.make(machine.now(), reach)
       facilities.set(machine.name, own)

@@ -88,7 +88,8 @@ export const make = ({
             `${quoted(name)}, which would lead elsewhere than now, ${why}`
         )
       }
-      const problem = registerProblem(Offer.register(next, identity, state, [], { managed: machines, again: true }))
+      const most = { managed: machines, again: true, resumes: true }
+      const problem = registerProblem(Offer.register(next, identity, state, [], most))
       return problem === undefined ? Effect.void : refused(problem)
     }
 

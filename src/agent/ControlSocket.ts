@@ -44,8 +44,8 @@ export type Ending =
       /** When the hub wants to be asked again; as soon as backoff allows, if it says nothing. */
       readonly retryIn: number | undefined
     }
-  /** The hub is about to stop: the socket still stands, and is listened to until the scope ends. */
-  | { readonly _tag: "Draining"; readonly retryIn: number }
+  /** The hub is about to stop: the socket still stands, and is listened to until the scope ends, or it is `over`. */
+  | { readonly _tag: "Draining"; readonly retryIn: number; readonly over: Effect.Effect<void> }
 
 const refused = (reason: string): Ending => ({ _tag: "Refused", reason: printable(reason) })
 const lost = (reason: string, stood = 0, retryIn?: number): Ending => ({
@@ -132,7 +132,7 @@ export const run = (options: Options): Effect.Effect<Ending, never, Scope.Scope>
     const register = (again: boolean) => {
       told.push(machine.version())
       const resumable = again ? [] : links.resumable(machine.name)
-      const more = { managed: management?.machines, again }
+      const more = { managed: management?.machines, again, resumes: links.canWait }
       carrier.sendText(Control.encode(Offer.register(machine.now(), identity, state, resumable, more)))
     }
     const registeredAgain = () => {
@@ -156,7 +156,9 @@ export const run = (options: Options): Effect.Effect<Ending, never, Scope.Scope>
     yield* Effect.logInfo(`registered at ${hub}`, { target, ports })
     yield* registered.open
     const ending = yield* Deferred.make<Ending>()
-    const draining = (retryIn: number) => Deferred.succeed(ending, { _tag: "Draining", retryIn })
+    const isOver = yield* Deferred.make<void>()
+    const over = Deferred.await(isOver)
+    const draining = (retryIn: number) => Deferred.succeed(ending, { _tag: "Draining", retryIn, over })
     yield* listen(inbox, { machine, management, sessions, registeredAgain, draining }).pipe(
       Effect.catchAll((how) =>
         Effect.flatMap(Clock.currentTimeMillis, (now) =>
@@ -165,6 +167,7 @@ export const run = (options: Options): Effect.Effect<Ending, never, Scope.Scope>
         )
       ),
       Effect.onError((cause) => Deferred.failCause(ending, cause)),
+      Effect.ensuring(Deferred.succeed(isOver, undefined)),
       Effect.forkScoped
     )
     return yield* Deferred.await(ending)

@@ -34,10 +34,14 @@ export interface Begin extends Pick<Served.ServedOptions, "machine" | "reach"> {
 }
 
 export interface Links {
+  /** Whether its links wait for their clients at all. */
+  readonly canWait: boolean
+  /** Whether one of a client can wait, as far as is known before it has said who it is: one that it has, or a new one. */
+  readonly keeps: (machine: string, principal: string | undefined) => boolean
   /** A scope for a tunnel that is about to begin; close it if none does. */
   readonly scope: Effect.Effect<Scope.CloseableScope>
-  /** What the tunnel asks when a client comes to a machine. */
-  readonly keeper: (machine: string, sessionId: string, grant: Grant) => Stream1.Keeper | undefined
+  /** What the tunnel asks when a client comes to a machine; without `mayKeep` it keeps nothing new. */
+  readonly keeper: (machine: string, sessionId: string, grant: Grant, mayKeep: boolean) => Stream1.Keeper | undefined
   /** Memory for what a link leaves to be delivered after its end, of those whom {@link keeper} counts it for. */
   readonly linger: (client: string, principal: string | undefined) => Linger
   /** Serves a tunnel until it is over; its scope ends then. */
@@ -115,7 +119,7 @@ export const make = (options: LinksOptions): Effect.Effect<Links, never, Scope.S
       )
 
     /** What a client may ask for in one session; a link that goes on is held to that session's grant from then on. */
-    const keeper = (machine: string, sessionId: string, grant: Grant): Stream1.Keeper => ({
+    const keeper = (machine: string, sessionId: string, grant: Grant, mayKeep: boolean): Stream1.Keeper => ({
       grace,
       goOn: ({ id }) => {
         const entry = byId.get(id)
@@ -126,7 +130,7 @@ export const make = (options: LinksOptions): Effect.Effect<Links, never, Scope.S
         entry.grant = grant
         entry.served.regrant(grant)
       },
-      account: (client, principal) => (isStopping ? undefined : budget.open(principal ?? client)),
+      account: (client, principal) => (isStopping || !mayKeep ? undefined : budget.open(principal ?? client)),
       find: ({ attempt, client, link, principal }) => {
         const entry = byId.get(link)
         const kept = entry?.begin.begun.kept
@@ -137,10 +141,25 @@ export const make = (options: LinksOptions): Effect.Effect<Links, never, Scope.S
       }
     })
 
+    const hasRoom = (identity: string): boolean => {
+      const one = budget.open(identity)
+      one?.close()
+      return one !== undefined
+    }
+
     return {
+      canWait: grace > 0,
+      keeps: (machine, principal) => {
+        if (grace === 0) return false
+        if (!isStopping && hasRoom(principal ?? "")) return true
+        return [...byId.values()].some(
+          (entry) => entry.begin.machine.name === machine && principalOf(entry) === principal
+        )
+      },
       scope: Scope.fork(parent, ExecutionStrategy.sequential),
       linger: (client, principal) => (bytes) => budget.linger(principal ?? client, bytes),
-      keeper: (machine, sessionId, grant) => (grace > 0 ? keeper(machine, sessionId, grant) : undefined),
+      keeper: (machine, sessionId, grant, mayKeep) =>
+        grace > 0 ? keeper(machine, sessionId, grant, mayKeep) : undefined,
       begin: (begin, scope) =>
         Effect.gen(function* () {
           const { begun, client, grant, machine, reach, sessionId } = begin

@@ -13,8 +13,15 @@ import * as Stream1 from "../tunnel/Stream1.ts"
 /** Tunnels this agent speaks, best first. */
 export const tunnels: ReadonlyArray<string> = [Stream1.name]
 
-/** `serviceGrants` tells our hub that this agent keeps sessions to the services that session-request names. */
-export const capabilities = { tunnels, serviceGrants: true, resumes: true }
+/**
+ * `serviceGrants` tells our hub that this agent keeps sessions to what session-request says of services and streams;
+ * `resumes`, that a client's streams can go on in another session, which is not said where none can.
+ */
+export const capabilities = (resumes: boolean): NonNullable<Register["capabilities"]> => ({
+  tunnels,
+  serviceGrants: true,
+  ...(resumes && { resumes })
+})
 
 /** As many as fit: a hub does not read longer first messages. The others' clients are asked for their right as they come. */
 const named = (resumable: ReadonlyArray<DetachedLink>): ReadonlyArray<DetachedLink> => {
@@ -24,6 +31,8 @@ const named = (resumable: ReadonlyArray<DetachedLink>): ReadonlyArray<DetachedLi
 
 /** What more a register message may say. */
 export interface RegisterOptions {
+  /** Whether links of this agent can wait for their clients. */
+  readonly resumes: boolean
   /** The names of all machines of the agent, if it takes requests of the hub. */
   readonly managed?: ReadonlyArray<string> | undefined
   /** It is said again, on the same socket: what the machine no longer has is said, too. */
@@ -40,7 +49,7 @@ export const register = (
   identity: KeyPair,
   state: AgentState,
   resumable: ReadonlyArray<DetachedLink>,
-  { again = false, managed }: RegisterOptions = {}
+  { again = false, managed, resumes }: RegisterOptions
 ): Register => {
   const { token } = machine
   const { displayName, location, owner } = again
@@ -68,7 +77,7 @@ export const register = (
       ...(name !== "" ? { name } : {}),
       ...(description !== "" ? { description } : {})
     })),
-    capabilities: managed === undefined ? capabilities : { ...capabilities, ...Management.capability },
+    capabilities: { ...capabilities(resumes), ...(managed !== undefined && Management.capability) },
     identity: identity.publicHex,
     ...(resumable.length > 0 ? { detached: named(resumable) } : {}),
     ...(managed !== undefined && listed(managed) ? { machines: managed } : {})

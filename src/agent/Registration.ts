@@ -3,12 +3,13 @@
  * socket; then it dials again with backoff, for ever. A hub that refuses is asked again slowly, because a person may mend
  * the grant there; one that is about to stop keeps its socket until another one stands in its place.
  */
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as ExecutionStrategy from "effect/ExecutionStrategy"
 import * as Exit from "effect/Exit"
 import * as Random from "effect/Random"
 import * as Scope from "effect/Scope"
-import { backoff, jittered } from "../protocol/Backoff.ts"
+import { asked, backoff, cutShort, jittered } from "../protocol/Backoff.ts"
 import { RECONNECT_STEADY, REFUSED_RETRY } from "../protocol/Limits.ts"
 import * as ControlSocket from "./ControlSocket.ts"
 import * as Sessions from "./Sessions.ts"
@@ -16,6 +17,14 @@ import * as Sessions from "./Sessions.ts"
 export interface RegistrationOptions extends Sessions.SessionsOptions, Omit<ControlSocket.Options, "sessions"> {}
 
 const inSeconds = (delay: number) => `${(delay / 1000).toFixed(1)} s`
+
+/** Waits until the hub wants to be asked again; for a part of the rest only, once the socket is lost on which it said so. */
+const untilAsked = (retryIn: number, lost: Effect.Effect<void>, chance: number) =>
+  Effect.gen(function* () {
+    const at = (yield* Clock.currentTimeMillis) + retryIn
+    yield* Effect.raceFirst(Effect.sleep(retryIn), lost)
+    yield* Effect.sleep(cutShort(at - (yield* Clock.currentTimeMillis), chance))
+  })
 
 /** Keeps the machine registered until it is interrupted. */
 const keep = (options: RegistrationOptions) =>
@@ -34,11 +43,13 @@ const keep = (options: RegistrationOptions) =>
       if (closed !== undefined) yield* Scope.close(closed, Exit.void)
       const chance = yield* Random.next
       switch (ending._tag) {
-        case "Draining":
+        case "Draining": {
           attempt = 0
-          yield* Effect.logInfo(`the hub is about to stop; registering again in ${inSeconds(ending.retryIn)}`)
-          yield* Effect.sleep(ending.retryIn)
+          const delay = asked(ending.retryIn)
+          yield* Effect.logInfo(`the hub is about to stop; registering again in ${inSeconds(delay)}`)
+          yield* untilAsked(delay, ending.over, chance)
           break
+        }
         case "Refused": {
           attempt = 0
           options.machine.refused(ending.reason)
@@ -53,7 +64,8 @@ const keep = (options: RegistrationOptions) =>
         }
         case "Lost": {
           if (ending.stood >= RECONNECT_STEADY) attempt = 0
-          const delay = ending.retryIn ?? backoff(attempt++, chance)
+          const delay =
+            ending.retryIn === undefined ? backoff(attempt++, chance) : jittered(asked(ending.retryIn), chance)
           yield* Effect.logWarning(`not registered: ${ending.reason}; next try in ${inSeconds(delay)}`)
           yield* Effect.sleep(delay)
         }

@@ -98,13 +98,15 @@ const session = (options: SessionHostOptions): Effect.Effect<void, SessionEnded,
 
     const sessionKey = generate()
     const tunnels = Offer.tunnels
+    // What the hub is told now must stay true: it tells of what becomes of the client's right only as long as a link may wait.
+    const keeps = links.keeps(machine.name, grant.client()?.principal)
     const ports = Admission.offeredByHub(machine.now(), grant.client()).map((service) => service.port)
     carrier.sendText(
       Control.encode({
         type: "wg-pubkey",
         wgPubKey: sessionKey.publicHex,
         ports,
-        capabilities: Offer.capabilities,
+        capabilities: Offer.capabilities(keeps),
         tunnels,
         identity: identity.publicHex
       })
@@ -124,7 +126,7 @@ const session = (options: SessionHostOptions): Effect.Effect<void, SessionEnded,
       },
       identity,
       scope,
-      keeper: links.keeper(machine.name, request.sessionId, grant),
+      keeper: links.keeper(machine.name, request.sessionId, grant, keeps),
       linger: links.linger,
       authorise: (key: PublicKeyHex) =>
         Effect.suspend(() => {

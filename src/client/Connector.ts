@@ -4,7 +4,6 @@
  * meanwhile, at most the grace, and then go on, or are reset with the reason. What carries local connections asks for the
  * session that stands.
  */
-import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -14,24 +13,27 @@ import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as Scope from "effect/Scope"
-import { backoff, jittered } from "../protocol/Backoff.ts"
+import { asked, backoff, cutShort, jittered } from "../protocol/Backoff.ts"
 import {
   CARRIER_LIFETIME,
   RECONNECT_CAP,
   RECONNECT_STEADY,
   RESUME_GRACE,
-  RESUME_RETRY_CAP,
-  RETRY_IN_MOST
+  RESUME_RETRY_CAP
 } from "../protocol/Limits.ts"
 import { printable } from "../protocol/Printable.ts"
 import { KeepBudget } from "../tunnel/KeepBudget.ts"
-import { heldNothing, type TunnelClosed, type TunnelHeld } from "../tunnel/Tunnel.ts"
-import { ConnectError, isFinal } from "./ConnectError.ts"
+import { heldNothing, type TunnelHeld } from "../tunnel/Tunnel.ts"
+import { type ConnectError, isFinal } from "./ConnectError.ts"
 import type { OnConnectEvent } from "./ConnectEvent.ts"
+import { endsFirstTry, stopped, whyEnded, whyStopped } from "./Endings.ts"
 import type { Begin, Opened, Session } from "./Session.ts"
 
 export interface Connector {
-  /** The session that stands, or the next one that does; waits as long as it takes. Fails when there will be none. */
+  /**
+   * The session that stands, or the next one that does; waits as long as it takes, and the pause until the next try is
+   * shorter meanwhile. Fails when there will be none.
+   */
   readonly session: Effect.Effect<Session, ConnectError>
   /** The session that stands at this moment. */
   readonly current: () => Session | undefined
@@ -54,36 +56,6 @@ export interface ConnectorOptions {
   readonly onEvent?: OnConnectEvent | undefined
 }
 
-/** What ends a first try, when nothing ever worked: with `wait`, a machine that is not there yet does not. */
-const endsFirstTry = (error: ConnectError, wait: boolean, attempt: number): boolean =>
-  isFinal(error) || !wait || (error.kind === "unreachable" && attempt === 0)
-
-/** The error that the end of a session is. */
-const whyEnded = (machine: string, how: TunnelClosed): ConnectError => {
-  const reason = printable(how.reason)
-  switch (how.kind) {
-    case "revoked":
-      return new ConnectError({ kind: "revoked", reason })
-    case "tampered": {
-      const meddled = `the session with "${machine}" was meddled with, by the hub or on the way: ${reason}`
-      return new ConnectError({ kind: "untrusted", reason: meddled })
-    }
-    case "lost":
-    case "closed":
-      return new ConnectError({ kind: "lost", reason })
-  }
-}
-
-const stopped = new ConnectError({ kind: "local", reason: "the client has stopped" })
-
-/** The error that ended the loop; a defect is a bug of ours, and told as such. */
-const whyStopped = (cause: Cause.Cause<ConnectError>): ConnectError =>
-  Option.getOrElse(Cause.failureOption(cause), () => {
-    if (Cause.isInterruptedOnly(cause)) return stopped
-    const bug = printable(String(Cause.squash(cause)))
-    return new ConnectError({ kind: "local", reason: `the client stopped on a bug, please report it: ${bug}` })
-  })
-
 /** A tunnel from its beginning to its end, with the session that it is in now. */
 interface Standing extends Opened {
   /** The tunnel's. */
@@ -103,17 +75,27 @@ export const make = (options: ConnectorOptions): Effect.Effect<Connector, never,
     // Scopes end in reverse order: a tunnel says goodbye while its socket still stands.
     const sockets = yield* Scope.fork(parent, ExecutionStrategy.sequential)
     const tunnels = yield* Scope.fork(parent, ExecutionStrategy.sequential)
-    const account = resumeGrace > 0 ? () => budget.open(machine) : undefined
+    const account = () => budget.open(machine)
     /** Once the hub has asked to be tried again, whoever waits for it does. */
     let { wait = false } = options
     let standing: Standing | undefined
     let next = yield* Deferred.make<Session, ConnectError>()
     let succeeded = false
+    /** Who waits for a session; open while somebody does. */
+    let waiters = 0
+    const wanted = yield* Effect.makeLatch()
 
     const current = () => (standing?.session.tunnel.isAttached() === true ? standing.session : undefined)
 
     /** The link that may go on, if it is not over. */
     const kept = () => (standing?.kept?.link.isOver === false ? standing.kept : undefined)
+
+    /** Whether a link that begins now could go on in another session: what is said to the hub must not be more. */
+    const hasRoom = () => {
+      const one = account()
+      one?.close()
+      return one !== undefined
+    }
 
     /** Waits for another session whenever there is none, until the tunnel is over. */
     const watch = ({ kept, session: { tunnel } }: Opened) => {
@@ -142,7 +124,8 @@ export const make = (options: ConnectorOptions): Effect.Effect<Connector, never,
       Effect.gen(function* () {
         const before = standing
         const scope = yield* Scope.fork(tunnels, ExecutionStrategy.sequential)
-        const opened = yield* open({ scope, account, kept: kept() }).pipe(
+        const keeps = resumeGrace > 0 && (kept() !== undefined || hasRoom())
+        const opened = yield* open({ scope, account: keeps ? account : undefined, kept: kept() }).pipe(
           Scope.extend(socket),
           Effect.onExit((exit) =>
             Exit.isFailure(exit) || exit.value.resumed ? Scope.close(scope, Exit.void) : Effect.void
@@ -165,13 +148,27 @@ export const make = (options: ConnectorOptions): Effect.Effect<Connector, never,
         error: whyEnded(machine, how)
       }))
       if (kept === undefined) return lost
-      const soon = Effect.map(draining, (retryIn) => Math.min(retryIn, RETRY_IN_MOST))
-      const asked = Effect.raceFirst(soon, Effect.as(Effect.sleep(CARRIER_LIFETIME), 0))
+      const soon = Effect.map(draining, asked)
+      const moving = Effect.raceFirst(soon, Effect.as(Effect.sleep(CARRIER_LIFETIME), 0))
       return Effect.raceFirst(
         lost,
-        Effect.map(asked, (retryIn): Ending => ({ _tag: "Moving", retryIn }))
+        Effect.map(moving, (retryIn): Ending => ({ _tag: "Moving", retryIn }))
       )
     }
+
+    /** Waits until the hub wants to be asked again; for a part of the rest only, once the session that stood is lost. */
+    const untilAsked = (retryIn: number, chance: number) =>
+      Effect.gen(function* () {
+        const at = (yield* Clock.currentTimeMillis) + retryIn
+        const { tunnel } = standing?.session ?? {}
+        const lost = tunnel === undefined ? Effect.never : Effect.raceFirst(tunnel.closed, tunnel.detached)
+        yield* Effect.raceFirst(Effect.sleep(retryIn), lost)
+        yield* Effect.sleep(cutShort(at - (yield* Clock.currentTimeMillis), chance))
+      })
+
+    /** Waits until the next try, which may come earlier for whoever waits for a session: not before `soonest`. */
+    const pause = (retryIn: number, soonest: number) =>
+      Effect.raceFirst(Effect.sleep(retryIn), Effect.zipRight(Effect.sleep(soonest), wanted.await))
 
     const announce = (opened: Standing) =>
       Effect.gen(function* () {
@@ -215,21 +212,22 @@ export const make = (options: ConnectorOptions): Effect.Effect<Connector, never,
         if (ending._tag === "Moving") {
           attempt = 0
           onEvent({ _tag: "Moving", machine, retryIn: ending.retryIn })
-          const { tunnel } = standing?.session ?? {}
-          const lost = tunnel === undefined ? Effect.never : Effect.raceFirst(tunnel.closed, tunnel.detached)
-          yield* Effect.raceFirst(Effect.sleep(ending.retryIn), lost)
+          yield* untilAsked(ending.retryIn, chance)
           continue
         }
         const { error } = ending
         if (error.kind === "restarting") wait = true
         if (succeeded ? isFinal(error) : endsFirstTry(error, wait, tries)) return yield* error
         const waiting = kept()?.tunnel.held().streams ?? 0
+        const isHurried = waiting > 0 || (succeeded && waiters > 0)
         const retryIn =
           error.retryIn === undefined
-            ? backoff(attempt++, chance, waiting > 0 ? RESUME_RETRY_CAP : RECONNECT_CAP)
-            : jittered(Math.min(error.retryIn, RETRY_IN_MOST), chance)
+            ? backoff(attempt++, chance, isHurried ? RESUME_RETRY_CAP : RECONNECT_CAP)
+            : jittered(asked(error.retryIn), chance)
         onEvent({ _tag: "Reconnecting", machine, reason: error.reason, retryIn, lost, waiting })
-        yield* Effect.sleep(retryIn)
+        // Before the first session nobody has been promised one, and a hub that says when knows why.
+        const mayHurry = succeeded && error.retryIn === undefined
+        yield* pause(retryIn, mayHurry ? jittered(RESUME_RETRY_CAP, chance) : retryIn)
       }
     })
 
@@ -244,10 +242,19 @@ export const make = (options: ConnectorOptions): Effect.Effect<Connector, never,
       Effect.forkScoped
     )
 
+    const awaited = Effect.acquireUseRelease(
+      Effect.suspend(() => {
+        waiters++
+        return wanted.open
+      }),
+      () => Deferred.await(next),
+      () => Effect.suspend(() => (--waiters === 0 ? wanted.close : Effect.void))
+    )
+
     return {
       session: Effect.suspend(() => {
         const session = current()
-        return session === undefined ? Deferred.await(next) : Effect.succeed(session)
+        return session === undefined ? awaited : Effect.succeed(session)
       }),
       current,
       ended: Deferred.await(over),

@@ -104,12 +104,14 @@ const hubError = (options: SessionOptions, message: string, retryIn?: number): C
 }
 
 /** A session that ended while it was being set up. Hubs close with the refusal's text as the reason. */
-const ended = (options: SessionOptions, how: CarrierClosed): ConnectError =>
-  how.code === CloseCode.policy
-    ? hubError(options, how.reason)
-    : how.code === CloseCode.restart
-      ? failure("restarting", `${options.hub}: ${Refusal.draining}`)
-      : failure("lost", `${options.hub} ended the session: ${printable(how.message)}`)
+const ended = (options: SessionOptions, how: CarrierClosed): ConnectError => {
+  const { hub } = options
+  if (how.code === CloseCode.policy) return hubError(options, how.reason)
+  if (how.code === CloseCode.restart) return failure("restarting", `${hub}: ${Refusal.draining}`)
+  // No hub has said so: it is what the socket died of.
+  if (how.code === CloseCode.abnormal && how.reason !== "") return failure("lost", `${hub}: ${how.reason}`)
+  return failure("lost", `${hub} ended the session: ${printable(how.message)}`)
+}
 
 /** Takes messages until both sides have spoken, in whatever order. */
 const hearBoth = (options: SessionOptions, inbox: Inbox.Inbox) =>

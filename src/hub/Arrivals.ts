@@ -20,11 +20,14 @@ export interface Awaited {
   readonly until: number
 }
 
+/** Of whom AWAITING_CONNECTS_PER_IDENTITY, or AWAITING_CONNECTS, wait. */
+export type Crowd = "identity" | "hub"
+
 export class Arrivals extends Context.Tag("tela/hub/Arrivals")<
   Arrivals,
   {
-    /** Waits until it is worth asking again; false at once when too many wait already. */
-    readonly wait: (awaited: Awaited) => Effect.Effect<boolean>
+    /** Waits until it is worth asking again; or says at once of whom too many wait already. */
+    readonly wait: (awaited: Awaited) => Effect.Effect<"woken" | Crowd>
     /** An agent has registered: whoever waits for the machine asks again. */
     readonly arrived: (machine: string) => void
     /** Everybody asks again. */
@@ -58,8 +61,8 @@ export const make: Effect.Effect<typeof Arrivals.Service, never, Authority> = Ef
   return {
     wait: ({ machine, tokenHash, until }) =>
       Effect.suspend(() => {
-        const isFull = waiters.size >= AWAITING_CONNECTS
-        if (isFull || byToken.count(tokenHash) >= AWAITING_CONNECTS_PER_IDENTITY) return Effect.succeed(false)
+        if (byToken.count(tokenHash) >= AWAITING_CONNECTS_PER_IDENTITY) return Effect.succeed("identity" as const)
+        if (waiters.size >= AWAITING_CONNECTS) return Effect.succeed("hub" as const)
         const waiter: Waiter = { machine, tokenHash, until, woken: Deferred.unsafeMake(FiberId.none) }
         waiters.add(waiter)
         byMachine.add(machine, waiter)
@@ -73,7 +76,7 @@ export const make: Effect.Effect<typeof Arrivals.Service, never, Authority> = Ef
               byToken.remove(tokenHash, waiter)
             })
           ),
-          Effect.as(true)
+          Effect.as("woken" as const)
         )
       }),
     arrived: (machine) => wake(byMachine.of(machine)),

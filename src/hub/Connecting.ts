@@ -27,8 +27,8 @@ import { isMachineName } from "./internal/machineName.ts"
 import { nameNow } from "./internal/nameNow.ts"
 import { nextMessage } from "./internal/nextMessage.ts"
 import { unenforced } from "./internal/serviceGrants.ts"
-import { openSession } from "./Limits.ts"
-import { refused, refusedForNow, refusedStranger } from "./Refused.ts"
+import { openSession, tooManyWait } from "./Limits.ts"
+import { refused, refusedStranger } from "./Refused.ts"
 import type { Refused } from "./Refused.ts"
 import { Sessions } from "./Sessions.ts"
 import type { Session } from "./Sessions.ts"
@@ -102,8 +102,8 @@ const ask = (
       revision: authority.snapshot().revision,
       ...(key !== undefined && { key }),
       ...(services !== undefined && { services }),
-      // Agents that resume enforce this, too; others know nothing of it.
-      ...(machine.about.capabilities?.["resumes"] === true && {
+      // Our agents enforce this, too, and say so by either; others know nothing of it.
+      ...((machine.about.serviceGrants || machine.about.capabilities?.["resumes"] === true) && {
         streams: capsOf(authority.limits(), principal).streams
       })
     }
@@ -128,12 +128,8 @@ const open = (inbox: Inbox, admit: () => void, said: Connect) =>
       admit()
       const { machine } = asked.awaited
       yield* Effect.logDebug("waits for its machine").pipe(Effect.annotateLogs({ machine, peer: inbox.carrier.peer }))
-      if (yield* Effect.raceFirst(arrivals.wait(asked.awaited), untilRefused(inbox))) continue
-      return yield* refusedForNow(
-        Refusal.machineNotFound,
-        REGISTRATION_WAIT / 2,
-        `too many wait for ${machine} already`
-      )
+      const woken = yield* Effect.raceFirst(arrivals.wait(asked.awaited), untilRefused(inbox))
+      if (woken !== "woken") return yield* tooManyWait(woken, machine)
     }
   })
 

@@ -35,7 +35,7 @@ export interface Drained {
   readonly moved: number
   /** Whose ends cannot, and which were over in time. */
   readonly finished: number
-  /** Which were not. */
+  /** Which were not; and those of the first whose time to move had not passed when the hub's was over. */
   readonly cut: number
 }
 
@@ -57,9 +57,21 @@ export class Drain extends Context.Tag("tela/hub/Drain")<
   }
 >() {}
 
-/** When each peer is to come back, in milliseconds from now: the clients of a machine after its agent. */
-const schedule = (machines: ReadonlyArray<Machine>, sessions: ReadonlyArray<Session>) => {
-  const spread = (index: number) => DRAIN_RETURN + Math.floor((index * 1_000) / DRAIN_RATE)
+/**
+ * When each of `count` peers is to come back, in milliseconds from now: no more than DRAIN_RATE a second, if they can all
+ * have moved so before the hub goes. With less time it is more, for at its end all that are left would come at once; but
+ * half of the time is for coming back, however little it is.
+ */
+export const spreadOf = (count: number, within: number): ((index: number) => number) => {
+  const last = (count * 1_000) / DRAIN_RATE
+  const room = Math.max(within - DRAIN_MOVE, within / 2) - DRAIN_RETURN - DRAIN_CLIENT_LAG
+  const pace = last > room ? Math.max(0, room) / last : 1
+  return (index) => DRAIN_RETURN + Math.floor((index * 1_000 * pace) / DRAIN_RATE)
+}
+
+/** The same for all peers of a hub: the clients of a machine come after its agent. */
+const schedule = (machines: ReadonlyArray<Machine>, sessions: ReadonlyArray<Session>, within: number) => {
+  const spread = spreadOf(Math.max(machines.length, sessions.length), within)
   const agents = new Map(machines.map(({ name }, index) => [name, spread(index)]))
   return {
     agent: (machine: Machine): number => agents.get(machine.name) ?? DRAIN_RETURN,
@@ -102,7 +114,7 @@ export const make: Effect.Effect<typeof Drain.Service, never, Arrivals | Directo
         const end = begun + within
         const machines = directory.list().filter(({ agent }) => agent !== undefined)
         const all = [...sessions.all()]
-        const times = schedule(machines, all)
+        const times = schedule(machines, all, within)
         /** Who is still to be dismissed, and when. */
         const agents = new Map<Agent, { readonly machine: Machine; readonly at: number }>()
         const moving = new Map<Session, number>()
@@ -146,7 +158,11 @@ export const make: Effect.Effect<typeof Drain.Service, never, Arrivals | Directo
         }
 
         yield* until(end, look)
-        const drained = { moved: all.length - others, finished: others - staying.size, cut: staying.size }
+        const drained = {
+          moved: all.length - others - moving.size,
+          finished: others - staying.size,
+          cut: staying.size + moving.size
+        }
         for (const session of sessions.all()) {
           dismiss(session.agent)
           dismiss(session.client.carrier)

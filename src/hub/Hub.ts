@@ -36,6 +36,7 @@ import * as Connection from "./Connection.ts"
 import * as Directory from "./Directory.ts"
 import * as Drain from "./Drain.ts"
 import * as Enforcement from "./Enforcement.ts"
+import * as Strangers from "./internal/strangers.ts"
 import * as LastSeen from "./LastSeen.ts"
 import * as Load from "./Load.ts"
 import * as Management from "./Management.ts"
@@ -163,6 +164,7 @@ export const make = (
       isHttpOnly: Api.isHttpOnly,
       passesFiles: config.channels && Routes.passesFiles,
       webSocket: (accepted) => Effect.provide(Connection.serve(accepted), services),
+      turnedAway: yield* Strangers.make,
       ...(guard && { limits: guard })
     }).pipe(Effect.mapError(startError))
     yield* Load.watch(listener)

@@ -6,11 +6,17 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type { Identity } from "../policy/Identity.ts"
 import { Refusal } from "../protocol/Close.ts"
-import { LIMIT_RETRY } from "../protocol/Limits.ts"
+import {
+  AWAITING_CONNECTS,
+  AWAITING_CONNECTS_PER_IDENTITY,
+  LIMIT_RETRY,
+  REGISTRATION_WAIT
+} from "../protocol/Limits.ts"
 import type { Audit, AuditEvent } from "../store/Audit.ts"
 import { capsOf, sessionsPlace } from "../store/HubLimits.ts"
 import type { HubLimits } from "../store/HubLimits.ts"
 import { countRefused } from "../telemetry/HubMetrics.ts"
+import type { Crowd } from "./Arrivals.ts"
 import { Authority } from "./Authority.ts"
 import { denied } from "./internal/denied.ts"
 import { refusedForNow } from "./Refused.ts"
@@ -55,6 +61,17 @@ export const openSession = (
     countRefused(`${opened.left} sessions`)
     return yield* denied(attempt, refusalOf(opened.left, limits, asked.principal))
   })
+
+/** For a client that may wait for its machine, when too many do. Who waits is served, or told otherwise, in REGISTRATION_WAIT. */
+export const tooManyWait = (crowd: Crowd, machine: string): Refused => {
+  countRefused("waiting")
+  const [most, whose] =
+    crowd === "hub" ? [AWAITING_CONNECTS, "on this hub"] : [AWAITING_CONNECTS_PER_IDENTITY, "with this token"]
+  return refusedForNow(
+    `${machine} is expected back, and too many wait for machines ${whose} (limit ${most}): try again in a moment`,
+    REGISTRATION_WAIT / 2
+  )
+}
 
 /** For an agent whose machine finds no place. */
 export const tooManyMachines = (limits: HubLimits): Refused => {

@@ -36,6 +36,14 @@ export interface Lanes {
   readonly toClient: Pace.Lane
 }
 
+/** Who hears what passes, besides the end that it is for. */
+export interface Listener {
+  /** Called once with the end that closed, or broke the rules. */
+  readonly ended: (by: End) => void
+  /** What the agent offers its client (`wg-pubkey`), the first time. */
+  readonly offered?: ((text: string) => void) | undefined
+}
+
 const openLanes: Lanes = { toAgent: Pace.open, toClient: Pace.open }
 
 /** Two carriers that are joined. */
@@ -74,12 +82,13 @@ const makeFlow = (from: Carrier, to: Carrier, lane: Pace.Lane) => {
 type Flow = ReturnType<typeof makeFlow>
 
 /**
- * Relays until one end closes or breaks the rules, then calls `ended` once with that end; what to do with the other is the
- * caller's. An end that broke the rules has been told so.
+ * Relays until one end closes or breaks the rules; what to do with the other is the caller's. An end that broke the rules
+ * has been told so.
  */
-export const join = (client: Inbox, agent: Inbox, ended: (by: End) => void, lanes: Lanes = openLanes): Joined => {
+export const join = (client: Inbox, agent: Inbox, listener: Listener, lanes: Lanes = openLanes): Joined => {
   const relayed = { toAgent: 0, toClient: 0 }
   let over = false
+  let { offered } = listener
   const toAgent = makeFlow(client.carrier, agent.carrier, lanes.toAgent)
   const toClient = makeFlow(agent.carrier, client.carrier, lanes.toClient)
 
@@ -91,7 +100,7 @@ export const join = (client: Inbox, agent: Inbox, ended: (by: End) => void, lane
   const end = (by: End) => {
     if (over) return
     stop()
-    ended(by)
+    listener.ended(by)
   }
 
   /** `there` is what this end says, `back` what it is told. */
@@ -111,7 +120,12 @@ export const join = (client: Inbox, agent: Inbox, ended: (by: End) => void, lane
       text: (text) => {
         if (over) return
         if (Buffer.byteLength(text) > RELAYED_TEXT_BYTES) return violate(CloseCode.tooBig, "text message too large")
-        if (!relayedTypes[by].has(typeOf(text) ?? "")) return
+        const type = typeOf(text) ?? ""
+        if (!relayedTypes[by].has(type)) return
+        if (type === "wg-pubkey") {
+          offered?.(text)
+          offered = undefined
+        }
         there.passed(there.to.sendText(text), text.length)
       },
       drain: back.drained,

@@ -10,7 +10,7 @@ import * as FiberId from "effect/FiberId"
 import * as Layer from "effect/Layer"
 import type { Identity } from "../policy/Identity.ts"
 import { CloseCode, closeReason, Refusal } from "../protocol/Close.ts"
-import { encode } from "../protocol/Control.ts"
+import { decode, encode } from "../protocol/Control.ts"
 import { REPLACED_SILENCE, SESSION_INDEX_MAX } from "../protocol/Limits.ts"
 import { HubKey } from "../store/HubKey.ts"
 import type { Carrier } from "../transport/Carrier.ts"
@@ -79,7 +79,7 @@ export interface Session {
   readonly key: string | undefined
   /** The client's session key, for session-start. */
   readonly wgPubKey: string
-  /** Whether both ends can go on in another session, on another hub too. */
+  /** Whether both ends say that they can go on in another session, on another hub too. */
   readonly resumes: boolean
   /** The agent's session socket, once it has joined. */
   readonly agent: Carrier | undefined
@@ -142,11 +142,18 @@ export class Sessions extends Context.Tag("tela/hub/Sessions")<
 interface Live extends Session {
   principal: Identity
   services: ReadonlyArray<string> | undefined
+  resumes: boolean
   agent: Carrier | undefined
   relay: Relay.Joined | undefined
   /** What its client had said at the last look, and when that was more than before. */
   said: number
   heardAt: number
+}
+
+/** Whether what an agent offers its client says that the session's streams can go on in another one. */
+const offersToResume = (text: string): boolean => {
+  const offer = decode(text)
+  return Either.isRight(offer) && offer.right.type === "wg-pubkey" && offer.right.capabilities?.["resumes"] === true
 }
 
 const nothing: Relay.Relayed = { toAgent: 0, toClient: 0 }
@@ -297,7 +304,12 @@ export const make = (ids: SessionId.SessionIds, now: () => number = Date.now): t
       session.relay = Relay.join(
         session.client,
         agent,
-        (by) => end(session, by === "client" ? "client left" : "agent session ended"),
+        {
+          ended: (by) => end(session, by === "client" ? "client left" : "agent session ended"),
+          offered: (text) => {
+            if (!offersToResume(text)) session.resumes = false
+          }
+        },
         lanes.get(session.principal.tokenHash)
       )
       Deferred.unsafeDone(session.settled, Effect.void)

@@ -24,6 +24,13 @@ export const MESSAGE_BYTES = 256 * KiB
 /** Time a closing socket gets to finish the closing handshake before it is destroyed. */
 export const CLOSE_TIMEOUT = 2_000
 
+/**
+ * How long one that we dialled gets when anything moved on it in that time, since what was sent has to leave before the
+ * goodbye does; and how often is looked whether it did. A program that ends waits for that.
+ */
+export const LEAVE_MOST = 5_000
+export const LEAVE_LOOK = 100
+
 /** Time for a WebSocket dial: name lookup, TCP, TLS and upgrade together. */
 export const DIAL_TIMEOUT = 15_000
 
@@ -47,9 +54,19 @@ export const DIALLED_DEAD_AFTER = 10_000
 
 // ---- before authentication: nothing here may cost more than a small fixed amount
 
-/** Sockets that have not authenticated yet, in all and for one address. A further one is dropped at once. */
+/** Sockets that have not authenticated yet, in all and for one address. A further one is turned away at once. */
 export const UNAUTHENTICATED_SOCKETS = 256
 export const UNAUTHENTICATED_SOCKETS_PER_ADDRESS = 16
+
+/**
+ * Those that are turned away are told so in one write, where no TLS stands before it; and this many of them get so long to
+ * take it. All others are only dropped.
+ */
+export const TURNED_AWAY_SOCKETS = 64
+export const TURNED_AWAY_LINGER = 1_000
+
+/** How often a hub logs how many it has turned away. */
+export const TURNED_AWAY_LOG = 60_000
 
 /** What an unauthenticated WebSocket may say, the largest message and all together: an honest one says a single message. */
 export const UNAUTHENTICATED_MESSAGE_BYTES = 64 * KiB
@@ -137,12 +154,6 @@ export const LOAD_LEFT = 3 / 4
 export const PACE_TICK = 20
 export const PACE_QUANTUM = 64 * KiB
 export const PACE_BURST = 100
-
-/**
- * Where no session may be added, one whose client has said nothing for so long gives way to the same client's next: the
- * hub has not noticed that it was lost. A client that lives answers its agent, or asks the hub, more often than that.
- */
-export const REPLACED_SILENCE = 15_000
 
 /** When whoever was refused for a limit is told to ask again. */
 export const LIMIT_RETRY = 5_000
@@ -523,6 +534,13 @@ export const PROBE_IDLE = 15_000
 export const PROBE_DEADLINE = 4_000
 export const PROBE_RATE_BYTES_PER_MS = 16
 
+/**
+ * Where no session may be added, one whose client has said nothing for so long gives way to the same client's next: the
+ * hub has not noticed that it was lost. One that lives says something each PROBE_IDLE, or answers its agent; what takes it
+ * longer than PROBE_DEADLINE on a slow way, and what the hub notices late, is allowed for twice over.
+ */
+export const REPLACED_SILENCE = PROBE_IDLE + 3 * PROBE_DEADLINE
+
 /** A carrier is replaced after this long, so that no key is used for ever. */
 export const CARRIER_LIFETIME = 24 * 3_600_000
 
@@ -580,7 +598,10 @@ export const REFUSED_RETRY = 60_000
 /** The longest time after which a hub may ask to be asked again: it spreads thousands over less. */
 export const RETRY_IN_MOST = 60_000
 
-/** The ceiling for a client whose connections wait for it: it is to be back well within RESUME_GRACE. */
+/**
+ * The ceiling for a client whose connections wait for it, those that stand still and new ones: it is to be back well within
+ * RESUME_GRACE, and WAITING_TIMEOUT.
+ */
 export const RESUME_RETRY_CAP = 5_000
 
 /** A connection that stood this long was sound: the next reconnect starts again from RECONNECT_BASE. */

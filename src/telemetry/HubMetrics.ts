@@ -5,7 +5,16 @@
 import * as Metric from "effect/Metric"
 
 /** Why somebody was refused, or ended, for a limit rather than a right. */
-export type LimitReason = "hub sessions" | "identity sessions" | "machine sessions" | "machines" | "memory" | "draining"
+export type LimitReason =
+  | "hub sessions"
+  | "identity sessions"
+  | "machine sessions"
+  | "machines"
+  | "memory"
+  | "draining"
+  | "waiting"
+  | "strangers"
+  | "address strangers"
 
 const refused = Metric.counter("tela_hub_refused_total", {
   description: "Attempts that were refused, and sessions that were ended, for a limit of the hub",
@@ -19,7 +28,10 @@ const refusedFor: Readonly<Record<LimitReason, Metric.Metric.Counter<number>>> =
   "machine sessions": Metric.tagged(refused, "reason", "machine_sessions"),
   machines: Metric.tagged(refused, "reason", "machines"),
   memory: Metric.tagged(refused, "reason", "memory"),
-  draining: Metric.tagged(refused, "reason", "draining")
+  draining: Metric.tagged(refused, "reason", "draining"),
+  waiting: Metric.tagged(refused, "reason", "waiting"),
+  strangers: Metric.tagged(refused, "reason", "strangers"),
+  "address strangers": Metric.tagged(refused, "reason", "address_strangers")
 }
 
 /** Counts one that was refused. */

@@ -189,7 +189,10 @@ export const make = (options: MemoryTelaOptions): Effect.Effect<MemoryTela, neve
         return Effect.succeed(near)
       })
     const theAgent = yield* program(
-      Effect.provideService(Agent.make({ ...machine, reach, resumeGrace }), Dialer, { dial: dialOf("agent") })
+      Effect.provideService(Agent.make({ ...machine, reach, resumeGrace }), Dialer, {
+        dial: dialOf("agent"),
+        left: Effect.void
+      })
     )
 
     const me = generate()

@@ -102,7 +102,7 @@ export const make = (options: TestTelaOptions): Effect.Effect<TestTela, Hub.HubS
     )
     const dialOf = (program: ProgramName): Dial => network?.through(program, dialer.dial) ?? dialer.dial
     const agent = yield* Agent.make({ config: agentConfig, identity: generate(), state: fresh([machine]) }).pipe(
-      Effect.provideService(Dialer, { dial: dialOf("agent") })
+      Effect.provideService(Dialer, { ...dialer, dial: dialOf("agent") })
     )
     yield* agent.registered(machine)
 

@@ -7,7 +7,10 @@ import type * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 
-/** How a carrier ended. 1006 is a peer that vanished (RFC 6455, section 7.4.1). */
+/**
+ * How a carrier ended. 1006 is a peer that vanished (RFC 6455, section 7.4.1); a reason with it is a sentence of ours, for
+ * no close frame came.
+ */
 export class CarrierClosed extends Schema.TaggedError<CarrierClosed>()("CarrierClosed", {
   code: Schema.Number,
   reason: Schema.String
@@ -41,7 +44,10 @@ export interface Carrier {
   receive(receiver: CarrierReceiver): void
   pause(): void
   resume(): void
-  /** Says goodbye, and destroys the connection after CLOSE_TIMEOUT if the peer does not answer. */
+  /**
+   * Says goodbye, and destroys the connection after CLOSE_TIMEOUT if the peer does not answer; one that was dialled, and on
+   * which something moved in that time, after LEAVE_MOST.
+   */
   close(code: number, reason: string): void
   /**
    * Says goodbye to a peer that may not be here any more, and resets the connection after REVOKED_RESET: what has not

@@ -35,6 +35,11 @@ const certificates = new Map([
   ["ERR_SSL_PACKET_LENGTH_TOO_LONG", noTls]
 ])
 
+/** What `ws` says of an answer that has the status of a WebSocket, and is none. */
+const noHandshake = /^(Invalid (Upgrade|Sec-WebSocket-\w+) header|Server sent )/
+
+const stripped = "a proxy in between may not pass them on: use wss://, or have WebSockets to this host allowed there"
+
 const codeOf = (error: Error): string => ("code" in error ? String(error.code) : "")
 
 /** What answers in another protocol, by the first bytes of it. */
@@ -56,6 +61,9 @@ export const explain = (error: Error, issuer?: string): string => {
     return `its certificate's CA is not known here${who}; name the CA's file with -ca, also if a proxy here inspects TLS`
   }
   if (code.startsWith("HPE_")) return banner(error)
+  if (code.startsWith("WS_ERR_") || noHandshake.test(error.message)) {
+    return `it takes WebSockets and breaks them (${printable(error.message)}); ${stripped}`
+  }
   return certificates.get(code) ?? printable(error.message)
 }
 
@@ -100,7 +108,8 @@ const withoutHub = (status: number): string =>
 const away = (answer: WebAnswer): string | undefined => {
   const wait = headerOf(answer, "retry-after")
   if (isOf(answer, "application/json")) return undefined
-  if (/^\d{1,6}$/.test(wait)) return `the hub is restarting, or its gateway is (HTTP 503); try again in ${wait} s`
+  if (/^\d{1,6}$/.test(wait))
+    return `the hub, or a gateway before it, is restarting or has too many connections (HTTP 503); try again in ${wait} s`
   return isOf(answer, "text/html") ? withoutHub(503) : undefined
 }
 
@@ -128,7 +137,12 @@ export const inBetween = (url: URL, answer: WebAnswer): string | undefined => {
   }
 }
 
-const stripped = "a proxy in between may not pass them on: use wss://, or have WebSockets to this host allowed there"
+/** The sentence for a WebSocket on which nothing ever arrived, by which proxy it went, if we know of one. */
+export const notPassed = (url: URL, proxy: string | undefined): string => {
+  const who = proxy === undefined ? "something in between" : `the proxy ${proxy}`
+  const advice = /^(ws|http):$/.test(url.protocol) ? "use wss://, or have" : "have"
+  return `nothing comes back: ${who} takes WebSockets and does not pass them on; ${advice} them allowed there for ${url.host}`
+}
 
 /** The sentence for an answer that is no WebSocket. */
 export const noWebSocket = (url: URL, answer: WebAnswer): string => {

@@ -6,6 +6,7 @@ import type { Socket } from "node:net"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Context from "effect/Context"
+import type * as Scope from "effect/Scope"
 import { WebSocket } from "ws"
 import { CloseCode } from "../protocol/Close.ts"
 import { DIAL_TIMEOUT, MESSAGE_BYTES, MESSAGE_CHUNKS, MESSAGE_FRAGMENTS } from "../protocol/Limits.ts"
@@ -17,17 +18,30 @@ import { taken } from "./internal/memory.ts"
 import * as WebSocketCarrier from "./WebSocketCarrier.ts"
 
 /** How agents and clients reach a hub. */
-export class Dialer extends Context.Tag("tela/transport/Dialer")<Dialer, { readonly dial: Dial }>() {}
+export class Dialer extends Context.Tag("tela/transport/Dialer")<
+  Dialer,
+  {
+    readonly dial: Dial
+    /** Waits until every socket that is being closed is gone, which each bounds for itself. */
+    readonly left: Effect.Effect<void>
+  }
+>() {}
 
 const zeroMask = (mask: Buffer) => {
   mask.fill(0)
 }
 
+/** Who is told of an open WebSocket: when it opens, and when this end says goodbye on it. */
+interface Watcher {
+  readonly opens: (ws: WebSocket, socket: Socket) => void
+  readonly leaves: (ws: WebSocket) => void
+}
+
 /** The WebSocket on a connection to the hub, as a carrier. */
 const upgrade = (
-  { address, url }: HubSocket.Way,
+  { address, proxy, url }: HubSocket.Way,
   socket: Socket,
-  watch: (typeof Heartbeat.Heartbeat.Service)["watch"],
+  { leaves, opens }: Watcher,
   resume: (carrier: Effect.Effect<Carrier, DialError>) => void
 ): WebSocket => {
   const fail = (reason: string) => resume(new DialError({ url: address, reason, untrusted: false }))
@@ -45,17 +59,15 @@ const upgrade = (
   })
   ws.on("error", (error) => fail(DialReason.explain(error)))
   ws.on("open", () => {
-    watch(ws, () => taken(socket))
-    resume(Effect.succeed(WebSocketCarrier.make(ws, socket, address)))
+    opens(ws, socket)
+    const about = { silence: DialReason.notPassed(url, proxy?.shown), leaves: () => leaves(ws) }
+    resume(Effect.succeed(WebSocketCarrier.dialled(ws, socket, address, about)))
   })
   return ws
 }
 
 /** Opens a connection and the WebSocket on it, within DIAL_TIMEOUT. */
-const connect = (
-  way: HubSocket.Way,
-  { watch }: typeof Heartbeat.Heartbeat.Service
-): Effect.Effect<Carrier, DialError> =>
+const connect = (way: HubSocket.Way, watcher: Watcher): Effect.Effect<Carrier, DialError> =>
   Effect.suspend(() => {
     let silent = () => ""
     return Effect.async<Carrier, DialError>((resume) => {
@@ -63,7 +75,7 @@ const connect = (
       const attempt = HubSocket.open(
         way,
         (socket) => {
-          ws = upgrade(way, socket, watch, resume)
+          ws = upgrade(way, socket, watcher, resume)
         },
         (error) => resume(error)
       )
@@ -85,18 +97,45 @@ const connect = (
     )
   })
 
-/** Opens a carrier by WebSocket; it is closed, politely first, when the scope ends. */
-export const make: Effect.Effect<typeof Dialer.Service, never, Heartbeat.Heartbeat> = Effect.map(
-  Heartbeat.Heartbeat,
-  (heartbeat) => {
+/**
+ * Opens carriers by WebSocket; each is closed, politely first, when its own scope ends. Nobody waits for that but whoever
+ * ends the dialer, or asks for {@link Dialer.left}: a program that ends sooner takes its goodbyes with it.
+ */
+export const make: Effect.Effect<typeof Dialer.Service, never, Heartbeat.Heartbeat | Scope.Scope> = Effect.gen(
+  function* () {
+    const heartbeat = yield* Heartbeat.Heartbeat
+    const leaving = new Set<WebSocket>()
+    const waiting = new Set<() => void>()
+    const watcher: Watcher = {
+      opens: (ws, socket) => heartbeat.watch(ws, () => taken(socket)),
+      leaves: (ws) => {
+        leaving.add(ws)
+        ws.once("close", () => {
+          leaving.delete(ws)
+          for (const look of waiting) look()
+        })
+      }
+    }
+    const left = Effect.async<void>((resume) => {
+      const look = () => {
+        if (leaving.size > 0) return
+        waiting.delete(look)
+        resume(Effect.void)
+      }
+      waiting.add(look)
+      look()
+      return Effect.sync(() => waiting.delete(look))
+    })
+    yield* Effect.addFinalizer(() => left)
     const open = (url: string) =>
       Effect.gen(function* () {
         const way = yield* HubSocket.wayTo(url)
-        const carrier = yield* connect(way, heartbeat)
+        const carrier = yield* connect(way, watcher)
         yield* way.check.suggest
         return carrier
       })
     return {
+      left,
       dial: (url) =>
         Effect.uninterruptibleMask((restore) =>
           restore(open(url)).pipe(
@@ -109,4 +148,4 @@ export const make: Effect.Effect<typeof Dialer.Service, never, Heartbeat.Heartbe
   }
 )
 
-export const layer: Layer.Layer<Dialer> = Layer.effect(Dialer, make).pipe(Layer.provide(Heartbeat.layerDialled))
+export const layer: Layer.Layer<Dialer> = Layer.scoped(Dialer, make).pipe(Layer.provide(Heartbeat.layerDialled))

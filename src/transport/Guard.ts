@@ -34,9 +34,12 @@ export interface Guarded {
   inUse: boolean
 }
 
+/** Of whom there are too many: of one address, or in all. */
+export type Crowd = "address" | "all"
+
 export interface Guard {
-  /** Takes a socket in, or says no. */
-  readonly enter: (socket: Socket, address: string | undefined, now: number) => Guarded | undefined
+  /** Takes a socket in, or says of whom there are too many. */
+  readonly enter: (socket: Socket, address: string | undefined, now: number) => Guarded | Crowd
   /** Counts a socket for the address that a trusted proxy named; false when that one has too many. */
   readonly attribute: (guarded: Guarded, address: string) => boolean
   /** It has authenticated, or closed. Does nothing the second time. */
@@ -69,7 +72,8 @@ export const make = (limits: GuardLimits): Guard => {
   return {
     enter: (socket, address, now) => {
       const network = address === undefined ? undefined : ClientAddress.network(address)
-      if (inside.size >= limits.sockets || !count(network)) return undefined
+      if (inside.size >= limits.sockets) return "all"
+      if (!count(network)) return "address"
       const guarded: Guarded = { socket, network, deadline: now + limits.timeout, inUse: false }
       inside.add(guarded)
       return guarded

@@ -24,6 +24,7 @@ import * as HttpExchange from "./HttpExchange.ts"
 import { createServer, listen } from "./internal/httpServer.ts"
 import type { ListenError } from "./ListenError.ts"
 import * as TlsFiles from "./TlsFiles.ts"
+import * as TurnedAway from "./TurnedAway.ts"
 import * as WebSocketCarrier from "./WebSocketCarrier.ts"
 
 /** A WebSocket that was accepted and has not said anything yet. */
@@ -54,6 +55,8 @@ export interface ListenerOptions {
   /** Serves one WebSocket in a fiber of its own. */
   readonly webSocket: (accepted: Accepted) => Effect.Effect<void>
   readonly limits?: Guard.GuardLimits
+  /** Told of each socket, or request, of an address for which there was no place, since it had said nothing yet. */
+  readonly turnedAway?: ((crowd: Guard.Crowd, address: string) => void) | undefined
 }
 
 export interface Listener extends Holders.Held {
@@ -68,8 +71,6 @@ export interface Listener extends Holders.Held {
 
 const ignore = () => {}
 
-const TOO_MANY = "too many connections from your address"
-
 /** Raises what one message may hold. `ws` has no call for it, so this reaches into its receiver; a test watches over it. */
 const raiseMessageBound = (ws: WebSocket): void => {
   const receiver: unknown = Reflect.get(ws, "_receiver")
@@ -80,9 +81,10 @@ const raiseMessageBound = (ws: WebSocket): void => {
 const isOriginAllowed = ({ headers: { host, origin } }: Http.IncomingMessage): boolean =>
   origin === undefined || (host !== undefined && [`http://${host}`, `https://${host}`].includes(origin.toLowerCase()))
 
-const refuseUpgrade = (socket: Duplex, status: number, text: string): void => {
+const refuseUpgrade = (socket: Duplex, status: number, text: string, wait?: number): void => {
   const head = `HTTP/1.1 ${status} ${Http.STATUS_CODES[status]}\r\nConnection: close\r\nContent-Type: text/plain\r\n`
-  socket.end(`${head}Content-Length: ${Buffer.byteLength(text) + 1}\r\n\r\n${text}\n`, () => socket.destroy())
+  const again = wait === undefined ? "" : `Retry-After: ${wait}\r\n`
+  socket.end(`${head}${again}Content-Length: ${Buffer.byteLength(text) + 1}\r\n\r\n${text}\n`, () => socket.destroy())
 }
 
 /** Names a connection the same way for the TCP socket and for the TLS socket on top of it. */
@@ -106,6 +108,10 @@ export const make = (
     const carriers = new Map<WebSocket, Carrier>()
     const { answer, answered, webSocket, ...held } = Holders.make()
     const guarded = new Map<string, Guard.Guarded>()
+    const { turnedAway = () => {} } = options
+    /** When there is a place again for whoever finds none, in seconds. */
+    const wait = Math.ceil(limits.timeout / 1_000)
+    const turnAway = TurnedAway.make(wait)
     const now = () => clock.unsafeCurrentTimeMillis()
 
     const release = (key: string, entry: Guard.Guarded) => {
@@ -123,7 +129,10 @@ export const make = (
       socket.on("error", ignore)
       const address = ClientAddress.plain(socket.remoteAddress ?? "")
       const entry = guard.enter(socket, clients.isProxy(address) ? undefined : address, now())
-      if (entry === undefined) return socket.destroy()
+      if (entry === "address" || entry === "all") {
+        turnedAway(entry, address)
+        return server instanceof Https.Server ? socket.destroy() : turnAway(socket, entry)
+      }
       const key = keyOf(socket)
       guarded.set(key, entry)
       sockets.add(socket)
@@ -148,7 +157,9 @@ export const make = (
       if (!guard.attribute(entry, address)) {
         // Kept alive it would go on taking a place among UNAUTHENTICATED_SOCKETS.
         response.setHeader("connection", "close")
-        return HttpExchange.refuse(response, 503, TOO_MANY)
+        response.setHeader("retry-after", wait)
+        turnedAway("address", address)
+        return HttpExchange.refuse(response, 503, TurnedAway.reasonOf("address"))
       }
       const began = now()
       entry.deadline = began + Limits.HTTP_ANSWER_TIMEOUT
@@ -192,7 +203,10 @@ export const make = (
       }
       if (!isOriginAllowed(request)) return refuseUpgrade(socket, 403, "another site's page may not speak to this hub")
       const address = addressOf(request)
-      if (!guard.attribute(entry, address)) return refuseUpgrade(socket, 503, TOO_MANY)
+      if (!guard.attribute(entry, address)) {
+        turnedAway("address", address)
+        return refuseUpgrade(socket, 503, TurnedAway.reasonOf("address"), wait)
+      }
       wss.handleUpgrade(request, socket, head, (ws) => {
         entry.inUse = true
         heartbeat.watch(ws)

@@ -5,8 +5,15 @@
 import type { Socket } from "node:net"
 import type { RawData, WebSocket } from "ws"
 import { CloseCode, closeReason } from "../protocol/Close.ts"
-import { CARRIER_HIGH_WATER, CARRIER_LIMIT, CLOSE_TIMEOUT, REVOKED_RESET } from "../protocol/Limits.ts"
+import {
+  CARRIER_HIGH_WATER,
+  CARRIER_LIMIT,
+  CLOSE_TIMEOUT,
+  DIALLED_DEAD_AFTER,
+  REVOKED_RESET
+} from "../protocol/Limits.ts"
 import { type Carrier, CarrierClosed, type CarrierReceiver } from "./Carrier.ts"
+import { endOf } from "./internal/leaving.ts"
 import { unsent } from "./internal/memory.ts"
 import * as Slices from "./Slices.ts"
 
@@ -17,20 +24,53 @@ const resets = Slices.make()
 const bytes = (data: RawData): Buffer =>
   Buffer.isBuffer(data) ? data : Array.isArray(data) ? Buffer.concat(data) : Buffer.from(data)
 
+/** Whether nothing ever came on a WebSocket that has vanished, though it was asked, or what came was none: then `silence`. */
+const whySilent = (ws: WebSocket, silence: string): (() => string) => {
+  const opened = performance.now()
+  let heard = false
+  let isBroken = false
+  const hear = () => {
+    heard = true
+  }
+  for (const event of ["message", "ping", "pong"] as const) ws.once(event, hear)
+  ws.on("error", (error) => {
+    isBroken = "code" in error && String(error.code).startsWith("WS_ERR_")
+  })
+  return () => (!heard && (isBroken || performance.now() - opened >= DIALLED_DEAD_AFTER) ? silence : "")
+}
+
+/** What differs between a socket that was accepted and one that was dialled. */
+interface About {
+  /** The TCP socket at the bottom, where it is known: only that one can be reset. */
+  readonly tcp?: Socket | undefined
+  readonly dialled?: Dialled | undefined
+}
+
+/** What is said of a socket that was dialled. */
+export interface Dialled {
+  /** Why it ended, if nothing ever arrived on it. */
+  readonly silence: string
+  /** Called once, when this end says goodbye. */
+  readonly leaves: () => void
+}
+
 class WebSocketCarrier implements Carrier {
   readonly peer: string
   readonly #ws: WebSocket
   readonly #socket: Socket
-  readonly #tcp: Socket | undefined
+  readonly #about: About
   #receiver: CarrierReceiver | undefined
   #closed: CarrierClosed | undefined
   #waiting = false
+  #closing = false
 
-  constructor(ws: WebSocket, socket: Socket, peer: string, tcp: Socket | undefined) {
+  constructor(ws: WebSocket, socket: Socket, peer: string, about: About) {
     this.peer = peer
     this.#ws = ws
     this.#socket = socket
-    this.#tcp = tcp
+    this.#about = about
+    const { dialled } = about
+    const why = dialled === undefined ? () => "" : whySilent(ws, dialled.silence)
     ws.pause()
     socket.setNoDelay(true)
     socket.on("drain", () => {
@@ -45,7 +85,7 @@ class WebSocketCarrier implements Carrier {
     // Always followed by "close".
     ws.on("error", () => {})
     ws.on("close", (code, reason) => {
-      this.#closed = new CarrierClosed({ code, reason: reason.toString() })
+      this.#closed = new CarrierClosed({ code, reason: code === CloseCode.abnormal ? why() : reason.toString() })
       this.#receiver?.closed(this.#closed)
       this.#receiver = undefined
     })
@@ -94,15 +134,20 @@ class WebSocketCarrier implements Carrier {
   }
 
   close(code: number, reason: string) {
-    if (!this.#sayGoodbye(code, reason)) return
-    setTimeout(() => this.#ws.terminate(), CLOSE_TIMEOUT).unref()
+    if (!this.#sayGoodbye(code, reason) || this.#closing) return
+    this.#closing = true
+    const { dialled } = this.#about
+    if (dialled !== undefined) {
+      dialled.leaves()
+      endOf(this.#ws, this.#socket)
+    } else setTimeout(() => this.#ws.terminate(), CLOSE_TIMEOUT).unref()
   }
 
   revoke(code: number, reason: string) {
     if (!this.#sayGoodbye(code, reason)) return
     const reset = () => {
       // A socket that is only destroyed leaves to the system what it has taken, and the system delivers it.
-      this.#tcp?.resetAndDestroy()
+      this.#about.tcp?.resetAndDestroy()
       this.#ws.terminate()
     }
     setTimeout(() => resets(reset), REVOKED_RESET)
@@ -126,4 +171,8 @@ class WebSocketCarrier implements Carrier {
  * socket at the bottom, where it is known: only that one can be reset.
  */
 export const make = (ws: WebSocket, socket: Socket, peer: string, tcp?: Socket): Carrier =>
-  new WebSocketCarrier(ws, socket, peer, tcp)
+  new WebSocketCarrier(ws, socket, peer, { tcp })
+
+/** The same for a socket that was dialled, whose goodbye may take LEAVE_MOST. */
+export const dialled = (ws: WebSocket, socket: Socket, peer: string, about: Dialled): Carrier =>
+  new WebSocketCarrier(ws, socket, peer, { dialled: about })

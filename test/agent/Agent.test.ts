@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Queue from "effect/Queue"
 import * as Scope from "effect/Scope"
@@ -7,15 +8,27 @@ import * as TestClock from "effect/TestClock"
 import * as Session from "../../src/client/Session.ts"
 import { generate } from "../../src/crypto/KeyPair.ts"
 import * as Control from "../../src/protocol/Control.ts"
-import { RECONNECT_BASE, RECONNECT_CAP, REFUSED_RETRY, REGISTER_TIMEOUT } from "../../src/protocol/Limits.ts"
+import {
+  KEPT_RESERVE,
+  RECONNECT_BASE,
+  RECONNECT_CAP,
+  REFUSED_RETRY,
+  REGISTER_TIMEOUT,
+  RESUME_RETRY_CAP,
+  RETRY_IN_MOST
+} from "../../src/protocol/Limits.ts"
 import * as RelayFrame from "../../src/protocol/RelayFrame.ts"
 import { ResetCode, StreamReset } from "../../src/protocol/StreamReset.ts"
 import type { Carrier } from "../../src/transport/Carrier.ts"
 import * as Inbox from "../../src/transport/Inbox.ts"
-import { heldNothing } from "../../src/tunnel/Tunnel.ts"
+import { KeepBudget } from "../../src/tunnel/KeepBudget.ts"
+import { heldNothing, type TunnelClosed } from "../../src/tunnel/Tunnel.ts"
 import { agent, client, hubUrl, machine, service } from "../support/ends.ts"
 import { logLines } from "../support/logLines.ts"
 import * as MemoryHub from "../support/MemoryHub.ts"
+import { turn } from "../support/turn.ts"
+
+const settle = Effect.repeatN(turn, 100)
 
 /** A client by hand: the raw carrier and its inbox, after `connect`. */
 const rawClient = (hub: MemoryHub.MemoryHub, connect: Partial<Control.Connect> = {}) =>
@@ -188,6 +201,121 @@ describe("Agent", () => {
         tunnels: ["stream/1"],
         identity: identity.publicHex
       })
+    })
+  )
+
+  it.scoped("says that streams can go on only where they can", () =>
+    Effect.gen(function* () {
+      const offered = (hub: MemoryHub.MemoryHub) =>
+        Effect.gen(function* () {
+          const { next } = yield* rawClient(hub)
+          yield* next
+          const offer = yield* next
+          return offer.type === "wg-pubkey" ? offer.capabilities?.["resumes"] : undefined
+        })
+      const without = yield* MemoryHub.make
+      const noGrace = yield* agent(without, { resumeGrace: 0 })
+      yield* noGrace.registered("barn")
+      assert.deepStrictEqual((yield* Queue.take(without.registers)).capabilities, {
+        tunnels: ["stream/1"],
+        serviceGrants: true
+      })
+      assert.isUndefined(yield* offered(without))
+
+      const full = yield* MemoryHub.make
+      const noRoom = yield* agent(full, {
+        budget: new KeepBudget({ total: 2 * KEPT_RESERVE, perIdentity: 2 * KEPT_RESERVE })
+      })
+      yield* noRoom.registered("barn")
+      assert.strictEqual((yield* Queue.take(full.registers)).capabilities?.["resumes"], true)
+      assert.strictEqual(yield* offered(full), true)
+      const options = yield* client(full)
+      const scope = yield* Effect.scope
+      const account = () => new KeepBudget().open("")
+      const { kept } = yield* Session.attempt(options, { scope, account })
+      assert.isDefined(kept)
+      full.principal = "bob"
+      assert.isUndefined(yield* offered(full))
+      assert.isUndefined((yield* Session.attempt(yield* client(full), { scope, account })).kept)
+      full.principal = "alice"
+      assert.strictEqual(yield* offered(full), true, "the one that it has can go on")
+    })
+  )
+
+  it.scoped("comes back to a hub that stops when it wants it, and not much later than that whatever it says", () =>
+    Effect.gen(function* () {
+      const hub = yield* MemoryHub.make
+      const barn = yield* agent(hub)
+      yield* barn.registered("barn")
+      yield* Queue.takeAll(hub.dials)
+      hub.control("barn")?.sendText(Control.encode({ type: "drain", retryIn: 10 * 24 * 3_600_000 }))
+      yield* settle
+      yield* TestClock.adjust(RETRY_IN_MOST - 1)
+      yield* settle
+      assert.strictEqual(yield* Queue.size(hub.dials), 0)
+      yield* TestClock.adjust(1)
+      yield* Queue.take(hub.dials)
+    })
+  )
+
+  it.scoped("comes back earlier, but not with all others at once, when the hub that stops is gone before", () =>
+    Effect.gen(function* () {
+      const hub = yield* MemoryHub.make
+      const names = Array.from({ length: 20 }, (_, index) => `m${index}`)
+      const all = yield* agent(hub, { machines: names.map((name) => machine({ name })) })
+      for (const name of names) yield* all.registered(name)
+      yield* Queue.takeAll(hub.dials)
+      for (const name of names) hub.control(name)?.sendText(Control.encode({ type: "drain", retryIn: 20_000 }))
+      yield* settle
+      for (const name of names) hub.cutControl(name)
+      yield* settle
+      const early = yield* Queue.size(hub.dials)
+      assert.isAtMost(early, 10)
+      yield* TestClock.adjust(RESUME_RETRY_CAP)
+      yield* settle
+      assert.strictEqual(yield* Queue.size(hub.dials), names.length)
+    })
+  )
+
+  it.scoped("asks a hub that refuses for now when it says, and not much later than that whatever it says", () =>
+    Effect.gen(function* () {
+      const hub = yield* MemoryHub.make
+      let isFull = true
+      hub.refuseRegister = () => (isFull ? "too many machines" : undefined)
+      hub.retryIn = 10 * 24 * 3_600_000
+      const barn = yield* agent(hub)
+      yield* Queue.take(hub.registers)
+      yield* settle
+      isFull = false
+      yield* TestClock.adjust(RETRY_IN_MOST * 1.25)
+      yield* settle
+      yield* barn.registered("barn")
+    })
+  )
+
+  it.scoped("tells its clients that their connections are over when it stops, rather than only being gone", () =>
+    Effect.gen(function* () {
+      const hub = yield* MemoryHub.make
+      const scope = yield* Scope.make()
+      let told: TunnelClosed | undefined
+      let waited = 0
+      // With its registration the hub ends its sessions, whatever they still have to say.
+      const left = Effect.gen(function* () {
+        yield* settle
+        assert.isDefined(hub.control("barn"))
+        assert.strictEqual(told?.kind, "closed")
+      })
+      const barn = yield* Scope.extend(agent(hub, { left: Effect.suspend(() => (waited++, left)) }), scope)
+      yield* barn.registered("barn")
+      const account = () => new KeepBudget().open("")
+      const { session } = yield* Session.attempt(yield* client(hub), { scope: yield* Effect.scope, account })
+      yield* Effect.forkScoped(
+        Effect.map(Effect.raceFirst(session.tunnel.closed, session.tunnel.detached), (how) => (told = how))
+      )
+      yield* Scope.close(scope, Exit.void)
+      yield* settle
+      assert.strictEqual(waited, 1)
+      assert.isUndefined(hub.control("barn"))
     })
   )
 

@@ -36,6 +36,7 @@ describe("many sessions of an agent", () => {
           budget
         }).pipe(
           Effect.provideService(Dialer, {
+            left: Effect.void,
             dial: (url) => Effect.delay(hub.dial(url), slow ? 50 : 0)
           })
         )

@@ -9,7 +9,7 @@ import { ConnectError, type ConnectErrorKind } from "../../src/client/ConnectErr
 import type { ConnectEvent } from "../../src/client/ConnectEvent.ts"
 import * as Connector from "../../src/client/Connector.ts"
 import type { Session } from "../../src/client/Session.ts"
-import { RECONNECT_BASE, RECONNECT_CAP, RECONNECT_STEADY } from "../../src/protocol/Limits.ts"
+import { RECONNECT_BASE, RECONNECT_CAP, RECONNECT_STEADY, RESUME_RETRY_CAP } from "../../src/protocol/Limits.ts"
 import { TunnelClosed } from "../../src/tunnel/Tunnel.ts"
 import { fakeTunnel } from "../support/fakeTunnel.ts"
 
@@ -125,6 +125,52 @@ describe("Connector", () => {
       const { make, script } = yield* scripted
       yield* Queue.offer(script, "unreachable")
       assert.strictEqual((yield* Effect.flip((yield* make(true)).ended)).kind, "unreachable")
+    })
+  )
+
+  /** A client whose hub has been away for a while. */
+  const away = Effect.gen(function* () {
+    const { end, events, make, retry, script, stand } = yield* scripted
+    const first = yield* stand
+    const connector = yield* make()
+    yield* Queue.take(events)
+    yield* end(first)
+    let pause = yield* retry
+    while (pause < RECONNECT_CAP / 2) {
+      yield* Queue.offer(script, "unreachable")
+      yield* TestClock.adjust(pause)
+      pause = yield* retry
+    }
+    return { connector, script, stand, retry }
+  })
+
+  it.scoped("tries soon when somebody begins to wait during a long pause", () =>
+    Effect.gen(function* () {
+      const { connector, stand } = yield* away
+      yield* stand
+      yield* TestClock.adjust(RESUME_RETRY_CAP * 1.25)
+      const waiting = yield* Effect.fork(connector.session)
+      yield* Effect.yieldNow()
+      yield* TestClock.adjust(0)
+      yield* Fiber.join(waiting)
+    })
+  )
+
+  it.scoped("tries no more often for many who wait than for one, and slowly again when they have gone", () =>
+    Effect.gen(function* () {
+      const { connector, retry, script } = yield* away
+      const waiting = yield* Effect.forEach(Array.from({ length: 100 }), () => Effect.fork(connector.session))
+      yield* Effect.yieldNow()
+      yield* Queue.offer(script, "unreachable")
+      yield* TestClock.adjust(RESUME_RETRY_CAP * 0.75 - 1)
+      assert.strictEqual(yield* Queue.size(script), 1)
+      yield* TestClock.adjust(RESUME_RETRY_CAP * 0.5 + 1)
+      assert.strictEqual(yield* Queue.size(script), 0)
+      assert.isAtMost(yield* retry, RESUME_RETRY_CAP * 1.25)
+      yield* Fiber.interruptAll(waiting)
+      yield* Queue.offer(script, "unreachable")
+      yield* TestClock.adjust(RESUME_RETRY_CAP * 1.25)
+      assert.isAtLeast(yield* retry, RECONNECT_CAP * 0.75)
     })
   )
 

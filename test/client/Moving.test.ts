@@ -2,12 +2,14 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as Queue from "effect/Queue"
 import * as TestClock from "effect/TestClock"
 import type { ConnectError } from "../../src/client/ConnectError.ts"
 import type { ConnectEvent } from "../../src/client/ConnectEvent.ts"
 import * as Connector from "../../src/client/Connector.ts"
 import * as Session from "../../src/client/Session.ts"
 import { encode } from "../../src/protocol/Control.ts"
+import { RESUME_RETRY_CAP } from "../../src/protocol/Limits.ts"
 import type { ByteStream, ByteStreamHandlers } from "../../src/transport/ByteStream.ts"
 import { KeepBudget } from "../../src/tunnel/KeepBudget.ts"
 import { collect } from "../support/collect.ts"
@@ -73,6 +75,26 @@ describe("a client that moves", () => {
         yield* turn
       }
       assert.isAbove(events.filter((event) => event._tag === "Connected").length, 1)
+    })
+  )
+
+  it.scoped("those who are cut before their time do not all come at once, and are back soon", () =>
+    Effect.gen(function* () {
+      const hub = yield* MemoryHub.make
+      const barn = yield* agent(hub)
+      yield* barn.registered("barn")
+      const all = []
+      for (let i = 0; i < 20; i++) all.push(yield* connected(hub))
+      hub.tellClients(encode({ type: "drain", retryIn: 20_000 }))
+      yield* settle
+      yield* Queue.takeAll(hub.dials)
+      hub.cutSessions()
+      yield* settle
+      assert.isAtMost(yield* Queue.size(hub.dials), 10)
+      yield* TestClock.adjust(RESUME_RETRY_CAP)
+      for (let i = 0; i < 10; i++) yield* settle
+      const back = all.filter(({ events }) => events.filter((event) => event._tag === "Connected").length === 2)
+      assert.strictEqual(back.length, 20)
     })
   )
 

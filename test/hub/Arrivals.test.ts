@@ -20,6 +20,7 @@ import {
 import * as AuditMemory from "../../src/store/AuditMemory.ts"
 import { layerMemory } from "../../src/store/IdentityStore.ts"
 import * as MachinesMemory from "../../src/store/MachinesMemory.ts"
+import { metric } from "../support/metrics.ts"
 import { turn } from "../support/turn.ts"
 import type { Peer } from "./harness.ts"
 import { agentOf, ask, connect, dial, identity, initial, owner, startHub } from "./harness.ts"
@@ -43,7 +44,7 @@ const made = Effect.gen(function* () {
   }
 })
 
-const isWaiting = (fiber: Fiber.RuntimeFiber<boolean>) =>
+const isWaiting = <A>(fiber: Fiber.RuntimeFiber<A>) =>
   Effect.map(Effect.zipRight(turn, fiber.poll), (exit) => exit._tag === "None")
 
 describe("whoever waits for a machine", () => {
@@ -53,13 +54,13 @@ describe("whoever waits for a machine", () => {
       const barn = yield* arrivals.begin("barn")
       const mill = yield* arrivals.begin("mill")
       arrivals.arrived("barn")
-      assert.isTrue(yield* Fiber.join(barn))
+      assert.strictEqual(yield* Fiber.join(barn), "woken")
       assert.isTrue(yield* isWaiting(mill))
       assert.strictEqual(arrivals.size(), 1)
       yield* TestClock.adjust(REGISTRATION_WAIT - 1)
       assert.isTrue(yield* isWaiting(mill))
       yield* TestClock.adjust(1)
-      assert.isTrue(yield* Fiber.join(mill))
+      assert.strictEqual(yield* Fiber.join(mill), "woken")
       assert.strictEqual(arrivals.size(), 0)
     })
   )
@@ -70,10 +71,10 @@ describe("whoever waits for a machine", () => {
       const alice = yield* arrivals.begin("barn")
       const bob = yield* arrivals.begin("barn", "bob")
       yield* arrivals.revoke("alice")
-      assert.isTrue(yield* Fiber.join(alice))
+      assert.strictEqual(yield* Fiber.join(alice), "woken")
       assert.isTrue(yield* isWaiting(bob))
       arrivals.wakeAll()
-      assert.isTrue(yield* Fiber.join(bob))
+      assert.strictEqual(yield* Fiber.join(bob), "woken")
     })
   )
 
@@ -90,7 +91,7 @@ describe("whoever waits for a machine", () => {
       const arrivals = yield* made
       const first = yield* arrivals.begin("barn")
       for (let i = 1; i < AWAITING_CONNECTS_PER_IDENTITY; i++) yield* arrivals.begin(`m${i}`)
-      assert.isFalse(yield* Fiber.join(yield* arrivals.begin("barn")))
+      assert.strictEqual(yield* Fiber.join(yield* arrivals.begin("barn")), "identity")
       assert.isTrue(yield* isWaiting(yield* arrivals.begin("barn", "bob")))
       yield* Fiber.interrupt(first)
       assert.isTrue(yield* isWaiting(yield* arrivals.begin("barn")))
@@ -101,7 +102,7 @@ describe("whoever waits for a machine", () => {
     Effect.gen(function* () {
       const arrivals = yield* made
       for (let i = 0; i < AWAITING_CONNECTS; i++) yield* arrivals.begin("barn", `user${i}`)
-      assert.isFalse(yield* Fiber.join(yield* arrivals.begin("barn")))
+      assert.strictEqual(yield* Fiber.join(yield* arrivals.begin("barn")), "hub")
       assert.strictEqual(arrivals.size(), AWAITING_CONNECTS)
     })
   )
@@ -155,6 +156,23 @@ describe("a connect to a hub that has just started", () => {
       yield* wantsRefused(client, /^Machine not found$/)
       yield* wantsRefused(yield* asking(hub, { token: "wrong" }), /^Access denied/)
       yield* wantsRefused(yield* asking(hub, { token: "nobody-token" }), /^Access denied/)
+    })
+  )
+
+  it.scoped("is told when too many wait with its token, and when to ask again", () =>
+    Effect.gen(function* () {
+      const hub = yield* restarted()
+      const before = yield* metric("tela_hub_refused_total", "waiting")
+      for (let i = 0; i < AWAITING_CONNECTS_PER_IDENTITY; i++) yield* asking(hub)
+      const { message, retryIn } = yield* (yield* asking(hub)).text
+      assert.match(
+        String(message),
+        /^barn is expected back, and too many wait for machines with this token \(limit 256\)/
+      )
+      assert.strictEqual(retryIn, REGISTRATION_WAIT / 2)
+      assert.strictEqual((yield* metric("tela_hub_refused_total", "waiting")) - before, 1)
+      const bob = yield* asking(hub, { token: "bob-token" })
+      assert.strictEqual(bob.pending, 0)
     })
   )
 

@@ -328,7 +328,7 @@ describe("a link that an agent names to a hub that knows nothing of it", () => {
       sessionId: `${index}`.padStart(52, "0"),
       principal: "x".repeat(128)
     }))
-    const said = Offer.register(machine(), generate(), fresh(["barn"]), links)
+    const said = Offer.register(machine(), generate(), fresh(["barn"]), links, { resumes: true })
     const named = said.detached ?? []
     assert.deepStrictEqual(named, links.slice(0, named.length))
     assert.isAtLeast(named.length, 100)

@@ -8,11 +8,13 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as TestClock from "effect/TestClock"
+import * as Offer from "../../src/agent/Offer.ts"
 import * as Arrivals from "../../src/hub/Arrivals.ts"
 import * as Authority from "../../src/hub/Authority.ts"
 import * as Directory from "../../src/hub/Directory.ts"
 import * as Drain from "../../src/hub/Drain.ts"
 import * as Sessions from "../../src/hub/Sessions.ts"
+import { encode } from "../../src/protocol/Control.ts"
 import {
   DRAIN_ANSWERS,
   DRAIN_CLIENT_LAG,
@@ -28,7 +30,7 @@ import * as Inbox from "../../src/transport/Inbox.ts"
 import * as MemoryCarrier from "../../src/transport/MemoryCarrier.ts"
 import { metric } from "../support/metrics.ts"
 import { turn } from "../support/turn.ts"
-import { agentOf, connect, dial, identity, initial, KEY, register, session, startHub, tcp } from "./harness.ts"
+import { agentOf, connect, dial, frame, identity, initial, KEY, register, session, startHub, tcp } from "./harness.ts"
 
 const WITHIN = 30_000
 
@@ -50,6 +52,7 @@ const connection = () => {
   return {
     inbox: Inbox.make(hub),
     leave: () => peer.close(1000, ""),
+    say: (text: string) => peer.sendText(text),
     /** What it was told of the hub's end: when to come back. */
     retryIn: () => {
       const drain = said.find((each) => typeof each === "object" && each !== null && "retryIn" in each)
@@ -149,6 +152,51 @@ describe("a hub that stops", () => {
       })
       const clientsBack = sessions.map(({ client }) => client.retryIn() ?? -1).toSorted((a, b) => a - b)
       assert.isAtLeast((clientsBack.at(-1) ?? 0) - (clientsBack[0] ?? 0), (119 * 1_000) / DRAIN_RATE)
+      yield* Fiber.interrupt(fiber)
+    })
+  )
+
+  it("asks for more a second when it has little time, so that all can have moved before it goes", () => {
+    for (const [count, within, last] of [
+      [20_000, 30_000, DRAIN_RETURN + 20_000],
+      [40_000, 30_000, 30_000 - DRAIN_MOVE - DRAIN_CLIENT_LAG],
+      [20_000, 10_000, 10_000 - DRAIN_MOVE - DRAIN_CLIENT_LAG],
+      [20_000, 3_000, 3_000 / 2 - DRAIN_CLIENT_LAG],
+      [3, 1, DRAIN_RETURN]
+    ] as const) {
+      const spread = Drain.spreadOf(count, within)
+      const times = Array.from({ length: count }, (_, index) => spread(index))
+      assert.strictEqual(times[0], DRAIN_RETURN)
+      assert.approximately(times.at(-1) ?? 0, last, 2)
+      assert.isAtLeast(new Set(times).size, Math.min(count, last - DRAIN_RETURN - 2), "evenly")
+    }
+  })
+
+  it.scoped("counts as cut who had no time to move", () =>
+    Effect.gen(function* () {
+      const { drain, machine, open } = yield* made
+      machine("barn")
+      const { client } = open("barn")
+      drain.begin()
+      const fiber = yield* Effect.fork(drain.run(2_000))
+      yield* turns
+      yield* adjust(2_000)
+      assert.deepStrictEqual(yield* Fiber.join(fiber), { moved: 0, finished: 0, cut: 1 })
+      yield* turns
+      assert.strictEqual(client.closed(), 1012)
+    })
+  )
+
+  it.scoped("lets those finish whose agent says, when it has joined, that they cannot move", () =>
+    Effect.gen(function* () {
+      const { begin, machine, open } = yield* made
+      machine("barn")
+      const { agent, client } = open("barn")
+      agent.say(encode({ type: "wg-pubkey", wgPubKey: KEY, ports: [], tunnels: [], capabilities: {} }))
+      yield* turns
+      const fiber = yield* begin
+      yield* adjust(WITHIN - DRAIN_LOOK)
+      assert.isUndefined(client.closed())
       yield* Fiber.interrupt(fiber)
     })
   )
@@ -298,6 +346,27 @@ describe("a hub that is drained", () => {
       yield* TestClock.adjust(1_000)
       assert.deepStrictEqual(yield* Fiber.join(drained), { moved: 0, finished: 0, cut: 1 })
       for (const end of [agent, up.client, up.joined]) assert.strictEqual((yield* end.closed).code, 1012)
+    })
+  )
+
+  it.scoped("lets the sessions of an agent that keeps nothing finish", () =>
+    Effect.gen(function* () {
+      const hub = yield* startHub()
+      const agent = yield* agentOf(hub, { capabilities: Offer.capabilities(false) })
+      const { client, joined } = yield* session(hub, agent, { resumes: true })
+      const drained = yield* Effect.fork(hub.drain({ within: WITHIN }))
+      for (const peer of [agent, client, joined]) assert.strictEqual((yield* peer.text)["type"], "drain")
+      yield* TestClock.adjust(WITHIN / 2)
+      for (const peer of [agent, client, joined]) yield* peer.settled
+      client.frame(frame(Buffer.from("still here")))
+      assert.deepStrictEqual(yield* joined.binary, frame(Buffer.from("still here"), 7))
+      client.ws.close()
+      yield* Effect.repeat(Effect.zipRight(turn, hub.counts), { until: ({ sessions }) => sessions === 0 })
+      yield* TestClock.adjust(DRAIN_LOOK)
+      assert.strictEqual((yield* agent.closed).code, 1012)
+      yield* Effect.repeat(Effect.zipRight(turn, hub.counts), { until: ({ machines }) => machines === 0 })
+      yield* TestClock.adjust(DRAIN_LOOK)
+      assert.deepStrictEqual(yield* Fiber.join(drained), { moved: 0, finished: 1, cut: 0 })
     })
   )
 })

@@ -7,10 +7,13 @@ import {
   HTTP_BODY_BYTES,
   MESSAGE_BYTES,
   MESSAGE_FRAGMENTS,
+  TURNED_AWAY_LOG,
   UNAUTHENTICATED_MESSAGE_BYTES,
   UNAUTHENTICATED_MESSAGES,
   UNAUTHENTICATED_SOCKET_BYTES
 } from "../../src/protocol/Limits.ts"
+import { logLines } from "../support/logLines.ts"
+import { metric } from "../support/metrics.ts"
 import { turn } from "../support/turn.ts"
 import { agentOf, dial, frame, get, register, session, startHub, tcp } from "./harness.ts"
 
@@ -218,11 +221,38 @@ describe("before authentication", () => {
       for (let i = 0; i < 10; i++) yield* agentOf(hub, { machineName: `m${i}`, token: "owner-token" })
       const held = yield* repeat(4, tcp(hub))
       yield* untilUnauthenticated(hub, 4)
-      for (const more of yield* repeat(20, tcp(hub))) yield* more.ended
+      const before = yield* metric("tela_hub_refused_total", "address_strangers")
+      for (const more of yield* repeat(20, tcp(hub))) {
+        assert.match(
+          yield* more.ended,
+          /^HTTP\/1\.1 503 [^]*Retry-After: 10\r\n[^]*too many connections from your address\n$/
+        )
+      }
+      assert.strictEqual((yield* metric("tela_hub_refused_total", "address_strangers")) - before, 20)
       assert.isTrue(held.every(({ socket }) => !socket.destroyed))
       held[0]?.socket.destroy()
       yield* untilUnauthenticated(hub, 3)
       yield* agentOf(hub, { machineName: "one-more", token: "owner-token" })
+    })
+  )
+
+  it.scoped("whoever asks on a socket for which there is no place is told why, and the log says so once a minute", () =>
+    Effect.gen(function* () {
+      const log = yield* logLines
+      const hub = yield* startHub({ guard: { sockets: 100, perAddress: 1, timeout: 10_000 } }).pipe(
+        Effect.provide(log.layer)
+      )
+      yield* tcp(hub)
+      yield* untilUnauthenticated(hub, 1)
+      const asked = yield* get(hub, "/healthz")
+      assert.deepStrictEqual(
+        [asked.status, asked.headers.get("retry-after"), asked.body],
+        [503, "10", "too many connections from your address\n"]
+      )
+      const { message } = yield* Effect.flip(dial(hub))
+      assert.match(message, /503/)
+      yield* TestClock.adjust(TURNED_AWAY_LOG)
+      assert.match(yield* log.until(/turned away/), /"ofAddresses":2,"inAll":0,"last":"127\.0\.0\.1"/)
     })
   )
 
@@ -231,7 +261,9 @@ describe("before authentication", () => {
       const hub = yield* startHub({ guard: { sockets: 5, perAddress: 1_000, timeout: 10_000 } })
       yield* repeat(5, tcp(hub))
       yield* untilUnauthenticated(hub, 5)
-      for (const more of yield* repeat(50, tcp(hub))) yield* more.ended
+      const before = yield* metric("tela_hub_refused_total", "strangers")
+      for (const more of yield* repeat(50, tcp(hub))) assert.match(yield* more.ended, /^HTTP\/1\.1 503 /)
+      assert.strictEqual((yield* metric("tela_hub_refused_total", "strangers")) - before, 50)
       assert.strictEqual((yield* hub.counts).unauthenticated, 5)
       yield* TestClock.adjust("11 seconds")
       yield* untilUnauthenticated(hub, 0)

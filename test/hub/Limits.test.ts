@@ -6,7 +6,15 @@ import * as Layer from "effect/Layer"
 import * as Authority from "../../src/hub/Authority.ts"
 import * as Limits from "../../src/hub/Limits.ts"
 import * as Sessions from "../../src/hub/Sessions.ts"
-import { LIMIT_RETRY, REPLACED_SILENCE, SESSION_INDEX_MAX } from "../../src/protocol/Limits.ts"
+import {
+  LIMIT_RETRY,
+  LINK_TICK,
+  LOAD_LOOK,
+  PROBE_DEADLINE,
+  PROBE_IDLE,
+  REPLACED_SILENCE,
+  SESSION_INDEX_MAX
+} from "../../src/protocol/Limits.ts"
 import * as AuditMemory from "../../src/store/AuditMemory.ts"
 import { defaults } from "../../src/store/HubLimits.ts"
 import type { HubLimits } from "../../src/store/HubLimits.ts"
@@ -118,7 +126,7 @@ describe("sessions", () => {
     )
   )
 
-  it.scoped("have so many streams each, which an agent that resumes is told", () =>
+  it.scoped("have so many streams each, which our agents are told, whether or not they resume", () =>
     Effect.gen(function* () {
       const { hub } = yield* limited({
         default: { streams: 100 },
@@ -128,6 +136,8 @@ describe("sessions", () => {
       const streams = ({ request: { client } }: { readonly request: Record<string, unknown> }) => client
       assert.deepInclude(streams(yield* ask(hub, agent)), { streams: 100 })
       assert.deepInclude(streams(yield* ask(hub, agent, { token: "bob-token" })), { streams: 7 })
+      const resumesNothing = yield* agentOf(hub, { capabilities: { serviceGrants: true } })
+      assert.deepInclude(streams(yield* ask(hub, resumesNothing)), { streams: 100 })
       const older = yield* agentOf(hub)
       assert.notProperty(streams(yield* ask(hub, older)), "streams")
     })
@@ -215,6 +225,11 @@ describe("a session whose client is lost unnoticed", () => {
       assert.isUndefined(sessions.find(session.id))
     })
   )
+
+  it("stays while it answers as slowly as a living one may", () => {
+    // A second for its own look, and one for the hub's.
+    assert.isAtLeast(REPLACED_SILENCE, PROBE_IDLE + PROBE_DEADLINE + LINK_TICK + LOAD_LOOK)
+  })
 
   it.effect("stays while there is room", () =>
     Effect.sync(() => {

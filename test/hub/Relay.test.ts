@@ -61,7 +61,7 @@ describe("Relay", () => {
       const [clientEnd, client] = MemoryCarrier.pair()
       const [agentEnd, agent] = MemoryCarrier.pair()
       const ends: Array<Relay.End> = []
-      const { relayed } = Relay.join(Inbox.make(client), Inbox.make(agent), (by) => ends.push(by))
+      const { relayed } = Relay.join(Inbox.make(client), Inbox.make(agent), { ended: (by) => ends.push(by) })
       const received: Array<Uint8Array> = []
       agentEnd.pause()
       agentEnd.receive({ binary: (data) => received.push(data), text: () => {}, drain: () => {}, closed: () => {} })
@@ -86,7 +86,7 @@ describe("Relay", () => {
     Effect.gen(function* () {
       const [clientEnd, client] = MemoryCarrier.pair()
       const [agentEnd, agent] = MemoryCarrier.pair()
-      Relay.join(Inbox.make(client), Inbox.make(agent), () => {})
+      Relay.join(Inbox.make(client), Inbox.make(agent), { ended: () => {} })
       const received: Array<string> = []
       const take = (text: string) => received.push(text)
       agentEnd.receive({ binary: () => {}, text: take, drain: () => {}, closed: () => {} })
@@ -110,7 +110,7 @@ describe("Relay", () => {
       const [clientEnd, client] = MemoryCarrier.pair()
       const [agentEnd, agent] = MemoryCarrier.pair()
       const ends: Array<Relay.End> = []
-      const { relayed, unlink } = Relay.join(Inbox.make(client), Inbox.make(agent), (by) => ends.push(by))
+      const { relayed, unlink } = Relay.join(Inbox.make(client), Inbox.make(agent), { ended: (by) => ends.push(by) })
       const received: Array<Uint8Array | string> = []
       for (const end of [clientEnd, agentEnd]) {
         const take = (message: Uint8Array | string) => received.push(message)

@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Directory from "../../src/hub/Directory.ts"
 import * as Sessions from "../../src/hub/Sessions.ts"
+import { encode } from "../../src/protocol/Control.ts"
 import { DIRECTORY_MACHINES, ENDING_SLICE, SESSION_INDEX_MAX } from "../../src/protocol/Limits.ts"
 import type { CarrierClosed } from "../../src/transport/Carrier.ts"
 import * as Inbox from "../../src/transport/Inbox.ts"
@@ -24,14 +25,15 @@ const connection = () => {
     closed: (closed) => (how = closed)
   })
   const send = (message: Uint8Array) => peer.send(message)
-  return { inbox: Inbox.make(hub), send, said, frames: () => frames, how: () => how }
+  const say = (text: string) => peer.sendText(text)
+  return { inbox: Inbox.make(hub), send, say, said, frames: () => frames, how: () => how }
 }
 
 const anyNumber = { hub: Infinity, identity: Infinity, bandwidth: Infinity }
 
-const opened = (sessions: typeof Sessions.Sessions.Service, principal: string, machine = "barn") => {
+const opened = (sessions: typeof Sessions.Sessions.Service, principal: string, machine = "barn", resumes = false) => {
   const client = connection()
-  const about = { services: undefined, key: undefined, wgPubKey: KEY, resumes: false }
+  const about = { services: undefined, key: undefined, wgPubKey: KEY, resumes }
   const asked = { ...about, machine, principal: identity(principal), client: client.inbox }
   const session = Either.getOrThrow(sessions.open(asked, anyNumber))
   return { client, session }
@@ -63,6 +65,29 @@ describe("Sessions", () => {
       assert.deepStrictEqual(JSON.parse(agent.said.at(-1) ?? ""), { type: "session-end" })
       assert.strictEqual(agent.how()?.reason, "access revoked: alice has left")
       assert.isUndefined(other.client.how())
+    })
+  )
+
+  it.effect("can go on elsewhere only if the agent says so of this one, too", () =>
+    Effect.gen(function* () {
+      const sessions = Sessions.make(sessionIds)
+      const said = { type: "wg-pubkey", wgPubKey: KEY, ports: [] } as const
+      for (const [capabilities, resumes] of [
+        [{ tunnels: [], resumes: true }, true],
+        [{ tunnels: [] }, false]
+      ] as const) {
+        const { client, session } = opened(sessions, "alice", "barn", true)
+        const agent = connection()
+        sessions.pair(session, agent.inbox)
+        agent.say(encode({ ...said, capabilities }))
+        // Only the first counts.
+        agent.say(encode({ ...said, capabilities: { resumes: true } }))
+        yield* turn
+        assert.strictEqual(client.said.length, 3)
+        assert.strictEqual(session.resumes, resumes)
+        sessions.end(session, "client left")
+        assert.strictEqual(sessions.detached.find(session.id) !== undefined, resumes)
+      }
     })
   )
 

@@ -216,7 +216,8 @@ describe("connect", () => {
       const agent = yield* agentOf(hub, { capabilities: { serviceGrants: true } })
       const key = "b".repeat(64)
       const { request } = yield* ask(hub, agent, { token: "sshonly-token", identity: key })
-      assert.deepStrictEqual(request["client"], { key, principal: "sshonly", services: ["ssh"], revision: 7 })
+      const client = { key, principal: "sshonly", services: ["ssh"], streams: 1_024, revision: 7 }
+      assert.deepStrictEqual(request["client"], client)
     })
   )
 

@@ -26,6 +26,8 @@ export class MemoryHub {
   reachable = true
   /** An error text for a registration. */
   refuseRegister: (message: Control.Register) => string | undefined = () => undefined
+  /** When whoever is refused is told to ask again. */
+  retryIn: number | undefined = undefined
   /** An error text for a client. */
   refuseConnect: (message: Control.Connect) => string | undefined = () => undefined
   /** Changes, or swallows, what the agent says to the client in text. */
@@ -95,7 +97,8 @@ export class MemoryHub {
   }
 
   #refuse(carrier: Carrier, message: string) {
-    carrier.sendText(Control.encode({ type: "error", message }))
+    const again = this.retryIn !== undefined && { retryIn: this.retryIn }
+    carrier.sendText(Control.encode({ type: "error", message, ...again }))
     carrier.close(CloseCode.policy, message)
   }
 

@@ -47,18 +47,22 @@ export const agent = (
     readonly identity?: KeyPair
     readonly reach?: typeof Tcp.connect
     readonly budget?: KeepBudget
+    readonly resumeGrace?: number
+    /** Waits until its sockets are gone; they are at once unless given. */
+    readonly left?: Effect.Effect<void>
     readonly management?: ManagementOptions
   } = {}
 ) => {
-  const { budget, identity = generate(), machines = [machine()], management, reach = refuseAll } = options
+  const { budget, identity = generate(), machines = [machine()], management, reach = refuseAll, resumeGrace } = options
   return Agent.make({
     config: { hub: hubUrl, machines },
     identity,
     state: AgentState.fresh(machines.map((each) => each.name)),
     reach,
     budget,
+    resumeGrace,
     management
-  }).pipe(Effect.provideService(Dialer, { dial: hub.dial }))
+  }).pipe(Effect.provideService(Dialer, { dial: hub.dial, left: options.left ?? Effect.void }))
 }
 
 /** What a client says and keeps; pins are in a folder of the scope. */

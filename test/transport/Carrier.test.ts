@@ -8,11 +8,13 @@ import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 import * as TestClock from "effect/TestClock"
-import { WebSocketServer } from "ws"
+import { vi } from "vitest"
+import { type WebSocket, WebSocketServer } from "ws"
 import {
   CARRIER_HIGH_WATER,
   CARRIER_LIMIT,
   DIAL_TIMEOUT,
+  DIALLED_DEAD_AFTER,
   INBOX_MESSAGES,
   PIECE_BYTES,
   REVOKED_RESET
@@ -26,6 +28,9 @@ import * as Conditions from "../support/Conditions.ts"
 
 /** A WebSocket server on loopback; `accepted` gets a carrier for each connection. */
 const server = (accepted: (carrier: Carrier) => void) =>
+  rawServer((ws, socket) => accepted(WebSocketCarrier.make(ws, socket, "client", socket)))
+
+const rawServer = (accepted: (ws: WebSocket, socket: Socket) => void) =>
   Effect.map(
     Effect.acquireRelease(
       Effect.async<{ readonly url: string; readonly close: () => void }>((resume) => {
@@ -35,9 +40,7 @@ const server = (accepted: (carrier: Carrier) => void) =>
         http.on("connection", (socket) => sockets.add(socket))
         http.on("upgrade", (request, socket, head) => {
           if (request.url === "/refuse") return void socket.end("HTTP/1.1 403 Forbidden\r\n\r\n")
-          wss.handleUpgrade(request, socket, head, (ws) =>
-            accepted(WebSocketCarrier.make(ws, request.socket, "client", request.socket))
-          )
+          wss.handleUpgrade(request, socket, head, (ws) => accepted(ws, request.socket))
         })
         http.listen(0, "127.0.0.1", () => {
           const { port } = http.address() as AddressInfo
@@ -259,6 +262,54 @@ describe("a WebSocket carrier", () => {
       // A message is two writes: its header, and itself.
       assert.isAtMost(waiting, CARRIER_HIGH_WATER / (2 * PIECE_BYTES))
       assert.isAtLeast(waiting, CARRIER_HIGH_WATER / (4 * PIECE_BYTES))
+    })
+  )
+})
+
+describe("a WebSocket that was dialled", () => {
+  /** How it ends when the other end does that, so many milliseconds after it was opened. */
+  const ends = (after: number, act: (ws: WebSocket, socket: Socket) => void) =>
+    Effect.gen(function* () {
+      const real = performance.now.bind(performance)
+      let offset = 0
+      const clock = vi.spyOn(performance, "now").mockImplementation(() => real() + offset)
+      yield* Effect.addFinalizer(() => Effect.sync(() => clock.mockRestore()))
+      let other: readonly [WebSocket, Socket] | undefined
+      const url = yield* rawServer((ws, socket) => (other = [ws, socket]))
+      const { dial } = yield* Dialer
+      const got = receive(yield* dial(url))
+      offset = after
+      if (other !== undefined) act(...other)
+      return { url, how: yield* got.closed }
+    }).pipe(Effect.provide(dialerLayer))
+
+  it.scopedLive("says that nothing comes back when nothing ever came, and it was asked", () =>
+    Effect.gen(function* () {
+      const { how, url } = yield* ends(DIALLED_DEAD_AFTER, (_ws, socket) => socket.destroy())
+      assert.strictEqual(
+        how?.message,
+        "nothing comes back: something in between takes WebSockets and does not pass them on; " +
+          `use wss://, or have them allowed there for ${new URL(url).host}`
+      )
+    })
+  )
+
+  it.scopedLive("says so at once when what comes is no WebSocket's", () =>
+    Effect.gen(function* () {
+      const { how } = yield* ends(0, (_ws, socket) => void socket.write("HTTP/1.1 502 Bad Gateway\r\n\r\n"))
+      assert.match(how?.message ?? "", /^nothing comes back: something in between/)
+    })
+  )
+
+  it.scopedLive("says nothing of the kind when it is only lost", () =>
+    Effect.gen(function* () {
+      const soon = yield* ends(0, (_ws, socket) => socket.destroy())
+      assert.strictEqual(soon.how?.message, "connection closed (code 1006)")
+      const heard = yield* ends(DIALLED_DEAD_AFTER, (ws, socket) => {
+        ws.ping()
+        setTimeout(() => socket.destroy(), 50)
+      })
+      assert.strictEqual(heard.how?.message, "connection closed (code 1006)")
     })
   )
 })

@@ -99,7 +99,7 @@ describe("DialReason", () => {
     [
       "a hub that restarts",
       answer("503 Service Unavailable", "retry-after: 3\r\n"),
-      "the hub is restarting, or its gateway is (HTTP 503); try again in 3 s"
+      "the hub, or a gateway before it, is restarting or has too many connections (HTTP 503); try again in 3 s"
     ],
     [
       "a gateway whose hub restarts",
@@ -171,4 +171,17 @@ describe("DialReason", () => {
     assert.isBelow(text.length, 250)
     assert.notMatch(text, /\p{Cc}/u)
   })
+
+  it.scopedLive.each([
+    ["Sec-WebSocket-Accept", "upgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-accept: none\r\n"],
+    ["Upgrade", "upgrade: h2c\r\nconnection: upgrade\r\n"]
+  ])("names a WebSocket that something in between has broken: its header %s", ([header, headers]) =>
+    Effect.gen(function* () {
+      const host = yield* saying(answer("101 Switching Protocols", headers), false)
+      assert.strictEqual(
+        yield* dialled(`ws://${host}`),
+        `it takes WebSockets and breaks them (Invalid ${header} header); ${stripped}`
+      )
+    })
+  )
 })

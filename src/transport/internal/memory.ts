@@ -46,6 +46,12 @@ export const taken = (socket: Socket): number => {
   return bytes
 }
 
+/** Bytes that Node has taken for a stream and the system has not taken yet, with those of a write that is under way. */
+export const notTaken = (stream: Writable): number => {
+  const handle = objectIn(stream, "_handle")
+  return stream.writableLength + (handle === undefined ? 0 : numberIn(handle, "writeQueueSize"))
+}
+
 /** Bytes that have arrived of a message that is not whole. */
 export const unfinished = (ws: WebSocket): number => {
   const receiver = objectIn(ws, "_receiver")
