@@ -10,7 +10,7 @@ import * as Exit from "effect/Exit"
 import * as Random from "effect/Random"
 import * as Scope from "effect/Scope"
 import { asked, backoff, cutShort, jittered } from "../protocol/Backoff.ts"
-import { RECONNECT_STEADY, REFUSED_RETRY } from "../protocol/Limits.ts"
+import { RECONNECT_CAP, RECONNECT_STEADY, REFUSED_RETRY, RESUME_RETRY_CAP } from "../protocol/Limits.ts"
 import * as ControlSocket from "./ControlSocket.ts"
 import * as Sessions from "./Sessions.ts"
 
@@ -64,8 +64,12 @@ const keep = (options: RegistrationOptions) =>
         }
         case "Lost": {
           if (ending.stood >= RECONNECT_STEADY) attempt = 0
+          // Clients that come back for their connections need it there first.
+          const isAwaited = options.links.resumable(options.machine.name).length > 0
           const delay =
-            ending.retryIn === undefined ? backoff(attempt++, chance) : jittered(asked(ending.retryIn), chance)
+            ending.retryIn === undefined
+              ? backoff(attempt++, chance, isAwaited ? RESUME_RETRY_CAP : RECONNECT_CAP)
+              : jittered(asked(ending.retryIn), chance)
           yield* Effect.logWarning(`not registered: ${ending.reason}; next try in ${inSeconds(delay)}`)
           yield* Effect.sleep(delay)
         }

@@ -1,10 +1,11 @@
 /** What an agent keeps for clients that are away: bounded, counted, and given back. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Queue from "effect/Queue"
 import * as Scope from "effect/Scope"
 import * as TestClock from "effect/TestClock"
 import * as Session from "../../src/client/Session.ts"
-import { KEPT_RESERVE, RESUME_GRACE } from "../../src/protocol/Limits.ts"
+import { KEPT_RESERVE, RESUME_GRACE, RESUME_GRACE_MAX, RESUME_RETRY_CAP } from "../../src/protocol/Limits.ts"
 import { ResetCode } from "../../src/protocol/StreamReset.ts"
 import type { ByteStream } from "../../src/transport/ByteStream.ts"
 import { KeepBudget } from "../../src/tunnel/KeepBudget.ts"
@@ -93,6 +94,26 @@ describe("links that wait for their client", () => {
       assert.deepStrictEqual(greedy, [true, true, true, true, false, false])
       hub.principal = "bob"
       assert.isTrue(yield* resumable)
+    })
+  )
+
+  it.scoped("bring their agent back sooner: a hub that was away long finds it before their clients give up", () =>
+    Effect.gen(function* () {
+      const hub = yield* MemoryHub.make
+      const barn = yield* agent(hub, { resumeGrace: RESUME_GRACE_MAX })
+      yield* barn.registered("barn")
+      const scope = yield* Effect.scope
+      const { kept } = yield* Session.attempt(yield* client(hub), { scope, account: () => new KeepBudget().open("") })
+      assert.isDefined(kept)
+      hub.reachable = false
+      hub.cutSessions()
+      hub.cutControl("barn")
+      // Long enough for the pauses to have grown.
+      for (let second = 0; second < 120; second++) yield* TestClock.adjust(1_000)
+      yield* Queue.takeAll(hub.dials)
+      const steps = Math.ceil((RESUME_RETRY_CAP * 1.25) / 250) + 1
+      for (let i = 0; i < steps && (yield* Queue.size(hub.dials)) === 0; i++) yield* TestClock.adjust(250)
+      assert.isAbove(yield* Queue.size(hub.dials), 0)
     })
   )
 
