@@ -2,12 +2,12 @@
  * `npm run bench`: every speed that Tela promises, as a ratio to yardsticks of the same run wherever one exists. Prints
  * a table; exits 1 when a figure does not hold.
  *
- *     npm run bench -- [--only name[,name]] [--trials n] [--before folder] [--json]
+ *     npm run bench -- [--only name[,name]] [--trials n] [--ways way[,way]] [--before folder] [--json]
  *
  * Run it on a computer that does nothing else. Names: throughput, idle, beside-1, beside-8, version, connect,
- * idle-memory, authority, logs (what following one costs), revocation (of which --trials says how many for each way and
- * reader), and with --before, the folder of another checkout that has been built, before: what this one costs beside that
- * one.
+ * idle-memory, authority, logs (what following one costs), revocation-fast and revocation-slow (by what reads; --trials says
+ * how many for each way in which access ends, and --ways which of these), and with --before, the folder of another
+ * checkout that has been built, before: what this one costs beside that one.
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -21,7 +21,7 @@ import { holds, table } from "./figures/Figure.ts"
 import { following } from "./figures/Following.ts"
 import { idleMemory } from "./figures/IdleMemory.ts"
 import * as Latency from "./figures/Latency.ts"
-import { revocation } from "./figures/Revocation.ts"
+import { type Reader, revocation } from "./figures/Revocation.ts"
 import * as Startup from "./figures/Startup.ts"
 import { throughput } from "./figures/Throughput.ts"
 
@@ -63,9 +63,12 @@ const { values: flags } = parseArgs({
     before: { type: "string" },
     only: { type: "string" },
     trials: { type: "string", default: "25" },
+    ways: { type: "string" },
     json: { type: "boolean" }
   }
 })
+
+const ended = (reader: Reader) => revocation(Number(flags.trials), [reader], flags.ways?.split(","))
 
 const measurements: Readonly<Record<string, Effect.Effect<ReadonlyArray<Figure>, unknown>>> = {
   throughput: againstSsh,
@@ -77,7 +80,8 @@ const measurements: Readonly<Record<string, Effect.Effect<ReadonlyArray<Figure>,
   "idle-memory": idleMemory,
   authority,
   logs: following,
-  revocation: revocation(Number(flags.trials)),
+  "revocation-fast": ended("fast"),
+  "revocation-slow": ended("slow"),
   ...(flags.before !== undefined && { before: against(flags.before) })
 }
 

@@ -98,7 +98,7 @@ const header = () => {
 }
 
 /** One trial: milliseconds from the end of access to the last byte that left for the reader. */
-const trial = (hub: Tela.Hub, control: Api, service: number, way: Way, reader: "fast" | "slow", id: string) =>
+const trial = (hub: Tela.Hub, control: Api, service: number, way: Way, reader: Reader, id: string) =>
   Effect.gen(function* () {
     const { token = "" } = yield* control.ask("POST", "tokens", { id, role: way.role ?? "" })
     if (way.role === undefined) yield* control.ask("PUT", grantPath(id), { permissions: ["connect"] })
@@ -154,9 +154,15 @@ const trial = (hub: Tela.Hub, control: Api, service: number, way: Way, reader: "
 const quantile = (values: ReadonlyArray<number>, share: number): number =>
   values.toSorted((a, b) => a - b)[Math.ceil(values.length * share) - 1] ?? Number.NaN
 
-/** The p99 of both readers over every way; the details have each way's. */
-export const revocation = (trials: number) =>
+export type Reader = "fast" | "slow"
+
+/** The p99 of readers over the ways named, or all of them; the details have each way's. */
+export const revocation = (trials: number, readers: ReadonlyArray<Reader>, named?: ReadonlyArray<string>) =>
   Effect.gen(function* () {
+    const unknown = named?.find((name) => !Object.hasOwn(ways, name))
+    if (unknown !== undefined) {
+      return yield* Effect.fail(new Error(`no way ${unknown}; there are ${Object.keys(ways).join(", ")}`))
+    }
     const { bulk } = yield* Contenders.target
     const owner = HubConfig.token()
     const hub = yield* Tela.hub({ identities: { owner: { token: owner, role: "owner" } }, machines: {} })
@@ -165,10 +171,11 @@ export const revocation = (trials: number) =>
     const control = api(hub, owner)
     const figures: Array<Figure> = []
     let identities = 0
-    for (const reader of ["fast", "slow"] as const) {
+    for (const reader of readers) {
       const all: Array<number> = []
       const details: Array<string> = []
       for (const [name, way] of Object.entries(ways)) {
+        if (named?.includes(name) === false) continue
         const times: Array<number> = []
         for (let round = 0; round < trials; round++) {
           times.push(yield* trial(hub, control, bulk, way, reader, `trial-${identities++}`))
