@@ -39,6 +39,7 @@ import type { ByteStream } from "../transport/ByteStream.ts"
 import { type Carrier, type Dial, DialError } from "../transport/Carrier.ts"
 import { Dialer } from "../transport/Dialer.ts"
 import * as MemoryCarrier from "../transport/MemoryCarrier.ts"
+import type { KeepBudget } from "../tunnel/KeepBudget.ts"
 import { heldNothing, type TunnelHeld } from "../tunnel/Tunnel.ts"
 import type { End, FaultNetwork } from "./FaultNetwork.ts"
 import * as FaultNetworkKit from "./FaultNetwork.ts"
@@ -52,6 +53,8 @@ export interface MemoryTelaOptions {
   readonly seed?: number
   /** How long connections wait for a lost agent or client, in milliseconds; RESUME_GRACE unless given. */
   readonly resumeGrace?: number
+  /** Memory for what links of agent and client wait with; that of a program for each of them unless given. */
+  readonly budget?: KeepBudget
   readonly onEvent?: OnConnectEvent
 }
 
@@ -139,7 +142,7 @@ const hub = (kept: Context.Context<Storage>) =>
 /** Starts all three; done when the client has bound its local ports. Everything ends with the scope. */
 export const make = (options: MemoryTelaOptions): Effect.Effect<MemoryTela, never, Scope.Scope> =>
   Effect.gen(function* () {
-    const { onEvent, resumeGrace, seed = 0, services } = options
+    const { budget, onEvent, resumeGrace, seed = 0, services } = options
     const ports = Object.keys(services).map(Number)
     const tokens = { owner: Token.generate(), agent: Token.generate(), alice: Token.generate() }
     const identity = (id: keyof typeof tokens, role: Role = "user") => ({
@@ -189,7 +192,7 @@ export const make = (options: MemoryTelaOptions): Effect.Effect<MemoryTela, neve
         return Effect.succeed(near)
       })
     const theAgent = yield* program(
-      Effect.provideService(Agent.make({ ...machine, reach, resumeGrace }), Dialer, {
+      Effect.provideService(Agent.make({ ...machine, reach, resumeGrace, budget }), Dialer, {
         dial: dialOf("agent"),
         left: Effect.void
       })
@@ -208,6 +211,7 @@ export const make = (options: MemoryTelaOptions): Effect.Effect<MemoryTela, neve
         dial: dialOf("client"),
         wait: true,
         resumeGrace,
+        budget,
         listen: ({ onConnection, port }) =>
           Effect.map(
             Effect.acquireRelease(

@@ -7,11 +7,13 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
+import * as Metric from "effect/Metric"
 import * as Scope from "effect/Scope"
 import type { ConnectEvent } from "../../src/client/ConnectEvent.ts"
 import * as FaultSchedule from "../../src/testkit/FaultSchedule.ts"
 import * as MemoryTela from "../../src/testkit/MemoryTela.ts"
 import * as Seed from "../../src/testkit/Seed.ts"
+import { KeepBudget } from "../../src/tunnel/KeepBudget.ts"
 import * as Traffic from "./Traffic.ts"
 
 const LONG = process.env["TELA_LONG"] === "1"
@@ -41,10 +43,13 @@ const played = (seed: number) =>
     const told = `TELA_SEED=${seed} replays this\n${FaultSchedule.print(schedule)}`
     const scope = yield* Scope.make()
     const traffic = Traffic.make(Seed.make(seed ^ 0x5eed))
+    const budget = new KeepBudget()
+    const memory = budget.left
     const tela = yield* Scope.extend(
       MemoryTela.make({
         seed,
         resumeGrace: GRACE,
+        budget,
         services: traffic.services,
         ...(ONE !== undefined && { onEvent: show })
       }),
@@ -78,8 +83,8 @@ const played = (seed: number) =>
       return yield* exit
     }
     return yield* Traffic.eventually(
-      () => `seed ${seed}: ${tela.network.connections()} connections stand`,
-      () => tela.network.connections() === 0
+      () => `seed ${seed}: ${tela.network.connections()} connections stand, ${memory - budget.left} bytes are kept`,
+      () => tela.network.connections() === 0 && budget.left === memory
     )
   })
 
@@ -90,18 +95,24 @@ const resources = () =>
     .filter((name) => name !== "Immediate")
     .toSorted()
 
+/** Effect's own count. */
+const fibers = Metric.counter("effect_fiber_active")
+const active = Effect.map(Metric.value(fibers), ({ count }) => Number(count))
+
 describe("streams under faults", () => {
   it.live(
     `${SEEDS.length} seeded schedules: whole, or an error at both ends, and nothing left`,
     () =>
       Effect.gen(function* () {
         const before = resources()
+        const running = yield* active
         const quiet = ONE === undefined ? Logger.remove(Logger.defaultLogger) : Layer.empty
         yield* Effect.provide(Effect.forEach(SEEDS, played, { concurrency: AT_ONCE, discard: true }), quiet)
         yield* Traffic.eventually(
           () => `resources stand: ${resources().join(", ")}`,
           () => resources().length <= before.length
         )
+        assert.isAtMost(yield* active, running, "fibers")
       }),
     LONG ? 1_800_000 : 120_000
   )
