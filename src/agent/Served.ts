@@ -11,6 +11,7 @@ import { DELIVERY_LINGER, TARGET_DIAL_TIMEOUT } from "../protocol/Limits.ts"
 import { printable } from "../protocol/Printable.ts"
 import { label, type Service } from "../protocol/Service.ts"
 import { ResetCode, StreamReset } from "../protocol/StreamReset.ts"
+import * as AgentMetrics from "../telemetry/AgentMetrics.ts"
 import { type ByteStream, splice } from "../transport/ByteStream.ts"
 import type * as Tcp from "../transport/Tcp.ts"
 import type { Incoming, Tunnel, TunnelClosed } from "../tunnel/Tunnel.ts"
@@ -113,6 +114,7 @@ export const make = (options: ServedOptions): Effect.Effect<Served, never, Scope
       }
       if (isStopping()) return refused(stopping)
       if (streams.size + opening >= most) {
+        AgentMetrics.countRefused()
         const reason = `no more than ${most} connections in a session: the hub's limit`
         return refused(new StreamReset({ code: ResetCode.busy, reason }))
       }

@@ -14,6 +14,7 @@ import { collect } from "../support/collect.ts"
 import { agent, client, machine } from "../support/ends.ts"
 import { logLines } from "../support/logLines.ts"
 import * as MemoryHub from "../support/MemoryHub.ts"
+import { metric } from "../support/metrics.ts"
 import { turn } from "../support/turn.ts"
 
 /** A service that sends everything back, and how each of its connections was reset. */
@@ -111,8 +112,10 @@ describe("a session whose grant changes", () => {
         const { code, reason } = yield* Effect.flip(session.tunnel.open({ port: 22 }))
         assert.deepStrictEqual([code, reason], busy)
       })
+      const before = yield* metric("tela_agent_refused_total", "streams")
       const { stream } = yield* open(22)
       yield* wantsBusy
+      assert.strictEqual((yield* metric("tela_agent_refused_total", "streams")) - before, 1)
       yield* update("SSH", "db")
       yield* wantsBusy
       yield* everything
