@@ -110,13 +110,19 @@ export const read = (socket: Net.Socket, bytes: number): Effect.Effect<Buffer, E
     return Effect.sync(stop)
   })
 
+/**
+ * How a stream that is at its end came there. A reset that comes with the last bytes looks like an end to Node (libuv takes
+ * the hang-up for one), while the system knows: a connection that was reset has no peer any more, one that ended has.
+ */
+const endOf = (socket: Net.Socket): Close => (!socket.destroyed && socket.remotePort === undefined ? "reset" : "ended")
+
 /** Waits until the peer is through, whatever it still sends. */
 export const closeOf = (socket: Net.Socket): Effect.Effect<Close> =>
   Effect.async<Close>((resume) => {
     if (socket.errored !== null) return resume(Effect.succeed("reset"))
-    if (socket.readableEnded) return resume(Effect.succeed("ended"))
+    if (socket.readableEnded) return resume(Effect.succeed(endOf(socket)))
     if (socket.closed) return resume(Effect.succeed("reset"))
-    socket.once("end", () => resume(Effect.succeed("ended")))
+    socket.once("end", () => resume(Effect.succeed(endOf(socket))))
     socket.once("error", () => resume(Effect.succeed("reset")))
     socket.once("close", () => resume(Effect.succeed(socket.readableEnded ? "ended" : "reset")))
     socket.resume()
