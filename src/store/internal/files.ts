@@ -208,6 +208,14 @@ const putInPlace = (handle: Fs.FileHandle, temporary: string, { target, text }: 
 }
 
 /**
+ * The file that is to be replaced, held open: a system frees the blocks of a replaced file when the last who has it open
+ * lets go, which is then not the work of the turn that renames (1.3 ms for 3 MB, 0.03 without). Windows replaces no file
+ * that is open, and one that may not be read is only replaced more slowly.
+ */
+const heldOpen = (target: string): Promise<Fs.FileHandle | undefined> =>
+  process.platform === "win32" ? Promise.resolve(undefined) : Fs.open(target, "r").catch(() => undefined)
+
+/**
  * Replaces a file that is there, by a temporary file of one fixed name: what a crash leaves goes first. The file keeps
  * its mode and, where the system lets it, its owner. Only one program may do so at a time; should somebody else have
  * written the file since it was `seen`, it is left as it is, with the code ECHANGED. Succeeds with how it looks as long
@@ -221,6 +229,7 @@ export const replaceSeen = (
     const { target } = seen
     const temporary = `${target}.tmp`
     const { gid, mode, uid } = await Fs.stat(target)
+    const replaced = await heldOpen(target)
     let handle: Fs.FileHandle | undefined
     try {
       // What a crash left may be another user's, or a link.
@@ -242,5 +251,6 @@ export const replaceSeen = (
       throw cause
     } finally {
       await handle?.close().catch(() => {})
+      await replaced?.close().catch(() => {})
     }
   })
