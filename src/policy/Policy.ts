@@ -6,7 +6,7 @@
  * revoked or expired may do nothing; a permission limited to services never reaches beyond them.
  */
 import { isNamed, label } from "../protocol/Service.ts"
-import { ANY_MACHINE, grantsOn, holderOf, identityOf, invalidity } from "./Identity.ts"
+import { ANY_MACHINE, currentOf, grantsOn, identityOf, invalidity } from "./Identity.ts"
 import type { Grant, Identity, MachinePermission, Snapshot } from "./Identity.ts"
 
 /** What may be asked: the permissions of machines, seeing a machine, and administering the hub. */
@@ -37,9 +37,17 @@ export interface Decision {
 const deny = (rule: string): Decision => ({ permit: false, rule })
 const permit = (rule: string): Decision => ({ permit: true, rule })
 
-const grantsFor = (snapshot: Snapshot, machine: string, permission: MachinePermission, id: string) => {
-  const of = (name: string) => grantsOn(snapshot, name)?.[permission].get(id) ?? []
-  return machine === ANY_MACHINE ? of(ANY_MACHINE) : [...of(machine), ...of(ANY_MACHINE)]
+const none: ReadonlyArray<Grant> = []
+
+const grantsFor = (
+  snapshot: Snapshot,
+  machine: string,
+  permission: MachinePermission,
+  id: string
+): ReadonlyArray<Grant> => {
+  const everywhere = grantsOn(snapshot, ANY_MACHINE)?.[permission].get(id) ?? none
+  const here = (machine !== ANY_MACHINE && grantsOn(snapshot, machine)?.[permission].get(id)) || none
+  return here.length === 0 ? everywhere : everywhere.length === 0 ? here : [...here, ...everywhere]
 }
 
 /** All services when one grant is unlimited, else the names of all grants together. */
@@ -89,7 +97,7 @@ export const decide = (snapshot: Snapshot, question: Question): Decision => {
   const { identity, now } = question
   if (identity === undefined) return deny("no such token")
   // By the token, not by the name: an identity that was renamed goes on, and one that was rotated does not.
-  const current = holderOf(snapshot, identity.tokenHash)
+  const current = currentOf(snapshot, identity)
   if (current === undefined) {
     return deny(
       identityOf(snapshot, identity.id) === undefined
