@@ -28,10 +28,17 @@ type Held = Readonly<Record<MachinePermission, ReadonlyArray<Grant>>>
 
 const nothing: ReadonlyArray<Grant> = []
 
+/** Those that have not expired: nearly always all of them. */
+const standing = (grants: ReadonlyArray<Grant> = nothing, now: number): ReadonlyArray<Grant> => {
+  const stands = ({ expiresAt = Infinity }: Grant) => expiresAt > now
+  return grants.every(stands) ? grants : grants.filter(stands)
+}
+
 /** The services that connecting is limited to: of several grants, all of theirs, and none is a limit when one has none. */
 const connectServices = (held: Held): ReadonlyArray<string> | undefined => {
   const grants = held.connect
-  if (grants.length === 0 || grants.some(({ services }) => services === undefined)) return undefined
+  if (grants.length < 2) return grants[0]?.services
+  if (grants.some(({ services }) => services === undefined)) return undefined
   return [...new Set(grants.flatMap(({ services = [] }) => services))]
 }
 
@@ -63,12 +70,10 @@ export const machinesOf = (snapshot: Snapshot, identity: Identity, now: number):
   if (identity.role === "owner" || identity.role === "admin") return everything
   return Identities.machinesOf(snapshot, identity.id).flatMap((machine) => {
     const on = grantsOn(snapshot, machine)
-    const standing = (permission: MachinePermission) =>
-      on?.[permission].get(identity.id)?.filter(({ expiresAt = Infinity }) => expiresAt > now) ?? nothing
     const row = machineAccess(machine, {
-      register: standing("register"),
-      connect: standing("connect"),
-      manage: standing("manage")
+      register: standing(on?.register.get(identity.id), now),
+      connect: standing(on?.connect.get(identity.id), now),
+      manage: standing(on?.manage.get(identity.id), now)
     })
     return row.permissions.length === 0 ? [] : [row]
   })
