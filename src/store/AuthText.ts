@@ -193,10 +193,10 @@ export const change = (
 /** Encodes what was never written, in turns with others: the first time this is the whole file. */
 export const encoded = (file: AuthText): Effect.Effect<void> =>
   Effect.gen(function* () {
-    for (const [index, block] of [...file.identities.blocks, ...file.machines.blocks].entries()) {
-      if (block.bytes !== undefined) continue
+    const blocks = [...file.identities.blocks, ...file.machines.blocks].filter(({ bytes }) => bytes === undefined)
+    for (const [index, block] of blocks.entries()) {
       bytesOf(block)
-      if (index % TURN_BLOCKS === 0) yield* turn
+      if (index % TURN_BLOCKS === TURN_BLOCKS - 1) yield* turn
     }
   })
 
