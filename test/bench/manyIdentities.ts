@@ -18,6 +18,25 @@ import { machineOf, userOf } from "./figures/ManyIdentities.ts"
 
 const DECISIONS = 500_000
 
+/** Pause before each turn that is watched, in milliseconds: a loop that only turns makes garbage, whose collection is a long turn. */
+const BREATH = 0.1
+
+/** Does nothing for a while, and makes no garbage, as asking a clock would. */
+const idle = (rounds: number): number => {
+  let noise = rounds
+  for (let round = 0; round < rounds; round++) noise = (noise * 31 + round) | 0
+  return noise
+}
+
+/** How many rounds of {@link idle} take BREATH. */
+const breath = (): number => {
+  const rounds = 1e6
+  idle(rounds)
+  const started = performance.now()
+  idle(rounds)
+  return Math.ceil((rounds * BREATH) / (performance.now() - started))
+}
+
 const [path = ""] = process.argv.slice(2)
 
 const say = (value: unknown) => process.stdout.write(`${JSON.stringify(value)}\n`)
@@ -34,41 +53,91 @@ const decision = (authority: typeof Authority.Authority.Service): number => {
   return ((performance.now() - started) * 1_000) / DECISIONS
 }
 
-/** How long this thread was ready and had no processor, in milliseconds; 0 where the system does not say. */
-const delays = () => {
-  const buffer = Buffer.alloc(128)
+/**
+ * What the system tells of this thread, in milliseconds: how long it computed, and how long it was ready and had no
+ * processor. Where it tells nothing, all time counts as computed. A guest whose kernel knows what its host takes does not
+ * count that as computed, while every clock does: on a shared host, whole milliseconds. Whoever is asked in every turn
+ * must make no garbage, or what is measured is its collection.
+ */
+const accounting = () => {
+  const bytes = Buffer.alloc(4_096)
+  const times = { computed: 0, waited: 0 }
   try {
-    const file = Fs.openSync("/proc/self/schedstat", "r")
-    return () => Number(buffer.toString("latin1", 0, Fs.readSync(file, buffer, 0, 128, 0)).split(" ")[1]) / 1e6
+    const schedule = Fs.openSync("/proc/thread-self/schedstat", "r")
+    const status = Fs.openSync("/proc/thread-self/status", "r")
+    return {
+      times,
+      read: () => {
+        // Brings the account up to this moment: it is written at ticks.
+        process.cpuUsage()
+        const length = Fs.readSync(schedule, bytes, 0, bytes.length, 0)
+        let at = 0
+        const number = () => {
+          let value = 0
+          for (let digit = bytes[at++]; at <= length && digit !== undefined && digit >= 48; digit = bytes[at++]) {
+            value = value * 10 + digit - 48
+          }
+          return value / 1e6
+        }
+        times.computed = number()
+        times.waited = number()
+      },
+      /** How often this thread has given its processor away to wait for something, a disk say. */
+      pauses: () => {
+        const text = bytes.toString("latin1", 0, Fs.readSync(status, bytes, 0, bytes.length, 0))
+        return Number(/^voluntary_ctxt_switches:\s*(\d+)/m.exec(text)?.[1])
+      }
+    }
   } catch {
-    return () => 0
+    return { times, read: () => void (times.computed = performance.now()), pauses: () => 0 }
   }
 }
 
 /**
  * How long the event loop's turns take while somebody watches: it then turns without a pause, so that what is measured is
- * a turn and not how late the system wakes a process that waits. `own` is without the time for which the system gave the
- * processor to others, as one does that turns all the time.
+ * a turn and not how late the system wakes a process that waits. `own` is what the hub itself made others wait: what it
+ * computed, and what it waited for a disk; not the time for which the system, or the host of a guest, gave its processor
+ * to others, as it does to one that turns all the time.
  */
 const watching = () => {
-  const delay = delays()
+  const { pauses, read, times } = accounting()
+  const rounds = breath()
   let active = false
   let longest = { own: 0, whole: 0 }
-  let last = { at: 0, delay: 0 }
-  const look = () => ({ at: performance.now(), delay: delay() })
+  let paused = 0
+  let began = 0
+  let computed = 0
+  let waited = 0
+  const begin = () => {
+    read()
+    began = performance.now()
+    computed = times.computed
+    waited = times.waited
+  }
   const next = () => {
-    const now = look()
-    const whole = now.at - last.at
-    const own = whole - (now.delay - last.delay)
-    longest = { own: Math.max(longest.own, own), whole: Math.max(longest.whole, whole) }
-    last = now
-    if (active) setImmediate(next)
+    const whole = performance.now() - began
+    if (whole > longest.own) {
+      read()
+      let own = whole - (times.waited - waited)
+      if (own > longest.own) {
+        const former = paused
+        paused = pauses()
+        // Nothing was waited for since somebody looked: what was not computed was the host's.
+        if (paused === former) own = Math.min(own, times.computed - computed)
+      }
+      longest = { own: Math.max(longest.own, own), whole: Math.max(longest.whole, whole) }
+    }
+    if (!active) return
+    idle(rounds)
+    begin()
+    setImmediate(next)
   }
   return {
     begin: () => {
       active = true
       longest = { own: 0, whole: 0 }
-      last = look()
+      paused = pauses()
+      begin()
       setImmediate(next)
     },
     /** The longest turn since it began, in milliseconds. */
