@@ -1,7 +1,7 @@
 // Builds what users run and import:
 //   dist/lib       the library, one .js and .d.ts for each file of src (tsc)
-//   dist/programs  one bundled file for each program, so that they start fast (esbuild), and for `tela`, which people
-//                  start many times a day, the code that V8 compiled from it
+//   dist/programs  one bundled file for each program, so that they start fast (esbuild), and the code that V8 compiled
+//                  from it
 //   dist/bench     the benchmarks, compiled (esbuild)
 // `--programs` leaves the library out, and what earlier builds left. Files are replaced by a rename, and only when they
 // changed, so that a program may run or start during a build.
@@ -26,6 +26,16 @@ import { codeFile } from "../bin/launch.mjs"
 
 const root = fileURLToPath(new URL("..", import.meta.url))
 const programs = ["tela", "telad", "telahubd"]
+
+/** What each does while its code is compiled: as much as it can without the others. */
+const compiledBy = {
+  tela: () => ["connect", "-hub", "ws://127.0.0.1:1", "-machine", "none"],
+  telad: () => ["-hub", "ws://127.0.0.1:1", "-machine", "none", "-ports", "1"],
+  telahubd: (home) => ["-config", join(home, "telahubd.yaml"), "-host", "127.0.0.1", "-port", "0"]
+}
+
+/** How long the two that end by themselves never are run, in milliseconds. */
+const COMPILING = 4_000
 
 /** Native addons cannot be bundled; ws does without its two, and only `telahubd` has the third. */
 const nativeAddons = ["bufferutil", "utf-8-validate", "better-sqlite3"]
@@ -70,7 +80,7 @@ const compile = async (entryPoints, options) => {
 }
 
 /**
- * Compiles a program's code by running it as far as it gets without a hub, and keeps it. Made anew when the launcher has
+ * Compiles a program's code by running it as far as it gets alone, and keeps it. Made anew when the launcher has
  * changed too, because V8 takes code only under the flags that it was compiled under.
  */
 const compileCode = async (program) => {
@@ -80,8 +90,8 @@ const compileCode = async (program) => {
   const home = mkdtempSync(join(tmpdir(), "tela-build-"))
   try {
     const script = join(root, "scripts/compile-code.mjs")
-    const args = [script, file, kept, "connect", "-hub", "ws://127.0.0.1:1", "-machine", "none"]
-    await run(args, { env: { ...process.env, TELA_HOME: home }, stdio: "ignore", timeout: 20_000 })
+    const args = [script, file, kept, ...compiledBy[program](home)]
+    await run(args, { env: { ...process.env, TELA_HOME: home }, stdio: "ignore", timeout: COMPILING })
   } finally {
     rmSync(home, { recursive: true, force: true })
   }
@@ -109,7 +119,7 @@ const buildPrograms = async () => {
       current.add(path)
     }
   }
-  current.add(await compileCode("tela"))
+  for (const compiled of await Promise.all(programs.map(compileCode))) current.add(compiled)
   return current
 }
 
