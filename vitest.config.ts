@@ -1,4 +1,6 @@
 import { defineConfig } from "vitest/config"
+import { BaseSequencer } from "vitest/node"
+import type { TestSpecification } from "vitest/node"
 
 /** Tests that measure: they need the processor for themselves. */
 const measured = ["test/e2e/{Crash,EndOfAccess,Guessing,Rolling}.test.ts", "test/**/*.many.test.ts"]
@@ -8,6 +10,16 @@ const measured = ["test/e2e/{Crash,EndOfAccess,Guessing,Rolling}.test.ts", "test
  * which would be a second copy of all modules.
  */
 const programs = ["test/{e2e,docs}/**/*.test.ts", "test/cli/{BadInput,Programs}.test.ts"]
+
+/** What takes longest comes first, or all else would wait for it at the end. A fresh clone knows only the sizes of files. */
+const longest = /\/e2e\/(?:Management|Resume)\.test\.ts$/
+
+class LongestFirst extends BaseSequencer {
+  override async sort(files: Array<TestSpecification>): Promise<Array<TestSpecification>> {
+    const rank = ({ moduleId }: TestSpecification) => (longest.test(moduleId) ? 0 : 1)
+    return (await super.sort(files)).toSorted((a, b) => rank(a) - rank(b))
+  }
+}
 
 /** Waits in tests are rendezvous; a timeout here only ends a test that would hang. */
 export default defineConfig({
@@ -19,6 +31,7 @@ export default defineConfig({
     maxWorkers: 3,
     // Unit tests share their processes: to load all modules anew for each file took longer than the tests.
     poolOptions: { forks: { isolate: false } },
+    sequence: { sequencer: LongestFirst },
     projects: [
       {
         test: {
