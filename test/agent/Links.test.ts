@@ -10,6 +10,7 @@ import { ResetCode } from "../../src/protocol/StreamReset.ts"
 import type { ByteStream } from "../../src/transport/ByteStream.ts"
 import { KeepBudget } from "../../src/tunnel/KeepBudget.ts"
 import { agent, client } from "../support/ends.ts"
+import { idleStream } from "../support/idleStream.ts"
 import * as MemoryHub from "../support/MemoryHub.ts"
 import { collect } from "../support/collect.ts"
 import { turn } from "../support/turn.ts"
@@ -138,16 +139,7 @@ describe("links that wait for their client", () => {
   it.scoped("go on under the grant of the new session: what that does not cover is reset", () =>
     Effect.gen(function* () {
       const hub = yield* MemoryHub.make
-      const still = (): Effect.Effect<ByteStream> =>
-        Effect.succeed({
-          write: () => true,
-          end: () => {},
-          reset: () => {},
-          pause: () => {},
-          resume: () => {},
-          attach: () => {}
-        })
-      const barn = yield* agent(hub, { reach: still })
+      const barn = yield* agent(hub, { reach: () => Effect.succeed(idleStream()) })
       yield* barn.registered("barn")
       const scope = yield* Effect.scope
       const options = yield* client(hub)

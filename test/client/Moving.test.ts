@@ -14,6 +14,7 @@ import type { ByteStream, ByteStreamHandlers } from "../../src/transport/ByteStr
 import { KeepBudget } from "../../src/tunnel/KeepBudget.ts"
 import { collect } from "../support/collect.ts"
 import { agent, client } from "../support/ends.ts"
+import { idleStream } from "../support/idleStream.ts"
 import * as MemoryHub from "../support/MemoryHub.ts"
 import { turn } from "../support/turn.ts"
 
@@ -179,16 +180,7 @@ describe("a client that moves", () => {
     () =>
       Effect.gen(function* () {
         const hub = yield* MemoryHub.make
-        const idle = (): Effect.Effect<ByteStream> =>
-          Effect.succeed({
-            write: () => true,
-            end: () => {},
-            reset: () => {},
-            pause: () => {},
-            resume: () => {},
-            attach: () => {}
-          })
-        const barn = yield* agent(hub, { reach: idle })
+        const barn = yield* agent(hub, { reach: () => Effect.succeed(idleStream()) })
         yield* barn.registered("barn")
         const scope = yield* Effect.scope
         const budget = new KeepBudget({ total: 2 ** 32, perIdentity: 2 ** 32 })

@@ -11,6 +11,7 @@ import * as Inbox from "../../src/transport/Inbox.ts"
 import * as MemoryCarrier from "../../src/transport/MemoryCarrier.ts"
 import { KeepBudget } from "../../src/tunnel/KeepBudget.ts"
 import * as Stream1 from "../../src/tunnel/Stream1.ts"
+import { bound, holding } from "../support/carriers.ts"
 import { collect } from "../support/collect.ts"
 import { turn } from "../support/turn.ts"
 import { agentHello, agentIdentity, clientIdentity, session } from "./support.ts"
@@ -212,21 +213,12 @@ describe("a link in hard times", () => {
       yield* link.theirs.tunnel.detached
       const pair = MemoryCarrier.pair("client", "agent")
       // The agent's second word, its proof, is under way for long.
-      const held: Array<() => void> = []
-      let sent = 0
-      const late: Carrier = {
-        ...bound(pair[1]),
-        send: (message) => {
-          if (sent++ === 0) return pair[1].send(message)
-          held.push(() => void pair[1].send(message))
-          return true
-        }
-      }
+      const { late, release } = holding(pair[1])
       const asked = yield* Effect.fork(initiate(pair[0], link.ours))
       yield* Effect.forkScoped(respond(late))
       yield* settle
       yield* Fiber.interrupt(asked)
-      for (const release of held) release()
+      release()
       yield* settle
       assert.isFalse(link.ours.tunnel.isAttached(), "an interrupted try attached the link")
     })
@@ -241,21 +233,12 @@ describe("a link in hard times", () => {
       yield* link.ours.tunnel.detached
       yield* link.theirs.tunnel.detached
       const pair = MemoryCarrier.pair("client", "agent")
-      const held: Array<() => void> = []
-      let sent = 0
-      const late: Carrier = {
-        ...bound(pair[0]),
-        send: (message) => {
-          if (sent++ === 0) return pair[0].send(message)
-          held.push(() => void pair[0].send(message))
-          return true
-        }
-      }
+      const { late, release } = holding(pair[0])
       yield* Effect.forkScoped(initiate(late, link.ours))
       const answering = yield* Effect.fork(respond(pair[1]))
       yield* settle
       yield* Fiber.interrupt(answering)
-      for (const release of held) release()
+      release()
       yield* settle
       assert.isFalse(link.theirs.tunnel.isAttached(), "a session that had ended attached the link")
     })
@@ -286,26 +269,6 @@ describe("a link in hard times", () => {
       }),
     60_000
   )
-})
-
-const bound = (carrier: Carrier): Carrier => ({
-  get peer() {
-    return carrier.peer
-  },
-  get buffered() {
-    return carrier.buffered
-  },
-  get isClosed() {
-    return carrier.isClosed
-  },
-  send: (message) => carrier.send(message),
-  sendText: (message) => carrier.sendText(message),
-  receive: (receiver) => carrier.receive(receiver),
-  pause: () => carrier.pause(),
-  resume: () => carrier.resume(),
-  close: (code, reason) => carrier.close(code, reason),
-  revoke: (code, reason) => carrier.revoke(code, reason),
-  terminate: () => carrier.terminate()
 })
 
 /** A carrier that takes what it is given, and never has room for more. */

@@ -12,6 +12,7 @@ import * as MemoryCarrier from "../../src/transport/MemoryCarrier.ts"
 import { KeepBudget } from "../../src/tunnel/KeepBudget.ts"
 import * as Stream1 from "../../src/tunnel/Stream1.ts"
 import type { ByteStream } from "../../src/transport/ByteStream.ts"
+import { bound } from "../support/carriers.ts"
 import { type Collected, collect } from "../support/collect.ts"
 import { turn } from "../support/turn.ts"
 import { agentHello, agentIdentity, clientIdentity, session } from "./support.ts"
@@ -408,25 +409,4 @@ describe("memory for what waits", () => {
       assert.strictEqual(budget.usedBy("a"), 2 * KEPT_RESERVE)
     })
   )
-})
-
-/** A carrier as plain functions, to be spread. */
-const bound = (carrier: Carrier): Carrier => ({
-  get peer() {
-    return carrier.peer
-  },
-  get buffered() {
-    return carrier.buffered
-  },
-  get isClosed() {
-    return carrier.isClosed
-  },
-  send: (message) => carrier.send(message),
-  sendText: (message) => carrier.sendText(message),
-  receive: (receiver) => carrier.receive(receiver),
-  pause: () => carrier.pause(),
-  resume: () => carrier.resume(),
-  close: (code, reason) => carrier.close(code, reason),
-  revoke: (code, reason) => carrier.revoke(code, reason),
-  terminate: () => carrier.terminate()
 })
