@@ -15,7 +15,6 @@ import * as Agent from "../agent/Agent.ts"
 import * as Connect from "../client/Connect.ts"
 import type { OnConnectEvent } from "../client/ConnectEvent.ts"
 import { generate } from "../crypto/KeyPair.ts"
-import * as Token from "../crypto/Token.ts"
 import * as Arrivals from "../hub/Arrivals.ts"
 import * as Authority from "../hub/Authority.ts"
 import * as Connection from "../hub/Connection.ts"
@@ -27,8 +26,6 @@ import * as LastSeen from "../hub/LastSeen.ts"
 import * as Management from "../hub/Management.ts"
 import * as Sessions from "../hub/Sessions.ts"
 import type { Applied, Change, ChangeRefused } from "../policy/Change.ts"
-import { makeSnapshot } from "../policy/Identity.ts"
-import type { Role } from "../policy/Identity.ts"
 import { ResetCode, StreamReset } from "../protocol/StreamReset.ts"
 import { fromFlags } from "../store/AgentFile.ts"
 import { fresh } from "../store/AgentState.ts"
@@ -45,6 +42,7 @@ import type { End, FaultNetwork } from "./FaultNetwork.ts"
 import * as FaultNetworkKit from "./FaultNetwork.ts"
 import type { Restarted } from "./FaultSchedule.ts"
 import * as MemoryStream from "./MemoryStream.ts"
+import * as People from "./People.ts"
 
 export interface MemoryTelaOptions {
   /** What serves each port of the machine; called for each connection with the service's end of it. */
@@ -144,22 +142,7 @@ export const make = (options: MemoryTelaOptions): Effect.Effect<MemoryTela, neve
   Effect.gen(function* () {
     const { budget, onEvent, resumeGrace, seed = 0, services } = options
     const ports = Object.keys(services).map(Number)
-    const tokens = { owner: Token.generate(), agent: Token.generate(), alice: Token.generate() }
-    const identity = (id: keyof typeof tokens, role: Role = "user") => ({
-      id,
-      role,
-      version: 1,
-      ...Token.kept(tokens[id])
-    })
-    const owner = identity("owner", "owner")
-    const snapshot = makeSnapshot(
-      1,
-      [owner, identity("agent"), identity("alice")],
-      [
-        { machine: MACHINE, permission: "register", id: "agent" },
-        { machine: MACHINE, permission: "connect", id: "alice" }
-      ]
-    )
+    const { owner, snapshot, tokens } = People.make(MACHINE)
     const kept = yield* Layer.build(HubStorage.layerMemory(snapshot))
     const theHub = yield* program(hub(kept))
     const network = yield* FaultNetworkKit.make({ seed })

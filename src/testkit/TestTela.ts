@@ -10,12 +10,9 @@ import * as Agent from "../agent/Agent.ts"
 import * as Connect from "../client/Connect.ts"
 import type { ConnectError } from "../client/ConnectError.ts"
 import { generate } from "../crypto/KeyPair.ts"
-import * as Token from "../crypto/Token.ts"
 import { Authority } from "../hub/Authority.ts"
 import * as Hub from "../hub/Hub.ts"
 import type { Applied, Change, ChangeRefused } from "../policy/Change.ts"
-import { makeSnapshot } from "../policy/Identity.ts"
-import type { Role } from "../policy/Identity.ts"
 import { VERSION } from "../protocol/Version.ts"
 import { fromFlags } from "../store/AgentFile.ts"
 import { fresh } from "../store/AgentState.ts"
@@ -25,6 +22,7 @@ import type { Dial } from "../transport/Carrier.ts"
 import { Dialer, layer as dialerLayer } from "../transport/Dialer.ts"
 import type { TunnelHeld } from "../tunnel/Tunnel.ts"
 import type { FaultNetwork, ProgramName } from "./FaultNetwork.ts"
+import * as People from "./People.ts"
 
 export interface TestTelaOptions {
   /** TCP ports on 127.0.0.1 that the agent exposes. */
@@ -66,22 +64,7 @@ export interface TestTela {
 export const make = (options: TestTelaOptions): Effect.Effect<TestTela, Hub.HubStartError, Scope.Scope> =>
   Effect.gen(function* () {
     const { granted, machine = "barn", network, ports } = options
-    const tokens = { owner: Token.generate(), agent: Token.generate(), alice: Token.generate() }
-    const identity = (id: keyof typeof tokens, role: Role = "user") => ({
-      id,
-      role,
-      version: 1,
-      ...Token.kept(tokens[id])
-    })
-    const owner = identity("owner", "owner")
-    const snapshot = makeSnapshot(
-      1,
-      [owner, identity("agent"), identity("alice")],
-      [
-        { machine, permission: "register", id: "agent" },
-        { machine, permission: "connect", id: "alice", ...(granted && { services: granted }) }
-      ]
-    )
+    const { owner, snapshot, tokens } = People.make(machine, granted)
     const config = {
       hubId: "00000000-0000-4000-8000-000000000000",
       name: "test",
