@@ -14,6 +14,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { DATABASE_CHECKPOINT_WRITES } from "../protocol/Limits.ts"
+import { turn } from "../transport/Slices.ts"
 import { checkpoint } from "./internal/checkpoints.ts"
 import { LATEST, migrate } from "./internal/migrations.ts"
 import * as Sqlite from "./internal/sqlite.ts"
@@ -83,7 +84,8 @@ export const make = (file: string): Effect.Effect<typeof Database.Service, Sqlit
       write: (statements) =>
         Sqlite.retried(
           file,
-          sql.withTransaction(statements).pipe(
+          // What it takes to commit, a write to the disk among it, has a turn of its own.
+          sql.withTransaction(Effect.zipLeft(statements, turn)).pipe(
             // The library leaves a transaction open whose commit failed, for example on a full disk.
             Effect.tapDefect(() => Effect.ignore(sql`ROLLBACK`))
           )

@@ -5,6 +5,8 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Fs from "node:fs"
+import { PerformanceObserver } from "node:perf_hooks"
+import type { PerformanceEntry } from "node:perf_hooks"
 import { createInterface } from "node:readline"
 import * as Authority from "../../src/hub/Authority.ts"
 import * as Hub from "../../src/hub/Hub.ts"
@@ -17,6 +19,9 @@ import * as Scheduler from "../../src/telemetry/Scheduler.ts"
 import { machineOf, userOf } from "./figures/ManyIdentities.ts"
 
 const DECISIONS = 500_000
+
+/** Turns that are looked at closely take at least this long, in milliseconds. */
+const NOTED = 0.3
 
 /** Pause before each turn that is watched, in milliseconds: a loop that only turns makes garbage, whose collection is a long turn. */
 const BREATH = 0.1
@@ -97,13 +102,18 @@ const accounting = () => {
  * How long the event loop's turns take while somebody watches: it then turns without a pause, so that what is measured is
  * a turn and not how late the system wakes a process that waits. `own` is what the hub itself made others wait: what it
  * computed, and what it waited for a disk; not the time for which the system, or the host of a guest, gave its processor
- * to others, as it does to one that turns all the time.
+ * to others, as it does to one that turns all the time. `uncollected` is the same without the collection of garbage, which
+ * comes once in some megabytes, whoever made them.
  */
 const watching = () => {
   const { pauses, read, times } = accounting()
   const rounds = breath()
+  const collections: Array<PerformanceEntry> = []
+  const collector = new PerformanceObserver((list) => void collections.push(...list.getEntries()))
+  collector.observe({ entryTypes: ["gc"] })
   let active = false
   let longest = { own: 0, whole: 0 }
+  let noted: Array<{ readonly began: number; readonly ended: number; readonly own: number }> = []
   let paused = 0
   let began = 0
   let computed = 0
@@ -115,17 +125,17 @@ const watching = () => {
     waited = times.waited
   }
   const next = () => {
-    const whole = performance.now() - began
-    if (whole > longest.own) {
+    const ended = performance.now()
+    const whole = ended - began
+    if (whole > Math.min(longest.own, NOTED)) {
       read()
       let own = whole - (times.waited - waited)
-      if (own > longest.own) {
-        const former = paused
-        paused = pauses()
-        // Nothing was waited for since somebody looked: what was not computed was the host's.
-        if (paused === former) own = Math.min(own, times.computed - computed)
-      }
+      const former = paused
+      paused = pauses()
+      // Nothing was waited for since somebody looked: what was not computed was the host's.
+      if (paused === former) own = Math.min(own, times.computed - computed)
       longest = { own: Math.max(longest.own, own), whole: Math.max(longest.whole, whole) }
+      noted.push({ began, ended, own })
     }
     if (!active) return
     idle(rounds)
@@ -136,6 +146,8 @@ const watching = () => {
     begin: () => {
       active = true
       longest = { own: 0, whole: 0 }
+      noted = []
+      collections.length = 0
       paused = pauses()
       begin()
       setImmediate(next)
@@ -143,7 +155,12 @@ const watching = () => {
     /** The longest turn since it began, in milliseconds. */
     end: () => {
       active = false
-      return longest
+      collections.push(...collector.takeRecords())
+      const uncollected = noted.map(({ began, ended, own }) => {
+        const within = collections.filter(({ startTime }) => startTime >= began && startTime < ended)
+        return own - within.reduce((sum, { duration }) => sum + duration, 0)
+      })
+      return { ...longest, uncollected: Math.max(0, ...uncollected) }
     }
   }
 }

@@ -5,6 +5,7 @@ import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import { HTTP_BODY_DEPTH } from "../../protocol/Limits.ts"
 import { isWithin } from "../../protocol/Nesting.ts"
+import { turn } from "../../transport/Slices.ts"
 import { bad } from "./Problem.ts"
 import type { Problem } from "./Problem.ts"
 
@@ -31,10 +32,13 @@ const jsonOf = (text: string): Effect.Effect<unknown, Problem> =>
 const textOf = (request: HttpServerRequest): Effect.Effect<string, Problem> =>
   Effect.mapError(request.text, () => bad("the body must be JSON"))
 
-/** The body, decoded; 400 when it is something else. */
+/** The body, decoded; 400 when it is something else. What is relayed gets its turn before anything is done with it. */
 export const bodyOf = <A, I>(request: HttpServerRequest, schema: Schema.Schema<A, I>): Effect.Effect<A, Problem> =>
-  Effect.flatMap(Effect.flatMap(textOf(request), jsonOf), (value) =>
-    Effect.mapError(Schema.decodeUnknown(schema)(value), (error) => bad(sentence(error)))
+  textOf(request).pipe(
+    Effect.zipLeft(turn),
+    Effect.flatMap(jsonOf),
+    Effect.flatMap(Schema.decodeUnknown(schema)),
+    Effect.catchTag("ParseError", (error) => bad(sentence(error)))
   )
 
 /** The body as it is, undefined for none; 400 when it is no JSON. */

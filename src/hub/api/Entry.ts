@@ -29,7 +29,8 @@ type Held = Readonly<Record<MachinePermission, ReadonlyArray<Grant>>>
 const nothing: ReadonlyArray<Grant> = []
 
 /** Those that have not expired: nearly always all of them. */
-const standing = (grants: ReadonlyArray<Grant> = nothing, now: number): ReadonlyArray<Grant> => {
+const standing = (grants: ReadonlyArray<Grant> | undefined, now: number): ReadonlyArray<Grant> => {
+  if (grants === undefined) return nothing
   const stands = ({ expiresAt = Infinity }: Grant) => expiresAt > now
   return grants.every(stands) ? grants : grants.filter(stands)
 }

@@ -13,8 +13,8 @@ export const list = <Item, Entry extends object>(
   Effect.gen(function* () {
     const parts = [Buffer.from(`{${JSON.stringify(member)}:[`)]
     for (let from = 0; from < items.length; from += LIST_CHUNK) {
-      const entries = items.slice(from, from + LIST_CHUNK).map((item) => JSON.stringify(entryOf(item)))
-      parts.push(Buffer.from(`${from === 0 ? "" : ","}${entries.join(",")}`))
+      const entries = JSON.stringify(items.slice(from, from + LIST_CHUNK).map(entryOf))
+      parts.push(Buffer.from(`${from === 0 ? "" : ","}${entries.slice(1, -1)}`))
       yield* turn
     }
     parts.push(Buffer.from("]}\n"))

@@ -196,7 +196,7 @@ export const make = (log: AuditLog): Effect.Effect<typeof Audit.Service, Databas
           const stamped = events.map((event) => stamp(event, now))
           if (stamped.length === 0 && revision === undefined) return inTurn(Effect.void)
           const written = append(stamped, { noted: false, revision })
-          return inTurn(write(stamped.length, Effect.zipRight(written, learnVersions)))
+          return inTurn(write(stamped.length, Effect.zipRight(Effect.zipRight(written, turn), learnVersions)))
         }),
       note: (event) => {
         const now = clock.unsafeCurrentTimeMillis()

@@ -23,7 +23,7 @@ const PAUSE = 25
 
 const decodePort = Schema.decodeSync(Schema.parseJson(Schema.Struct({ port: Schema.Number })))
 const decodeDecision = Schema.decodeSync(Schema.parseJson(Schema.Struct({ micros: Schema.Number })))
-const Turn = Schema.Struct({ own: Schema.Number, whole: Schema.Number })
+const Turn = Schema.Struct({ own: Schema.Number, uncollected: Schema.Number, whole: Schema.Number })
 const decodeLongest = Schema.decodeSync(Schema.parseJson(Schema.Struct({ longest: Turn })))
 
 const timed = async (port: number, owner: string, method: string, path: string, body?: unknown): Promise<number> => {
@@ -45,6 +45,9 @@ const spread = (values: ReadonlyArray<number>): string =>
   `p50 ${median(values).toFixed(2)}, p99 ${quantile(values, 0.99).toFixed(2)}`
 
 const ownOf = (turns: ReadonlyArray<typeof Turn.Type>): ReadonlyArray<number> => turns.map(({ own }) => own)
+
+const uncollectedOf = (turns: ReadonlyArray<typeof Turn.Type>): ReadonlyArray<number> =>
+  turns.map(({ uncollected }) => uncollected)
 
 /** From starting `telahubd` to its listening. */
 const startOf = (file: string) =>
@@ -140,7 +143,9 @@ export const authority = Effect.scoped(
         bound: { atMost: 2 },
         details:
           `${spread(ownOf(held))}; a request that changes nothing ${spread(ownOf(heldByReading))}; ` +
-          `a pause ${spread(ownOf(heldInQuiet))}; with the time that others had the processor ` +
+          `a pause ${spread(ownOf(heldInQuiet))}; without the collection of garbage ${spread(uncollectedOf(held))}, ` +
+          `${spread(uncollectedOf(heldByReading))}, ${spread(uncollectedOf(heldInQuiet))}; ` +
+          "with the time that others had the processor p99 " +
           [held, heldByReading, heldInQuiet]
             .map((turns) =>
               quantile(
