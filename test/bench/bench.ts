@@ -2,12 +2,7 @@
  * `npm run bench`: every speed that Tela promises, as a ratio to yardsticks of the same run wherever one exists. Prints
  * a table; exits 1 when a figure does not hold.
  *
- *     npm run bench -- [--only name[,name]] [--trials n] [--ways way[,way]] [--before folder] [--json]
- *
- * Run it on a computer that does nothing else. Names: throughput, idle, beside-1, beside-8, version, connect,
- * idle-memory, authority, logs (what following one costs), revocation-fast and revocation-slow (by what reads; --trials says
- * how many for each way in which access ends, and --ways which of these), and with --before, the folder of another
- * checkout that has been built, before: what this one costs beside that one.
+ * Run it on a computer that does nothing else; `npm run bench -- --help` says what can be chosen.
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -21,7 +16,7 @@ import { holds, table } from "./figures/Figure.ts"
 import { following } from "./figures/Following.ts"
 import { idleMemory } from "./figures/IdleMemory.ts"
 import * as Latency from "./figures/Latency.ts"
-import { type Reader, revocation } from "./figures/Revocation.ts"
+import { type Reader, revocation, ways } from "./figures/Revocation.ts"
 import * as Startup from "./figures/Startup.ts"
 import { throughput } from "./figures/Throughput.ts"
 
@@ -58,17 +53,51 @@ const against = (checkout: string) =>
     })
   )
 
-const { values: flags } = parseArgs({
-  options: {
-    before: { type: "string" },
-    only: { type: "string" },
-    trials: { type: "string", default: "25" },
-    ways: { type: "string" },
-    json: { type: "boolean" }
-  }
-})
+const usage = `npm run bench -- [--only name[,name]] [--trials n] [--ways way[,way]] [--before folder] [--json]
 
-const ended = (reader: Reader) => revocation(Number(flags.trials), [reader], flags.ways?.split(","))
+  --only    measure these alone: throughput, idle, beside-1, beside-8, version, connect, idle-memory, authority, logs,
+            revocation-fast, revocation-slow, before
+  --trials  how often access is ended in each way, by revocation-fast and revocation-slow; 25 unless given
+  --ways    of the ways in which access ends, these alone: ${Object.keys(ways).join(", ")}
+  --before  the folder of another checkout that has been built, which "before" measures beside this one
+  --json    print JSON
+`
+
+/** Ends for a mistake in how it was called, before anything is measured. */
+const refuse = (sentence: string): never => {
+  process.stderr.write(`bench: ${sentence}\n\n${usage}`)
+  process.exit(2)
+}
+
+const flagsOf = () => {
+  try {
+    return parseArgs({
+      options: {
+        before: { type: "string" },
+        only: { type: "string" },
+        trials: { type: "string", default: "25" },
+        ways: { type: "string" },
+        json: { type: "boolean" },
+        help: { type: "boolean", short: "h" }
+      }
+    }).values
+  } catch (error) {
+    return refuse(error instanceof Error ? error.message : String(error))
+  }
+}
+
+const flags = flagsOf()
+if (flags.help) {
+  process.stdout.write(usage)
+  process.exit(0)
+}
+const trials = /^[1-9]\d{0,5}$/.test(flags.trials)
+  ? Number(flags.trials)
+  : refuse(`--trials ${flags.trials}: not a number`)
+const unknownWay = flags.ways?.split(",").find((name) => !Object.hasOwn(ways, name))
+if (unknownWay !== undefined) refuse(`--ways: access ends in no way called ${unknownWay}`)
+
+const ended = (reader: Reader) => revocation(trials, [reader], flags.ways?.split(","))
 
 const measurements: Readonly<Record<string, Effect.Effect<ReadonlyArray<Figure>, unknown>>> = {
   throughput: againstSsh,
@@ -87,13 +116,15 @@ const measurements: Readonly<Record<string, Effect.Effect<ReadonlyArray<Figure>,
 
 const names = flags.only?.split(",") ?? Object.keys(measurements)
 
+const chosen = names.map((name) => {
+  const measurement = measurements[name]
+  if (measurement !== undefined) return { name, measurement }
+  return refuse(name === "before" ? "before needs --before FOLDER" : `--only: no measurement is called ${name}`)
+})
+
 const main = Effect.gen(function* () {
   const figures: Array<Figure> = []
-  for (const name of names) {
-    const measurement = measurements[name]
-    if (measurement === undefined) {
-      return yield* Effect.fail(new Error(`no measurement ${name}; there are ${Object.keys(measurements).join(", ")}`))
-    }
+  for (const { measurement, name } of chosen) {
     if (!flags.json) process.stderr.write(`${name} ...\n`)
     figures.push(...(yield* measurement))
   }
