@@ -34,7 +34,7 @@ const compiledBy = {
   telahubd: (home) => ["-config", join(home, "telahubd.yaml"), "-host", "127.0.0.1", "-port", "0"]
 }
 
-/** How long the two that end by themselves never are run, in milliseconds. */
+/** How long a program is run for it, in milliseconds: agent and hub would never end by themselves. */
 const COMPILING = 4_000
 
 /** Native addons cannot be bundled; ws does without its two, and only `telahubd` has the third. */

@@ -7,10 +7,11 @@ import * as Scope from "effect/Scope"
 import { generate } from "../../src/crypto/KeyPair.ts"
 import { STREAM_CREDIT_MAX, STREAM_SEND_QUEUE } from "../../src/protocol/Limits.ts"
 import { ResetCode, StreamReset } from "../../src/protocol/StreamReset.ts"
-import type { Carrier, CarrierReceiver } from "../../src/transport/Carrier.ts"
+import type { Carrier } from "../../src/transport/Carrier.ts"
 import * as Inbox from "../../src/transport/Inbox.ts"
 import * as MemoryCarrier from "../../src/transport/MemoryCarrier.ts"
 import * as Stream1 from "../../src/tunnel/Stream1.ts"
+import { bound } from "../support/carriers.ts"
 import { collect } from "../support/collect.ts"
 import { turn } from "../support/turn.ts"
 import { agentHello, agentIdentity, clientIdentity, session, tunnels } from "./support.ts"
@@ -32,27 +33,12 @@ const through = (
 ): Carrier => {
   let index = 0
   return {
-    get peer() {
-      return carrier.peer
-    },
-    get buffered() {
-      return carrier.buffered
-    },
-    get isClosed() {
-      return carrier.isClosed
-    },
+    ...bound(carrier),
     send: (message) => {
       let more = true
       for (const relayed of tamper(Uint8Array.from(message), index++)) more = carrier.send(relayed)
       return more
-    },
-    sendText: (text) => carrier.sendText(text),
-    receive: (receiver: CarrierReceiver) => carrier.receive(receiver),
-    pause: () => carrier.pause(),
-    resume: () => carrier.resume(),
-    close: (code, reason) => carrier.close(code, reason),
-    revoke: (code, reason) => carrier.revoke(code, reason),
-    terminate: () => carrier.terminate()
+    }
   }
 }
 
