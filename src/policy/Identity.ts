@@ -2,8 +2,7 @@
  * Identities, grants, and the immutable snapshot of both that every decision is made on. Pure: a snapshot knows nothing
  * of files or sockets. Its maps are persistent, so that a change among 10,000 identities copies a few nodes and no more.
  */
-import * as HashMap from "effect/HashMap"
-import * as Option from "effect/Option"
+import * as PersistentMap from "./PersistentMap.ts"
 
 /** What an identity is in general; what it may do on a machine is in its grants. */
 export type Role = "owner" | "admin" | "user" | "viewer"
@@ -52,12 +51,12 @@ export interface GrantEntry extends Grant {
 /** All identities and grants at one revision. Never changed; a change makes a new one with a higher revision. */
 export interface Snapshot {
   readonly revision: number
-  readonly identities: HashMap.HashMap<string, Identity>
+  readonly identities: PersistentMap.PersistentMap<Identity>
   /** Ids by the SHA-256 of their token. */
-  readonly byTokenHash: HashMap.HashMap<string, string>
-  readonly machines: HashMap.HashMap<string, MachineGrants>
+  readonly byTokenHash: PersistentMap.PersistentMap<string>
+  readonly machines: PersistentMap.PersistentMap<MachineGrants>
   /** The machines on which an identity holds a grant. */
-  readonly machinesOf: HashMap.HashMap<string, ReadonlySet<string>>
+  readonly machinesOf: PersistentMap.PersistentMap<ReadonlySet<string>>
 }
 
 /** The role a stored word stands for: the empty role is a user, and so is a word nobody knows (spec: hub-api 2.1). */
@@ -101,33 +100,31 @@ export const makeSnapshot = (
   }
   return {
     revision,
-    identities: HashMap.fromIterable(byId),
-    byTokenHash: HashMap.fromIterable([...byId.values()].map(({ id, tokenHash }) => [tokenHash, id] as const)),
-    machines: HashMap.fromIterable(
-      Array.from(machines, ([machine, { connect = nobody, manage = nobody, register = nobody }]) => {
-        const grants: MachineGrants = { register, connect, manage }
-        return [machine, grants] as const
-      })
+    identities: PersistentMap.of(byId),
+    byTokenHash: PersistentMap.of(Array.from(byId.values(), ({ id, tokenHash }) => [tokenHash, id] as const)),
+    machines: PersistentMap.of<MachineGrants>(
+      Array.from(
+        machines,
+        ([machine, { connect = nobody, manage = nobody, register = nobody }]) =>
+          [machine, { register, connect, manage }] as const
+      )
     ),
-    machinesOf: HashMap.fromIterable<string, ReadonlySet<string>>(machinesOf)
+    machinesOf: PersistentMap.of<ReadonlySet<string>>(machinesOf)
   }
 }
 
-const valueOf = <A>(map: HashMap.HashMap<string, A>, key: string): A | undefined =>
-  Option.getOrUndefined(HashMap.get(map, key))
-
 /** The identity of an id, valid or not. */
-export const identityOf = (snapshot: Snapshot, id: string): Identity | undefined => valueOf(snapshot.identities, id)
+export const identityOf = (snapshot: Snapshot, id: string): Identity | undefined =>
+  PersistentMap.get(snapshot.identities, id)
 
 /** The identity that holds the token of a SHA-256, valid or not: a lookup, never a scan. */
 export const holderOf = (snapshot: Snapshot, tokenHash: string): Identity | undefined => {
-  const id = valueOf(snapshot.byTokenHash, tokenHash)
+  const id = PersistentMap.get(snapshot.byTokenHash, tokenHash)
   return id === undefined ? undefined : identityOf(snapshot, id)
 }
 
 /** Whether a file gives one token to several identities. */
-const isAnyShared = (snapshot: Snapshot): boolean =>
-  HashMap.size(snapshot.byTokenHash) !== HashMap.size(snapshot.identities)
+const isAnyShared = (snapshot: Snapshot): boolean => snapshot.byTokenHash.size !== snapshot.identities.size
 
 /**
  * The identity that holds now the token which somebody came with, whatever it is called by now. Every message may ask, so
@@ -143,11 +140,11 @@ export const currentOf = (
 
 /** The grants on a machine; undefined when nobody has one. */
 export const grantsOn = (snapshot: Snapshot, machine: string): MachineGrants | undefined =>
-  valueOf(snapshot.machines, machine)
+  PersistentMap.get(snapshot.machines, machine)
 
 /** The machines on which an identity holds a grant, by name. */
 export const machinesOf = (snapshot: Snapshot, id: string): ReadonlyArray<string> =>
-  [...(valueOf(snapshot.machinesOf, id) ?? [])].toSorted()
+  [...(PersistentMap.get(snapshot.machinesOf, id) ?? [])].toSorted()
 
 /** Every grant of an identity, by machine. */
 export const grantsOf = (snapshot: Snapshot, id: string): ReadonlyArray<GrantEntry> =>
@@ -159,8 +156,11 @@ export const grantsOf = (snapshot: Snapshot, id: string): ReadonlyArray<GrantEnt
   })
 
 /** All identities, by id. */
-export const identitiesOf = (snapshot: Snapshot): ReadonlyArray<Identity> =>
-  HashMap.toValues(snapshot.identities).toSorted((a, b) => (a.id < b.id ? -1 : 1))
+export const identitiesOf = (snapshot: Snapshot): ReadonlyArray<Identity> => {
+  // Names are brought into order by the engine itself, six times as fast as by a comparison of ours.
+  const names = PersistentMap.values(snapshot.identities).map(({ id }) => id)
+  return names.toSorted().flatMap((id) => identityOf(snapshot, id) ?? [])
+}
 
 /** Why an identity counts for nothing now, in words; undefined when it is valid. */
 export const invalidity = (identity: Identity, now: number): string | undefined => {
@@ -177,7 +177,7 @@ export const identify = (snapshot: Snapshot, tokenHash: string, now: number): Id
 
 /** Whether an identity has its token for itself: in a file that gives one to two of them, it is the other's. */
 export const holdsToken = (snapshot: Snapshot, { id, tokenHash }: Pick<Identity, "id" | "tokenHash">): boolean =>
-  valueOf(snapshot.byTokenHash, tokenHash) === id
+  PersistentMap.get(snapshot.byTokenHash, tokenHash) === id
 
 /** The others that have the token which an identity holds; nobody when it holds none. */
 export const sharersOf = (snapshot: Snapshot, holder: Identity): ReadonlyArray<Identity> => {
@@ -196,4 +196,4 @@ export const isLastingOwner = (snapshot: Snapshot, identity: Identity): boolean 
 
 /** Whether there is such an owner. */
 export const hasLastingOwner = (snapshot: Snapshot): boolean =>
-  HashMap.some(snapshot.identities, (identity) => isLastingOwner(snapshot, identity))
+  PersistentMap.values(snapshot.identities).some((identity) => isLastingOwner(snapshot, identity))

@@ -1,7 +1,7 @@
 /** Snapshots with one thing changed. Knows no rules: those are {@link file://./Change.ts}'s. */
-import * as HashMap from "effect/HashMap"
 import { grantsOf, grantsOn, holdsToken, machinePermissions, machinesOf, noGrants, nobody } from "./Identity.ts"
 import type { Grant, GrantEntry, Identity, MachineGrants, MachinePermission, Snapshot } from "./Identity.ts"
+import * as PersistentMap from "./PersistentMap.ts"
 
 /** What one identity holds on one machine; a permission that is absent is not held. */
 export type Held = Partial<Record<MachinePermission, ReadonlyArray<Grant>>>
@@ -36,17 +36,17 @@ export const setGrants = (snapshot: Snapshot, id: string, machine: string, held:
   else machines.delete(machine)
   return {
     ...snapshot,
-    machines: isEmpty(on) ? HashMap.remove(snapshot.machines, machine) : HashMap.set(snapshot.machines, machine, on),
+    machines: isEmpty(on) ? PersistentMap.remove(snapshot.machines, machine) : PersistentMap.set(snapshot.machines, machine, on),
     machinesOf:
       machines.size === 0
-        ? HashMap.remove(snapshot.machinesOf, id)
-        : HashMap.set<string, ReadonlySet<string>>(snapshot.machinesOf, id, machines)
+        ? PersistentMap.remove(snapshot.machinesOf, id)
+        : PersistentMap.set<ReadonlySet<string>>(snapshot.machinesOf, id, machines)
   }
 }
 
 /** The index of tokens without the one that an identity holds. */
 const withoutToken = (snapshot: Snapshot, identity: Identity) =>
-  holdsToken(snapshot, identity) ? HashMap.remove(snapshot.byTokenHash, identity.tokenHash) : snapshot.byTokenHash
+  holdsToken(snapshot, identity) ? PersistentMap.remove(snapshot.byTokenHash, identity.tokenHash) : snapshot.byTokenHash
 
 /** An identity, in place of what it was before. A token that was another's stays that one's. */
 export const putIdentity = (snapshot: Snapshot, identity: Identity, before: Identity | undefined): Snapshot => {
@@ -55,8 +55,8 @@ export const putIdentity = (snapshot: Snapshot, identity: Identity, before: Iden
   const tokens = before === undefined ? snapshot.byTokenHash : withoutToken(snapshot, before)
   return {
     ...snapshot,
-    identities: HashMap.set(snapshot.identities, id, identity),
-    byTokenHash: isAnothers ? tokens : HashMap.set(tokens, tokenHash, id)
+    identities: PersistentMap.set(snapshot.identities, id, identity),
+    byTokenHash: isAnothers ? tokens : PersistentMap.set(tokens, tokenHash, id)
   }
 }
 
@@ -66,7 +66,7 @@ const dropGrants = (snapshot: Snapshot, id: string): Snapshot =>
 /** Without an identity, and all that it holds. */
 export const dropIdentity = (snapshot: Snapshot, identity: Identity): Snapshot => ({
   ...dropGrants(snapshot, identity.id),
-  identities: HashMap.remove(snapshot.identities, identity.id),
+  identities: PersistentMap.remove(snapshot.identities, identity.id),
   byTokenHash: withoutToken(snapshot, identity)
 })
 
@@ -103,7 +103,7 @@ export const rename = (snapshot: Snapshot, from: Identity, to: Identity): Snapsh
     without
   )
   const put = putIdentity(renamed, to, from)
-  return { ...put, identities: HashMap.remove(put.identities, from.id) }
+  return { ...put, identities: PersistentMap.remove(put.identities, from.id) }
 }
 
 /** What an identity holds on one machine. */

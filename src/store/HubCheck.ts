@@ -3,9 +3,9 @@
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import * as HashMap from "effect/HashMap"
 import { following } from "../policy/Change.ts"
 import type { Identity } from "../policy/Identity.ts"
+import * as PersistentMap from "../policy/PersistentMap.ts"
 import type { Merged } from "./AuthMerge.ts"
 import * as AuthText from "./AuthText.ts"
 import { expiring, ownerless, withLastingOwner } from "./HubOwners.ts"
@@ -36,7 +36,7 @@ export const check = (
     const bare = new Set(state.bare)
     const edited = new Set(changes.filter(({ how }) => how === "hand").map(({ id }) => id))
     const identities = new Map<string, Identity | undefined>()
-    for (const identity of HashMap.values(state.snapshot.identities)) {
+    for (const identity of PersistentMap.values(state.snapshot.identities)) {
       const { id } = identity
       const last = options.recorded?.lastVersion(id) ?? 0
       const version = edited.has(id) ? identity.version - 1 : identity.version

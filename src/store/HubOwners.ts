@@ -1,9 +1,9 @@
 /**
  * The owners of a hub's file: one stands always, whom no expiry takes away, and a hub never runs without.
  */
-import * as HashMap from "effect/HashMap"
 import { hasLastingOwner, holdsToken, identityOf, invalidity } from "../policy/Identity.ts"
 import type { Identity, Snapshot } from "../policy/Identity.ts"
+import * as PersistentMap from "../policy/PersistentMap.ts"
 import type { Merged } from "./AuthMerge.ts"
 import type { Reading } from "./HubReader.ts"
 import { unreadable } from "./IdentityStore.ts"
@@ -21,7 +21,7 @@ export const ownerless = (path: string, empty: boolean): StoreFailure =>
 /** The valid owner whose time ends last. */
 const longestOwner = (snapshot: Snapshot, now: number): Identity | undefined => {
   let longest: Identity | undefined
-  for (const identity of HashMap.values(snapshot.identities)) {
+  for (const identity of PersistentMap.values(snapshot.identities)) {
     if (identity.role !== "owner" || invalidity(identity, now) !== undefined) continue
     if (!holdsToken(snapshot, identity)) continue
     const { expiresAt = Infinity } = identity

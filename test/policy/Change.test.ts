@@ -1,6 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Either from "effect/Either"
-import * as HashMap from "effect/HashMap"
 import * as Schema from "effect/Schema"
 import { apply, Change } from "../../src/policy/Change.ts"
 import type { ChangeContext } from "../../src/policy/Change.ts"
@@ -162,9 +161,9 @@ describe("Change", () => {
         assert.strictEqual(holderOf(after, tokenHash)?.id, id)
         assert.deepStrictEqual(machinesOf(after, id), machinesOf(fresh, id))
       }
-      assert.strictEqual(HashMap.size(after.byTokenHash), identities.length)
-      assert.strictEqual(HashMap.size(after.machines), HashMap.size(fresh.machines))
-      assert.strictEqual(HashMap.size(after.machinesOf), HashMap.size(fresh.machinesOf))
+      assert.strictEqual(after.byTokenHash.size, identities.length)
+      assert.strictEqual(after.machines.size, fresh.machines.size)
+      assert.strictEqual(after.machinesOf.size, fresh.machinesOf.size)
     }
   })
 

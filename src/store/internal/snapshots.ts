@@ -1,8 +1,7 @@
 /** Snapshots with some of their entries exchanged, however many the others are. */
-import * as HashMap from "effect/HashMap"
-import * as Option from "effect/Option"
-import { grantsOn, machinePermissions, machinesOf, makeSnapshot } from "../../policy/Identity.ts"
+import { grantsOn, holdsToken, identityOf, machinePermissions, machinesOf, makeSnapshot } from "../../policy/Identity.ts"
 import type { MachineGrants, MachinePermission, Snapshot, StoredIdentity } from "../../policy/Identity.ts"
+import * as PersistentMap from "../../policy/PersistentMap.ts"
 import { holds, isEmpty } from "../../policy/SnapshotEdit.ts"
 
 /** Entries by id and by machine; undefined for an identity that goes. */
@@ -37,55 +36,53 @@ export const machinesWithout = (snapshot: Snapshot, ids: Iterable<string>): Read
 
 /** A new snapshot of a revision, with what is exchanged. */
 export const apply = (snapshot: Snapshot, { identities, machines, revision }: Exchange): Snapshot => {
-  const byId = HashMap.beginMutation(snapshot.identities)
-  const byTokenHash = HashMap.beginMutation(snapshot.byTokenHash)
+  const byId = PersistentMap.draft(snapshot.identities)
+  const byTokenHash = PersistentMap.draft(snapshot.byTokenHash)
   for (const [id] of identities) {
-    const before = Option.getOrUndefined(HashMap.get(snapshot.identities, id))
-    if (before === undefined) continue
+    const before = identityOf(snapshot, id)
     // Somebody else may have the token meanwhile.
-    if (Option.contains(HashMap.get(snapshot.byTokenHash, before.tokenHash), id)) {
-      HashMap.remove(byTokenHash, before.tokenHash)
-    }
+    if (before !== undefined && holdsToken(snapshot, before)) byTokenHash.remove(before.tokenHash)
   }
   for (const [id, identity] of identities) {
-    if (identity === undefined) HashMap.remove(byId, id)
+    if (identity === undefined) byId.remove(id)
     else {
-      HashMap.set(byId, id, { ...identity, version: identity.version ?? 1 })
-      HashMap.set(byTokenHash, identity.tokenHash, id)
+      byId.set(id, { ...identity, version: identity.version ?? 1 })
+      byTokenHash.set(identity.tokenHash, id)
     }
   }
+  const everybody = byId.done()
   for (const [id] of identities) {
-    const { tokenHash } = Option.getOrUndefined(HashMap.get(snapshot.identities, id)) ?? {}
-    if (tokenHash === undefined || HashMap.has(byTokenHash, tokenHash)) continue
-    if (HashMap.size(byTokenHash) === HashMap.size(byId)) break
+    const tokenHash = identityOf(snapshot, id)?.tokenHash
+    if (tokenHash === undefined || byTokenHash.get(tokenHash) !== undefined) continue
+    if (byTokenHash.size() === everybody.size) break
     // Another one to whom the file gives the same token has it now, as after a restart.
-    const next = HashMap.findFirst(byId, (each) => each.tokenHash === tokenHash)
-    if (Option.isSome(next)) HashMap.set(byTokenHash, tokenHash, next.value[0])
+    const next = PersistentMap.values(everybody).find((each) => each.tokenHash === tokenHash)
+    if (next !== undefined) byTokenHash.set(tokenHash, next.id)
   }
-  const onMachines = HashMap.beginMutation(snapshot.machines)
+  const onMachines = PersistentMap.draft(snapshot.machines)
   const changedOf = new Map<string, Set<string>>()
   const machinesOf = (id: string): Set<string> => {
-    const names = changedOf.get(id) ?? new Set(Option.getOrElse(HashMap.get(snapshot.machinesOf, id), () => []))
+    const names = changedOf.get(id) ?? new Set(PersistentMap.get(snapshot.machinesOf, id))
     changedOf.set(id, names)
     return names
   }
   for (const [machine, on] of machines) {
-    const before = Option.getOrUndefined(HashMap.get(snapshot.machines, machine))
-    if (isEmpty(on)) HashMap.remove(onMachines, machine)
-    else HashMap.set(onMachines, machine, on)
+    const before = grantsOn(snapshot, machine)
+    if (isEmpty(on)) onMachines.remove(machine)
+    else onMachines.set(machine, on)
     for (const id of idsOn(before)) if (!holds(on, id)) machinesOf(id).delete(machine)
     for (const id of idsOn(on)) if (before === undefined || !holds(before, id)) machinesOf(id).add(machine)
   }
-  const ofIds = HashMap.beginMutation(snapshot.machinesOf)
+  const ofIds = PersistentMap.draft(snapshot.machinesOf)
   for (const [id, names] of changedOf) {
-    if (names.size === 0) HashMap.remove(ofIds, id)
-    else HashMap.set<string, ReadonlySet<string>>(ofIds, id, names)
+    if (names.size === 0) ofIds.remove(id)
+    else ofIds.set(id, names)
   }
   return {
     revision,
-    identities: HashMap.endMutation(byId),
-    byTokenHash: HashMap.endMutation(byTokenHash),
-    machines: HashMap.endMutation(onMachines),
-    machinesOf: HashMap.endMutation(ofIds)
+    identities: everybody,
+    byTokenHash: byTokenHash.done(),
+    machines: onMachines.done(),
+    machinesOf: ofIds.done()
   }
 }
