@@ -36,7 +36,9 @@ export const setGrants = (snapshot: Snapshot, id: string, machine: string, held:
   else machines.delete(machine)
   return {
     ...snapshot,
-    machines: isEmpty(on) ? PersistentMap.remove(snapshot.machines, machine) : PersistentMap.set(snapshot.machines, machine, on),
+    machines: isEmpty(on)
+      ? PersistentMap.remove(snapshot.machines, machine)
+      : PersistentMap.set(snapshot.machines, machine, on),
     machinesOf:
       machines.size === 0
         ? PersistentMap.remove(snapshot.machinesOf, id)

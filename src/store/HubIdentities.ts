@@ -114,6 +114,8 @@ export const makeFrom = (
             Effect.mapError((problem) => writeFailure(path, problem))
           )
         }
+        // What was decided, and the making of the text, took a turn already.
+        yield* turn
         yield* AuthText.encoded(next.text)
         const pieces = AuthText.pieces(next.text)
         if (pieces.reduce((sum, piece) => sum + piece.length, 0) > HUB_FILE_BYTES) {

@@ -6,15 +6,16 @@
 import type { IncomingMessage, ServerResponse } from "node:http"
 import { TLSSocket } from "node:tls"
 import type * as HttpApp from "@effect/platform/HttpApp"
+import { isHttpMethod } from "@effect/platform/HttpMethod"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import type { HttpServerResponse } from "@effect/platform/HttpServerResponse"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import { HTTP_BODY_BYTES, HTTP_RECEIVE_TIMEOUT } from "../protocol/Limits.ts"
 import * as FileTransfer from "./internal/fileTransfer.ts"
+import * as RequestBody from "./internal/requestBody.ts"
+import * as ServerRequest from "./internal/serverRequest.ts"
 import { turn } from "./Slices.ts"
 
 /**
@@ -57,50 +58,17 @@ export interface Transfer {
   readonly moved: () => void
 }
 
-const hasBody = (request: IncomingMessage) =>
-  request.headers["transfer-encoding"] !== undefined || Number(request.headers["content-length"] ?? 0) > 0
-
-/** Why there is no body. */
-const tooLong = { status: 413, error: `a request may hold at most ${HTTP_BODY_BYTES} bytes` }
-const tooSlow = { status: 408, error: "the request did not arrive in time" }
-
-/** The whole body; undefined when it is too long, or the client left. */
-const readBody = (request: IncomingMessage): Effect.Effect<Buffer | undefined> =>
-  Effect.async<Buffer | undefined>((resume) => {
-    if (Number(request.headers["content-length"] ?? 0) > HTTP_BODY_BYTES) return resume(Effect.succeed(undefined))
-    const chunks: Array<Buffer> = []
-    let length = 0
-    const finish = (body: Buffer | undefined) => {
-      request.off("data", take).off("end", end).off("close", gone)
-      resume(Effect.succeed(body))
-    }
-    const take = (chunk: Buffer) => {
-      length += chunk.length
-      if (length <= HTTP_BODY_BYTES) return void chunks.push(chunk)
-      finish(undefined)
-    }
-    const end = () => finish(Buffer.concat(chunks))
-    const gone = () => finish(undefined)
-    request.on("data", take).on("end", end).on("close", gone)
-  })
-
-/** Node's request as the web's, which is what @effect/platform reads on every runtime. Throws on what that refuses. */
-const toWeb = (request: IncomingMessage, body: Buffer | undefined): Request => {
-  const headers = new Headers()
-  for (const [name, value] of Object.entries(request.headers)) {
-    if (value !== undefined) headers.set(name, Array.isArray(value) ? value.join(", ") : value)
-  }
-  // A HEAD is a GET whose answer is not shown.
-  const method = request.method === "HEAD" ? "GET" : (request.method ?? "GET")
-  const init = { method, headers, ...(body !== undefined && method !== "GET" && { body: new Uint8Array(body) }) }
-  return new Request(`http://hub${request.url}`, init)
-}
-
 /**
  * Whether the path is read as it was sent. The web's rules for addresses resolve `.` and `..`, however they are encoded,
  * take `\` for `/` and cut at `#`: a request would then be about something else than what it names.
  */
-const isAsSent = ({ url }: Request, sent: string): boolean => new URL(url).pathname === sent.split("?", 1)[0]
+const isAsSent = (sent: string): boolean => {
+  const address = `http://hub${sent}`
+  return URL.canParse(address) && new URL(address).pathname === sent.split("?", 1)[0]
+}
+
+/** Where the app reads it itself. */
+const noBody = Buffer.alloc(0)
 
 const write = (
   request: IncomingMessage,
@@ -137,21 +105,16 @@ export const answer = (
 ): Effect.Effect<void> =>
   Effect.gen(function* () {
     if (!request.url?.startsWith("/")) return refuse(response, 400, "no path")
-    const read =
-      hasBody(request) && transfer === undefined
-        ? yield* Effect.timeoutOption(readBody(request), HTTP_RECEIVE_TIMEOUT)
-        : Option.some(Buffer.alloc(0))
-    if (Option.isNone(read)) return refuse(response, tooSlow.status, tooSlow.error)
-    const body = read.value
-    if (body === undefined) return refuse(response, tooLong.status, tooLong.error)
-    const web = yield* Effect.option(Effect.try(() => toWeb(request, body.length > 0 ? body : undefined)))
-    if (Option.isNone(web)) return refuse(response, 400, "not a request that can be answered")
-    if (!isAsSent(web.value, request.url)) {
+    // A HEAD is a GET whose answer is not shown.
+    const method = request.method === "HEAD" ? "GET" : request.method
+    if (!isHttpMethod(method)) return refuse(response, 501, `nothing here has the method ${method}`)
+    if (!isAsSent(request.url)) {
       return refuse(response, 400, "the path has . or .. as a part, or a character that must be encoded")
     }
     // A request takes a millisecond in all: what is relayed gets its turn in the middle of it.
-    yield* turn
-    const serverRequest = HttpServerRequest.fromWeb(web.value).modify({ remoteAddress: address })
+    const body = transfer === undefined ? yield* RequestBody.read(request) : yield* Effect.as(turn, noBody)
+    if (!Buffer.isBuffer(body)) return refuse(response, body.status, body.error)
+    const serverRequest = ServerRequest.make(request, { method, url: request.url, body, address })
     const answered = yield* Effect.scoped(app).pipe(
       Effect.provideService(HttpServerRequest.HttpServerRequest, serverRequest),
       transfer === undefined

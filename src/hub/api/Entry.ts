@@ -69,15 +69,17 @@ export const machineAccess = (machineId: string, held: Held): MachineAccess => {
 /** The rows of an identity, by machine. Grants that have expired give nothing and are left out. */
 export const machinesOf = (snapshot: Snapshot, identity: Identity, now: number): ReadonlyArray<MachineAccess> => {
   if (identity.role === "owner" || identity.role === "admin") return everything
-  return Identities.machinesOf(snapshot, identity.id).flatMap((machine) => {
+  const rows: Array<MachineAccess> = []
+  for (const machine of Identities.machinesOf(snapshot, identity.id)) {
     const on = grantsOn(snapshot, machine)
     const row = machineAccess(machine, {
       register: standing(on?.register.get(identity.id), now),
       connect: standing(on?.connect.get(identity.id), now),
       manage: standing(on?.manage.get(identity.id), now)
     })
-    return row.permissions.length === 0 ? [] : [row]
-  })
+    if (row.permissions.length > 0) rows.push(row)
+  }
+  return rows
 }
 
 /** An identity with its permissions. */

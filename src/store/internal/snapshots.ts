@@ -1,5 +1,12 @@
 /** Snapshots with some of their entries exchanged, however many the others are. */
-import { grantsOn, holdsToken, identityOf, machinePermissions, machinesOf, makeSnapshot } from "../../policy/Identity.ts"
+import {
+  grantsOn,
+  holdsToken,
+  identityOf,
+  machinePermissions,
+  machinesOf,
+  makeSnapshot
+} from "../../policy/Identity.ts"
 import type { MachineGrants, MachinePermission, Snapshot, StoredIdentity } from "../../policy/Identity.ts"
 import * as PersistentMap from "../../policy/PersistentMap.ts"
 import { holds, isEmpty } from "../../policy/SnapshotEdit.ts"
