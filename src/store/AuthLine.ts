@@ -4,8 +4,15 @@
  */
 import * as Crypto from "node:crypto"
 import { PREFIX_CHARS } from "../crypto/Token.ts"
-import { machinePermissions, roleOf } from "../policy/Identity.ts"
-import type { Grant, GrantEntry, Identity, MachineGrants, StoredIdentity } from "../policy/Identity.ts"
+import { machinePermissions, noGrants, roleOf } from "../policy/Identity.ts"
+import type {
+  Grant,
+  GrantEntry,
+  Identity,
+  MachineGrants,
+  MachinePermission,
+  StoredIdentity
+} from "../policy/Identity.ts"
 import { COUNT_MAX } from "../protocol/Limits.ts"
 
 /** The two lists of the block. */
@@ -153,22 +160,20 @@ const readGrant = (value: unknown): Grant | undefined => {
 export const readMachine = (body: string): MachineGrants | undefined => {
   const value = readBody(body)
   if (!isRecord(value) || !knows(value, machineKeys)) return undefined
-  const made = {
-    register: new Map<string, Array<Grant>>(),
-    connect: new Map<string, Array<Grant>>(),
-    manage: new Map<string, Array<Grant>>()
-  }
+  const made: Record<MachinePermission, ReadonlyMap<string, ReadonlyArray<Grant>>> = { ...noGrants }
   for (const permission of machinePermissions) {
     const items = value[permission]
     if (items === undefined) continue
     if (!Array.isArray(items)) return undefined
+    const holders = new Map<string, Array<Grant>>()
     for (const item of items) {
       const grant = readGrant(item)
       if (grant === undefined) return undefined
-      const held = made[permission].get(grant.id)
-      if (held === undefined) made[permission].set(grant.id, [grant])
+      const held = holders.get(grant.id)
+      if (held === undefined) holders.set(grant.id, [grant])
       else held.push(grant)
     }
+    made[permission] = holders
   }
   return made
 }

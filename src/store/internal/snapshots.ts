@@ -21,8 +21,9 @@ export interface Exchange {
 /** Nobody, and nothing granted. */
 export const empty: Snapshot = makeSnapshot(0, [], [])
 
-const idsOn = (on: MachineGrants | undefined): ReadonlyArray<string> =>
-  on === undefined ? [] : machinePermissions.flatMap((permission) => [...on[permission].keys()])
+const eachHolder = (on: MachineGrants, use: (id: string) => void): void => {
+  for (const permission of machinePermissions) for (const id of on[permission].keys()) use(id)
+}
 
 const withoutHolder = (on: MachineGrants, id: string): MachineGrants => {
   const of = (permission: MachinePermission) => new Map([...on[permission]].filter(([holder]) => holder !== id))
@@ -77,8 +78,14 @@ export const apply = (snapshot: Snapshot, { identities, machines, revision }: Ex
     const before = grantsOn(snapshot, machine)
     if (isEmpty(on)) onMachines.remove(machine)
     else onMachines.set(machine, on)
-    for (const id of idsOn(before)) if (!holds(on, id)) machinesOf(id).delete(machine)
-    for (const id of idsOn(on)) if (before === undefined || !holds(before, id)) machinesOf(id).add(machine)
+    if (before !== undefined) {
+      eachHolder(before, (id) => {
+        if (!holds(on, id)) machinesOf(id).delete(machine)
+      })
+    }
+    eachHolder(on, (id) => {
+      if (before === undefined || !holds(before, id)) machinesOf(id).add(machine)
+    })
   }
   const ofIds = PersistentMap.draft(snapshot.machinesOf)
   for (const [id, names] of changedOf) {
