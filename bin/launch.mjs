@@ -51,6 +51,12 @@ const digestOf = (source) => source.slice(3, 19)
 export const codeFile = (file, source) => file.replace(/\.cjs$/, `-${digestOf(source)}-v8-${process.versions.v8}.code`)
 
 /**
+ * What V8 is told. Every record is 64 KiB outside a heap of 10 MiB, and V8 answers that by marking the whole heap once in
+ * 8 MiB received: half of all processor time. Without the head start of incremental marking, scavenges free them instead.
+ */
+export const v8Flags = "--no-incremental-marking"
+
+/**
  * Runs a program's file. Code compiled beforehand saves a third of the start; V8 refuses what another version of it
  * made, and compiles as usual.
  */
@@ -60,9 +66,7 @@ export const load = async (file) => {
     import("node:vm"),
     import("node:v8")
   ])
-  // Every record is 64 KiB outside a heap of 10 MiB, and V8 answers that by marking the whole heap once in 8 MiB
-  // received: half of all processor time. Without the head start of incremental marking, scavenges free them instead.
-  setFlagsFromString("--no-incremental-marking")
+  setFlagsFromString(v8Flags)
   const source = readFileSync(file, "latin1")
   const code = codeFile(file, source)
   const script = new Script(`(function (require, module, exports) {${source}\n})`, {

@@ -4,10 +4,12 @@ import * as Schema from "effect/Schema"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
 import { setTimeout } from "node:timers/promises"
+import { v8Flags } from "../../../bin/launch.mjs"
 import { temporaryFolder } from "../../support/temporaryFolder.ts"
 import * as HubConfig from "../../e2e/harness/HubConfig.ts"
 import * as Program from "../../e2e/harness/Program.ts"
 import * as Tela from "../../e2e/harness/Tela.ts"
+import * as BareChange from "./BareChange.ts"
 import { script } from "./Contenders.ts"
 import type { Figure } from "./Figure.ts"
 import { median } from "./Figure.ts"
@@ -62,11 +64,15 @@ const startOf = (file: string) =>
 export const authority = Effect.scoped(
   Effect.gen(function* () {
     const owner = HubConfig.token()
-    const file = Path.join(yield* temporaryFolder, "telahubd.yaml")
-    Fs.writeFileSync(file, ManyIdentities.text(owner), { mode: 0o600 })
+    const folder = yield* temporaryFolder
+    const file = Path.join(folder, "telahubd.yaml")
+    const text = ManyIdentities.text(owner)
+    Fs.writeFileSync(file, text, { mode: 0o600 })
     const starts = yield* Effect.forEach(Array.from({ length: STARTS }), () => startOf(file))
 
-    const hub = yield* Program.start({ ...script("manyIdentities", [file]), talks: true })
+    const measured = script("manyIdentities", [file])
+    // As telahubd itself runs.
+    const hub = yield* Program.start({ ...measured, args: [v8Flags, ...(measured.args ?? [])], talks: true })
     const [line] = yield* hub.expect(/^\{"port":\d+\}$/m, { on: "stdout" })
     const { port } = decodePort(line)
     const told = (word: string, answer: RegExp) =>
@@ -90,17 +96,21 @@ export const authority = Effect.scoped(
       const grant = `access/${ManyIdentities.userOf(i * 37 + 1)}/machines/${ManyIdentities.machineOf(i * 91)}`
       return timed(port, owner, "PUT", grant, { permissions: ["connect", "manage"] })
     }
+    const bareChange = BareChange.make(folder, text.length)
+    const bare: Array<number> = []
     const changes: Array<number> = []
     const held: Array<typeof Turn.Type> = []
     const heldByReading: Array<typeof Turn.Type> = []
     const heldInQuiet: Array<typeof Turn.Type> = []
     for (let i = 0; i < WARM_UP + CHANGES; i++) {
+      const alone = yield* Effect.promise(bareChange)
       const took = yield* Effect.promise(() => change(2 * i))
       yield* Effect.sleep(PAUSE)
       const reading = yield* longestOf(() => timed(port, owner, "GET", `access/${ManyIdentities.userOf(i * 37 + 1)}`))
       const changing = yield* longestOf(() => change(2 * i + 1))
       const quiet = yield* longestOf(() => setTimeout(PAUSE))
       if (i < WARM_UP) continue
+      bare.push(alone)
       changes.push(took)
       heldByReading.push(reading)
       held.push(changing)
@@ -133,7 +143,9 @@ export const authority = Effect.scoped(
         value: quantile(changes, 0.99),
         unit: "ms",
         bound: { atMost: 30 },
-        details: `${CHANGES} changes, p50 ${median(changes).toFixed(1)} ms`
+        details:
+          `${CHANGES} changes, p50 ${median(changes).toFixed(1)} ms, ${(median(changes) / median(bare)).toFixed(1)} times ` +
+          `that of a bare write of such a file: ${spread(bare)}`
       },
       {
         name: "authority-hold",
