@@ -774,7 +774,7 @@ export const CHANNEL_RELEASES = 1_000
 // ---- files
 
 /** What is handed to the system in one write of a whole file. */
-export const FILE_WRITE_BYTES = 256 * KiB
+export const FILE_WRITE_BYTES = 1 * MiB
 
 /** Largest configuration or state file read whole, unless its reader says otherwise. */
 export const CONFIG_FILE_BYTES = MiB

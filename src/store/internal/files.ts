@@ -141,8 +141,7 @@ const signature = (target: string, { ino, mtimeNs, size }: Written, changed: big
 })
 
 const look = async (file: string): Promise<Signature> => {
-  const target = await Fs.realpath(file)
-  const stat = await Fs.stat(target, { bigint: true })
+  const [target, stat] = await Promise.all([Fs.realpath(file), Fs.stat(file, { bigint: true })])
   return signature(target, stat, stat.ctimeNs)
 }
 
@@ -153,11 +152,13 @@ const lookNow = (file: string): Signature => {
   return signature(target, stat, stat.ctimeNs)
 }
 
+const close = async (handle: Fs.FileHandle | undefined) => handle?.close().catch(() => {})
+
 /** Windows and some file systems cannot sync a folder; a rename is then as durable as they make it. */
 const syncFolder = async (folder: string) => {
   const handle = await Fs.open(folder, "r").catch(() => undefined)
   await handle?.sync().catch(() => {})
-  await handle?.close().catch(() => {})
+  await close(handle)
 }
 
 const writePortion = async (handle: Fs.FileHandle, pieces: ReadonlyArray<Uint8Array>) => {
@@ -228,15 +229,14 @@ export const replaceSeen = (
   attempt(seen.target, async () => {
     const { target } = seen
     const temporary = `${target}.tmp`
-    const { gid, mode, uid } = await Fs.stat(target)
-    const replaced = await heldOpen(target)
+    const replaced = heldOpen(target)
     let handle: Fs.FileHandle | undefined
     try {
       // What a crash left may be another user's, or a link.
-      await Fs.rm(temporary, { force: true })
+      const cleared = Fs.rm(temporary, { force: true })
+      const [{ gid, mode, uid }] = await Promise.all([Fs.stat(target), cleared, replaced])
       handle = await Fs.open(temporary, "wx", 0o600)
-      const made = await handle.stat()
-      await handle.chmod(mode & 0o777)
+      const [made] = await Promise.all([handle.stat(), handle.chmod(mode & 0o777)])
       if (made.uid !== uid || made.gid !== gid) await handle.chown(uid, gid).catch(() => {})
       await writeAll(handle, pieces)
       // No clock stamps a write to the millisecond: one of as many bytes in the same tick looks like another's, too.
@@ -250,7 +250,6 @@ export const replaceSeen = (
       await Fs.rm(temporary, { force: true }).catch(() => {})
       throw cause
     } finally {
-      await handle?.close().catch(() => {})
-      await replaced?.close().catch(() => {})
+      await Promise.all([close(handle), replaced.then(close)])
     }
   })
