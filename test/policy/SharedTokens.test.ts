@@ -118,4 +118,15 @@ describe("a token that two identities have", () => {
     })
     assert.strictEqual(holderOf(edited, "both")?.id, "ann")
   })
+
+  it("stays its holder's when a person edits what else stands in the other's line", () => {
+    const ann = { id: "ann", role: "admin", tokenHash: "both", prefix: "b", version: 2 } as const
+    const edited = Snapshots.apply(shared, {
+      revision: 8,
+      identities: new Map([["ann", ann]]),
+      machines: new Map()
+    })
+    assert.strictEqual(identityOf(edited, "ann")?.version, 2)
+    assert.strictEqual(holderOf(edited, "both")?.id, "bob")
+  })
 })

@@ -3,7 +3,7 @@ import * as Path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { Change } from "../../src/policy/Change.ts"
-import { grantsOf, identityOf } from "../../src/policy/Identity.ts"
+import { grantsOf, holderOf, identityOf } from "../../src/policy/Identity.ts"
 import * as HubIdentities from "../../src/store/HubIdentities.ts"
 import { COUNT_MAX, HUB_FILE_BYTES } from "../../src/protocol/Limits.ts"
 import type { OutsideChange } from "../../src/store/IdentityStore.ts"
@@ -96,6 +96,28 @@ describe("HubIdentities", () => {
       const third = yield* HubIdentities.make(path)
       assert.strictEqual(identityOf(third.current(), "bob")?.version, 3)
       assert.deepStrictEqual((yield* third.refresh).changes, [])
+    })
+  )
+
+  it.scopedLive("leaves a token that two have with the later one, whichever of them was edited", () =>
+    Effect.gen(function* () {
+      const { prefix, tokenHash } = token("twice")
+      const entry = (role: string) => `{"role":"${role}","token":"sha256:${tokenHash}","prefix":"${prefix}"`
+      const edited = '"version":2,"digest":"AAAAAAAAAAAA"}'
+      const first = yield* fileOf(
+        example.replace(
+          "    # Alice",
+          `    ann: ${entry("viewer")},${edited}\n    boss: ${entry("owner")}}\n    # Alice`
+        )
+      )
+      const { current, refresh } = yield* HubIdentities.make(first)
+      assert.strictEqual(identityOf(current(), "ann")?.version, 3)
+      assert.strictEqual(holderOf(current(), tokenHash)?.id, "boss")
+      yield* refresh
+      yield* edit(first, (text) => text.replace(/( {4}ann: \{.*)"role":"\w+"/, '$1"role":"admin"'))
+      yield* refresh
+      assert.strictEqual(identityOf(current(), "ann")?.role, "admin")
+      assert.strictEqual(holderOf(current(), tokenHash)?.id, "boss")
     })
   )
 

@@ -230,10 +230,10 @@ export const replaceSeen = (
     const { target } = seen
     const temporary = `${target}.tmp`
     const replaced = heldOpen(target)
+    // What a crash left may be another user's, or a link.
+    const cleared = Fs.rm(temporary, { force: true })
     let handle: Fs.FileHandle | undefined
     try {
-      // What a crash left may be another user's, or a link.
-      const cleared = Fs.rm(temporary, { force: true })
       const [{ gid, mode, uid }] = await Promise.all([Fs.stat(target), cleared, replaced])
       handle = await Fs.open(temporary, "wx", 0o600)
       const [made] = await Promise.all([handle.stat(), handle.chmod(mode & 0o777)])
@@ -247,6 +247,7 @@ export const replaceSeen = (
       await syncFolder(Path.dirname(target))
       return placed
     } catch (cause) {
+      await cleared.catch(() => {})
       await Fs.rm(temporary, { force: true }).catch(() => {})
       throw cause
     } finally {

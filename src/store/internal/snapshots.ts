@@ -55,7 +55,10 @@ export const apply = (snapshot: Snapshot, { identities, machines, revision }: Ex
     if (identity === undefined) byId.remove(id)
     else {
       byId.set(id, { ...identity, version: identity.version ?? 1 })
-      byTokenHash.set(identity.tokenHash, id)
+      // A token that was another's all along stays that one's.
+      const before = identityOf(snapshot, id)
+      const isAnothers = before?.tokenHash === identity.tokenHash && !holdsToken(snapshot, before)
+      if (!isAnothers) byTokenHash.set(identity.tokenHash, id)
     }
   }
   const everybody = byId.done()

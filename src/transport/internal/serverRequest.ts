@@ -105,23 +105,23 @@ class ServerRequest extends Inspectable.Class implements HttpServerRequest.HttpS
     })
   }
 
+  /** Without headers and body, which may hold secrets. */
   toJSON(): unknown {
-    return HttpIncomingMessage.inspect(this, {
-      _id: "@effect/platform/HttpServerRequest",
-      method: this.method,
-      url: this.originalUrl
-    })
+    return { _id: "@effect/platform/HttpServerRequest", method: this.method, url: this.originalUrl.split("?", 1)[0] }
   }
 }
 
-/** A request of the address that it came from; `url` is its path and query. */
+/**
+ * A request of the address that it came from; `url` is its path and query. The one cast of this code base: the library's
+ * type has the methods that have routes, and its router finds none for another, which is then answered as a wrong one.
+ */
 export const make = (
   source: IncomingMessage,
-  asked: { readonly method: HttpMethod; readonly url: string; readonly body: Uint8Array; readonly address: string }
+  asked: { readonly method: string; readonly url: string; readonly body: Uint8Array; readonly address: string }
 ): HttpServerRequest.HttpServerRequest =>
   new ServerRequest({
     source,
-    method: asked.method,
+    method: asked.method as HttpMethod,
     originalUrl: asked.url,
     url: asked.url,
     headers: Headers.fromInput(source.headers),

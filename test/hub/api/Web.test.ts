@@ -150,6 +150,12 @@ describe("requests that no endpoint takes", () => {
         assert.strictEqual(answer.status, 404, path)
         assert.strictEqual(answer.text, '{"error":"not found"}\n')
       }
+      // Methods that no route has.
+      for (const method of ["PROPFIND", "TRACE"]) {
+        const unknown = yield* sendRaw(hub, method, "/api/admin/tokens")
+        assert.match(unknown, /^HTTP\/1\.1 405 /, method)
+        assert.match(unknown, /^allow: GET, HEAD, POST, OPTIONS\r$/im, method)
+      }
       const garbled = yield* send(hub, "GET", "/api/admin/access/%zz", { as: "olga" })
       assert.strictEqual(garbled.status, 400)
     })
