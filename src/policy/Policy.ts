@@ -39,15 +39,19 @@ const permit = (rule: string): Decision => ({ permit: true, rule })
 
 const none: ReadonlyArray<Grant> = []
 
-const grantsFor = (
-  snapshot: Snapshot,
-  machine: string,
-  permission: MachinePermission,
-  id: string
-): ReadonlyArray<Grant> => {
-  const everywhere = grantsOn(snapshot, ANY_MACHINE)?.[permission].get(id) ?? none
-  const here = (machine !== ANY_MACHINE && grantsOn(snapshot, machine)?.[permission].get(id)) || none
-  return here.length === 0 ? everywhere : everywhere.length === 0 ? here : [...here, ...everywhere]
+const heldOn = (snapshot: Snapshot, machine: string, permission: MachinePermission, id: string): ReadonlyArray<Grant> =>
+  grantsOn(snapshot, machine)?.[permission].get(id) ?? none
+
+const standing = (grants: ReadonlyArray<Grant>, now: number): ReadonlyArray<Grant> =>
+  grants.length === 0 ? none : grants.filter(({ expiresAt }) => expiresAt === undefined || expiresAt > now)
+
+const isUnlimited = ({ services }: Grant): boolean => services === undefined
+
+/** Where the grants are that decide: an unlimited one makes all others needless, and the machine's own comes first. */
+const placeOf = (machine: string, here: ReadonlyArray<Grant>, everywhere: ReadonlyArray<Grant>): string => {
+  if (everywhere.length === 0 || here.some(isUnlimited)) return machine
+  if (here.length === 0 || everywhere.some(isUnlimited)) return ANY_MACHINE
+  return `${machine} and ${ANY_MACHINE}`
 }
 
 /** All services when one grant is unlimited, else the names of all grants together. */
@@ -77,13 +81,16 @@ const byGrants = (snapshot: Snapshot, identity: Identity, question: Question): D
   if (identity.role === "viewer" && permission !== "view") return deny(`the role viewer may view, not ${permission}`)
   // Seeing a machine is part of connecting to it; register and manage alone do not show it (spec: hub-api 2.3).
   const needed = permission === "view" ? "connect" : permission
-  const grants = grantsFor(snapshot, machine, needed, identity.id)
-  if (grants.length === 0) return deny(`${identity.id} has no ${needed} grant on ${machine}`)
-  const standing = grants.filter((grant) => grant.expiresAt === undefined || grant.expiresAt > now)
-  if (standing.length === 0) return deny(`the ${needed} grant of ${identity.id} on ${machine} has expired`)
-  const services = servicesOf(standing)
-  const rule = `${identity.id} has ${needed} on ${machine}`
-  const until = earliest([identity.expiresAt, ...standing.map((grant) => grant.expiresAt)])
+  const here = machine === ANY_MACHINE ? none : heldOn(snapshot, machine, needed, identity.id)
+  const everywhere = heldOn(snapshot, ANY_MACHINE, needed, identity.id)
+  if (here.length === 0 && everywhere.length === 0) return deny(`${identity.id} has no ${needed} grant on ${machine}`)
+  const standingHere = standing(here, now)
+  const standingEverywhere = standing(everywhere, now)
+  const all = [...standingHere, ...standingEverywhere]
+  if (all.length === 0) return deny(`the ${needed} grant of ${identity.id} on ${machine} has expired`)
+  const services = servicesOf(all)
+  const rule = `${identity.id} has ${needed} on ${placeOf(machine, standingHere, standingEverywhere)}`
+  const until = earliest([identity.expiresAt, ...all.map((grant) => grant.expiresAt)])
   if (services === undefined) return { ...permit(rule), ...until }
   const decision: Decision = { permit: true, rule: `${rule} for ${services.join(", ")}`, services, ...until }
   if (service !== undefined && !covers(decision, service)) {

@@ -28,6 +28,7 @@ export const check = (
     const { revision } = state.snapshot
     const isOlder = revision < recorded
     if (isOlder && options.older === "refused") {
+      if (state.snapshot.identities.size === 0) return yield* ownerless(path, "identities")
       return yield* unreadable(
         `${path}: this is an older copy, of revision ${revision}, while ${recorded} is the last that was recorded. A ` +
           "running hub puts the newer one back in a moment; else restore it, or go on from this one with -force"
@@ -56,7 +57,7 @@ export const check = (
       bare: []
     }
     const owned = withLastingOwner(found, yield* Clock.currentTimeMillis)
-    if (owned === undefined && options.ownerless === "refused") return yield* ownerless(path, false)
+    if (owned === undefined && options.ownerless === "refused") return yield* ownerless(path, "owner")
     const { kept, merged } = owned ?? { kept: undefined, merged: found }
     const older =
       `${path}: this is an older copy, of revision ${revision}, while ${recorded} is the last that was recorded. Who was removed ` +

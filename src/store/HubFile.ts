@@ -12,6 +12,7 @@ import * as Schema from "effect/Schema"
 import * as Token from "../crypto/Token.ts"
 import { ANY_MACHINE, noGrants } from "../policy/Identity.ts"
 import type { Role, Snapshot, StoredIdentity } from "../policy/Identity.ts"
+import * as Quote from "../protocol/Quote.ts"
 import * as AuthLine from "./AuthLine.ts"
 import type { FileSettings } from "./HubSettings.ts"
 import * as HubState from "./HubState.ts"
@@ -34,8 +35,8 @@ export class HubFileError extends Schema.TaggedError<HubFileError>()("HubFileErr
 export class OwnerExists extends Schema.TaggedError<OwnerExists>()("OwnerExists", { path: Schema.String }) {
   override get message(): string {
     return (
-      `${this.path}: an owner exists and its token is not shown again; for a new one, run \`telahubd user rotate owner\` on ` +
-      "the hub's machine"
+      `${this.path}: an owner exists and its token is not shown again; for a new one, run \`telahubd user rotate owner ` +
+      `${Quote.flag("config", this.path)}\` on the hub's machine`
     )
   }
 }

@@ -4,19 +4,32 @@
 import { hasLastingOwner, holdsToken, identityOf, invalidity } from "../policy/Identity.ts"
 import type { Identity, Snapshot } from "../policy/Identity.ts"
 import * as PersistentMap from "../policy/PersistentMap.ts"
+import * as Quote from "../protocol/Quote.ts"
 import type { Merged } from "./AuthMerge.ts"
 import type { Reading } from "./HubReader.ts"
 import { unreadable } from "./IdentityStore.ts"
 import type { StoreFailure } from "./IdentityStore.ts"
 import * as Snapshots from "./internal/snapshots.ts"
 
-/** Why a file without a valid owner is not taken. */
-export const ownerless = (path: string, empty: boolean): StoreFailure =>
-  unreadable(
-    `${path}: ${empty ? "this file is empty" : "no valid identity in this file has the role owner"}; a hub never runs like ` +
-      "that. Restore the file from a backup, or, on the hub's machine, run `telahubd user rotate <owner>` or " +
-      "`telahubd user add <id> -role owner`"
+/** What a file has not. */
+const lacking = {
+  everything: "this file is empty",
+  identities: "nobody is in this file",
+  owner: "no valid identity in this file has the role owner"
+}
+
+/** Why a file without a valid owner is not taken, and the ways back. */
+export const ownerless = (path: string, lacks: keyof typeof lacking): StoreFailure => {
+  const config = Quote.flag("config", path)
+  const ways =
+    lacks === "owner"
+      ? `\`telahubd user rotate <owner> ${config}\` or \`telahubd user add <id> -role owner ${config}\``
+      : // Such a file counts as older than what was recorded, and has nobody whose token could be replaced.
+        `\`telahubd user add <id> -role owner -force ${config}\`, which begins anew with that one alone`
+  return unreadable(
+    `${path}: ${lacking[lacks]}; a hub never runs like that. Restore the file from a backup, or, on the hub's machine, run ${ways}`
   )
+}
 
 /** The valid owner whose time ends last. */
 const longestOwner = (snapshot: Snapshot, now: number): Identity | undefined => {

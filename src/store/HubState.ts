@@ -108,7 +108,7 @@ const readFrom = (
         : before.snapshotAt(reading.text.revision)
     const now = yield* Clock.currentTimeMillis
     if (options.ownerless === "refused" && !hasOwner(reading, known.snapshot, now)) {
-      return yield* ownerless(path, reading.empty)
+      return yield* ownerless(path, reading.empty ? "everything" : "owner")
     }
     const found = isFirst
       ? begin(path, reading)
@@ -120,7 +120,7 @@ const readFrom = (
           lastVersion: options.recorded?.lastVersion ?? (() => 0)
         })
     const owned = withLastingOwner(found, now)
-    if (owned === undefined && options.ownerless === "refused") return yield* ownerless(path, false)
+    if (owned === undefined && options.ownerless === "refused") return yield* ownerless(path, "owner")
     const { kept, merged } = owned ?? { kept: undefined, merged: found }
     const edited = kept !== undefined || merged.changes.some(({ how }) => how !== "tool")
     const isAhead = isFirst

@@ -72,6 +72,28 @@ describe("Policy", () => {
     }
   })
 
+  it("names the grant that decides, when a machine has one and every machine has another", () => {
+    const grant = (machine: string, services?: ReadonlyArray<string>): GrantEntry => ({
+      id: "ann",
+      machine,
+      permission: "connect",
+      ...(services !== undefined && { services })
+    })
+    const ruleOf = (...grants: ReadonlyArray<GrantEntry>) => {
+      const ann = identity("ann", "user")
+      const question = { identity: ann, permission: "connect", machine: "barn", now: NOW, service: ssh } as const
+      return decide(makeSnapshot(1, [ann], grants), question).rule
+    }
+    assert.strictEqual(ruleOf(grant("barn"), grant(ANY_MACHINE)), "ann has connect on barn")
+    assert.strictEqual(ruleOf(grant("barn", ["ssh"]), grant(ANY_MACHINE)), "ann has connect on *")
+    assert.strictEqual(ruleOf(grant("barn"), grant(ANY_MACHINE, ["ssh"])), "ann has connect on barn")
+    assert.strictEqual(ruleOf(grant(ANY_MACHINE)), "ann has connect on *")
+    assert.strictEqual(
+      ruleOf(grant("barn", ["ssh"]), grant(ANY_MACHINE, ["web"])),
+      "ann has connect on barn and * for ssh, web"
+    )
+  })
+
   it.prop("who is removed, rotated, revoked or expired may do nothing", [World], ([world]) => {
     const without = makeSnapshot(1, [], world.grants)
     assert.isTrue(answers(without, world.identities).every((decision) => !decision.permit))

@@ -104,4 +104,24 @@ describe("Files", () => {
       assert.strictEqual(placed.target, seen.target)
     })
   )
+
+  it.effect("a folder that can never be made is not tried for ever", () =>
+    Effect.gen(function* () {
+      // Linux says of it that it is not there, though the folder above is.
+      const { code } = yield* Effect.flip(Files.makeFolderOf("/proc/none/of/these"))
+      assert.match(code, /^(?:ENOENT|EACCES|EPERM|EROFS)$/)
+    })
+  )
+
+  it.scoped("folders are made as far as they are not there, by several at once, too", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      const file = Path.join(folder, "a", "b", "c", "file")
+      yield* Effect.all([Files.makeFolderOf(file), Files.makeFolderOf(file)], { concurrency: 2 })
+      yield* Files.makeFolderOf(file)
+      assert.strictEqual(FsNow.statSync(Path.dirname(file)).mode & 0o777, 0o700)
+      FsNow.writeFileSync(file, "")
+      assert.strictEqual((yield* Effect.flip(Files.makeFolderOf(Path.join(file, "x")))).code, "EEXIST")
+    })
+  )
 })

@@ -72,6 +72,27 @@ describe("an old copy of the file", () => {
     })
   )
 
+  it.scopedLive("is told apart from an emptied file, whose way out is the one that is named", () =>
+    Effect.gen(function* () {
+      const it = yield* world
+      const hub = yield* it.hub
+      yield* it.make(hub, add("carl"))
+      yield* write(it.path, "")
+      for (const attempt of [Effect.asVoid(it.tool("refused")), Effect.asVoid(hub.refresh)]) {
+        const { message } = yield* Effect.flip(attempt)
+        assert.match(
+          message,
+          /(?:empty|nobody is in this file); .*`telahubd user add <id> -role owner -force -config \S+`/
+        )
+      }
+      const forced = yield* it.tool("taken")
+      yield* it.make(forced, Change.Add({ id: "new", role: "owner", token: token("new"), grants: [] }))
+      yield* hub.refresh
+      assert.deepStrictEqual(idsOf(hub.current()), ["new"])
+      assert.deepStrictEqual(idsOf((yield* it.hub).current()), ["new"])
+    })
+  )
+
   it.scopedLive("is refused by `telahubd user` also when it is saved while that runs", () =>
     Effect.gen(function* () {
       const it = yield* world

@@ -79,6 +79,7 @@ const list = Command.make(
         `${each.prefix}...`
       ])
       yield* print(Table.render(["ID", "ROLE", "STATUS", "EXPIRES", "TOKEN"], rows))
+      if (rows.length === 0) yield* note("Note: nobody is in this file.")
     })
 )
 

@@ -10,6 +10,7 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { apply, type Applied, type Change, type ChangeRefused } from "../../policy/Change.ts"
 import type { Snapshot } from "../../policy/Identity.ts"
+import * as Quote from "../../protocol/Quote.ts"
 import { Audit, type AuditEvent } from "../../store/Audit.ts"
 import * as AuditMemory from "../../store/AuditMemory.ts"
 import * as HubIdentities from "../../store/HubIdentities.ts"
@@ -41,7 +42,10 @@ const fileOf = (given: Given) =>
   Effect.gen(function* () {
     const { exists, path } = yield* HubFlags.locate(given)
     if (exists) return path
-    return yield* new Failed({ message: `${path}: no such file; to create it, run: telahubd user bootstrap` })
+    const create = `telahubd user bootstrap ${Quote.flag("config", path)}`
+    return yield* new Failed({
+      message: `${path}: no such file; put it back if there was one, or, to create it, run: ${create}`
+    })
   })
 
 /** Identities and grants as they are, without changing anything. */

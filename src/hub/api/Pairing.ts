@@ -112,7 +112,7 @@ const cancel = (request: HttpServerRequest, id: string) =>
     return json({ status: "cancelled", id })
   })
 
-const wrongCode = "this pairing code is wrong, spent or expired; check it, or ask for a new one"
+const wrongCode = "this pairing code is wrong, spent, expired or for another machine; check it, or ask for a new one"
 
 const otherType = {
   connect: "this is a connect code, for a person: redeem it with tela pair, or ask for one made with -type register",

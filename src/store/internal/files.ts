@@ -65,9 +65,32 @@ export const readText = (
     return yield* new FileProblem({ file, code: "ETOOBIG", problem: `larger than ${maxBytes} bytes` })
   })
 
+const codeOf = (cause: unknown) => (cause instanceof Error && "code" in cause ? cause.code : undefined)
+
+/**
+ * Makes a folder and those above it, one after the other: where a system says of a folder that it is not there although
+ * the one above is, as Linux does in /proc, Node's own way tries for ever.
+ */
+const makeFolder = async (folder: string): Promise<void> => {
+  const make = () => Fs.mkdir(folder, { mode: 0o700 })
+  try {
+    await make().catch(async (cause: unknown) => {
+      if (codeOf(cause) !== "ENOENT" || Path.dirname(folder) === folder) throw cause
+      await makeFolder(Path.dirname(folder))
+      await make()
+    })
+  } catch (cause) {
+    const isThere = await Fs.stat(folder).then(
+      (stat) => stat.isDirectory(),
+      () => false
+    )
+    if (!isThere) throw cause
+  }
+}
+
 /** Makes the folder of a file, for its owner only, if it is not there. */
 export const makeFolderOf = (file: string): Effect.Effect<void, FileProblem> =>
-  Effect.asVoid(attempt(file, () => Fs.mkdir(Path.dirname(file), { recursive: true, mode: 0o700 })))
+  attempt(file, () => makeFolder(Path.dirname(file)))
 
 /** Some file systems (FAT, some container mounts) have no hard links. */
 const hasNoLinks = (cause: unknown) =>

@@ -9,7 +9,8 @@ import { logLines } from "../../support/logLines.ts"
 import { send, sendNow, start, START } from "./administered.ts"
 import type { Administered } from "./administered.ts"
 
-const WRONG = '{"error":"this pairing code is wrong, spent or expired; check it, or ask for a new one"}\n'
+const WRONG =
+  '{"error":"this pairing code is wrong, spent, expired or for another machine; check it, or ask for a new one"}\n'
 
 const newCode = (hub: Administered, body: object, as = "adam") =>
   Effect.map(send(hub, "POST", "/api/admin/pair-code", { as, body }), ({ json, status, text }) => {

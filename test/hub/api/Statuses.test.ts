@@ -138,7 +138,7 @@ const refused: ReadonlyArray<readonly [status: number, sentence: RegExp, asked: 
       ] as const
   ),
   [404, /no such pairing code/, ["DELETE", "/api/admin/pair-code/77"]],
-  [401, /wrong, spent or expired/, ["POST", "/api/pair", { body: { code: "0000-0000" } }]],
+  [401, /wrong, spent, expired or for another machine/, ["POST", "/api/pair", { body: { code: "0000-0000" } }]],
   [400, /"code" is missing/, ["POST", "/api/pair", { body: {} }]]
 ]
 
