@@ -30,7 +30,10 @@ describe("telahubd user", () => {
       const { file, text, user } = yield* folderWithHub
       const missing = yield* user("list")
       assert.strictEqual(missing.code, 1)
-      assert.match(missing.stderr, /no such file; to create it, run: telahubd user bootstrap/)
+      assert.match(
+        missing.stderr,
+        /no such file; put it back if there was one, or, to create it, run: telahubd user bootstrap -config \S+/
+      )
       yield* user("bootstrap", "-quiet")
       // An empty role is a user's.
       const token = (yield* user("add", "alice", "-role", "", "-quiet")).stdout

@@ -191,7 +191,7 @@ describe("answers as deployed tools know them", () => {
         Effect.map(send(hub, "GET", `/api/admin/explain?${query}`, admin), ({ json }) => json)
       const open = yield* explain("id=bob&machine=barn&permission=connect&service=SSH")
       assert.isTrue(open["permit"])
-      assert.strictEqual(open["rule"], "bob has connect on barn for ssh")
+      assert.strictEqual(open["rule"], "bob has connect on * for ssh")
       assert.deepStrictEqual(open["services"], ["ssh"])
       assert.strictEqual(open["until"], "2027-01-31T13:00:00Z")
       const other = yield* explain("id=bob&machine=barn&permission=connect&service=5432")
