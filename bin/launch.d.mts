@@ -10,5 +10,6 @@ export declare const codeFile: (file: string, source: string) => string
 
 /** Answers `version`, or loads the program's bundled file. */
 export declare const launch: (program: string) => Promise<void>
+
 /** What V8 is told before a program is loaded. */
 export declare const v8Flags: string

@@ -155,6 +155,15 @@ export const grantsOf = (snapshot: Snapshot, id: string): ReadonlyArray<GrantEnt
     )
   })
 
+const none: ReadonlyArray<Grant> = []
+
+/** Those of some grants that have not expired: nearly always all of them. */
+export const standing = (grants: ReadonlyArray<Grant> | undefined, now: number): ReadonlyArray<Grant> => {
+  if (grants === undefined) return none
+  const stands = ({ expiresAt = Infinity }: Grant) => expiresAt > now
+  return grants.every(stands) ? grants : grants.filter(stands)
+}
+
 /** All identities, by id. */
 export const identitiesOf = (snapshot: Snapshot): ReadonlyArray<Identity> => {
   // Names are brought into order by the engine itself, six times as fast as by a comparison of ours.
@@ -178,6 +187,10 @@ export const identify = (snapshot: Snapshot, tokenHash: string, now: number): Id
 /** Whether an identity has its token for itself: in a file that gives one to two of them, it is the other's. */
 export const holdsToken = (snapshot: Snapshot, { id, tokenHash }: Pick<Identity, "id" | "tokenHash">): boolean =>
   PersistentMap.get(snapshot.byTokenHash, tokenHash) === id
+
+/** Whether a token is another's, and was so before an identity was changed that has it, too. */
+export const isAnothers = (snapshot: Snapshot, tokenHash: string, before: Identity | undefined): boolean =>
+  before?.tokenHash === tokenHash && !holdsToken(snapshot, before)
 
 /** The others that have the token which an identity holds; nobody when it holds none. */
 export const sharersOf = (snapshot: Snapshot, holder: Identity): ReadonlyArray<Identity> => {

@@ -1,7 +1,7 @@
 /**
  * A map by name that is never changed: a change makes another one, which shares all but the few entries beside what
  * changed. Asking is what it is for, since every message asks: two steps through arrays, and a look into one of Node's own
- * maps, which costs a fifth of effect/HashMap where 10,000 names are known.
+ * maps, which costs less than effect/HashMap does for thousands of names.
  */
 
 /** Branches of a map, and leaves of a branch; a power of two. A change copies one of each, and a thousandth of the names. */

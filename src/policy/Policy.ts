@@ -6,7 +6,7 @@
  * revoked or expired may do nothing; a permission limited to services never reaches beyond them.
  */
 import { isNamed, label } from "../protocol/Service.ts"
-import { ANY_MACHINE, currentOf, grantsOn, identityOf, invalidity } from "./Identity.ts"
+import { ANY_MACHINE, currentOf, grantsOn, identityOf, invalidity, standing } from "./Identity.ts"
 import type { Grant, Identity, MachinePermission, Snapshot } from "./Identity.ts"
 
 /** What may be asked: the permissions of machines, seeing a machine, and administering the hub. */
@@ -41,9 +41,6 @@ const none: ReadonlyArray<Grant> = []
 
 const heldOn = (snapshot: Snapshot, machine: string, permission: MachinePermission, id: string): ReadonlyArray<Grant> =>
   grantsOn(snapshot, machine)?.[permission].get(id) ?? none
-
-const standing = (grants: ReadonlyArray<Grant>, now: number): ReadonlyArray<Grant> =>
-  grants.length === 0 ? none : grants.filter(({ expiresAt }) => expiresAt === undefined || expiresAt > now)
 
 const isUnlimited = ({ services }: Grant): boolean => services === undefined
 

@@ -1,5 +1,14 @@
 /** Snapshots with one thing changed. Knows no rules: those are {@link file://./Change.ts}'s. */
-import { grantsOf, grantsOn, holdsToken, machinePermissions, machinesOf, noGrants, nobody } from "./Identity.ts"
+import {
+  grantsOf,
+  grantsOn,
+  holdsToken,
+  isAnothers,
+  machinePermissions,
+  machinesOf,
+  noGrants,
+  nobody
+} from "./Identity.ts"
 import type { Grant, GrantEntry, Identity, MachineGrants, MachinePermission, Snapshot } from "./Identity.ts"
 import * as PersistentMap from "./PersistentMap.ts"
 
@@ -53,12 +62,11 @@ const withoutToken = (snapshot: Snapshot, identity: Identity) =>
 /** An identity, in place of what it was before. A token that was another's stays that one's. */
 export const putIdentity = (snapshot: Snapshot, identity: Identity, before: Identity | undefined): Snapshot => {
   const { id, tokenHash } = identity
-  const isAnothers = before?.tokenHash === tokenHash && !holdsToken(snapshot, before)
   const tokens = before === undefined ? snapshot.byTokenHash : withoutToken(snapshot, before)
   return {
     ...snapshot,
     identities: PersistentMap.set(snapshot.identities, id, identity),
-    byTokenHash: isAnothers ? tokens : PersistentMap.set(tokens, tokenHash, id)
+    byTokenHash: isAnothers(snapshot, tokenHash, before) ? tokens : PersistentMap.set(tokens, tokenHash, id)
   }
 }
 

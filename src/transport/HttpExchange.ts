@@ -66,9 +66,6 @@ const isAsSent = (sent: string): boolean => {
   return URL.canParse(address) && new URL(address).pathname === sent.split("?", 1)[0]
 }
 
-/** Where the app reads it itself. */
-const noBody = Buffer.alloc(0)
-
 const write = (
   request: IncomingMessage,
   response: ServerResponse,
@@ -110,7 +107,7 @@ export const answer = (
       return refuse(response, 400, "the path has . or .. as a part, or a character that must be encoded")
     }
     // A request takes a millisecond in all: what is relayed gets its turn in the middle of it.
-    const body = transfer === undefined ? yield* RequestBody.read(request) : yield* Effect.as(turn, noBody)
+    const body = transfer === undefined ? yield* RequestBody.read(request) : yield* Effect.as(turn, RequestBody.none)
     if (!Buffer.isBuffer(body)) return refuse(response, body.status, body.error)
     const serverRequest = ServerRequest.make(request, { method, url: request.url, body, address })
     const answered = yield* Effect.scoped(app).pipe(

@@ -1,6 +1,6 @@
 /** Identities and their permissions as the API shows them (spec: hub-api 1.5, 1.8): what holds now, never a token. */
 import * as Identities from "../../policy/Identity.ts"
-import { ANY_MACHINE, grantsOn, machinePermissions } from "../../policy/Identity.ts"
+import { ANY_MACHINE, grantsOn, machinePermissions, standing } from "../../policy/Identity.ts"
 import type { Grant, Identity, MachinePermission, Snapshot } from "../../policy/Identity.ts"
 import type { AccessEntry, MachineAccess } from "../../protocol/api/Access.ts"
 import type { TokenEntry } from "../../protocol/api/Tokens.ts"
@@ -25,15 +25,6 @@ export const tokenEntry = (identity: Identity): TokenEntry => ({
 
 /** What somebody holds on one machine. */
 type Held = Readonly<Record<MachinePermission, ReadonlyArray<Grant>>>
-
-const nothing: ReadonlyArray<Grant> = []
-
-/** Those that have not expired: nearly always all of them. */
-const standing = (grants: ReadonlyArray<Grant> | undefined, now: number): ReadonlyArray<Grant> => {
-  if (grants === undefined) return nothing
-  const stands = ({ expiresAt = Infinity }: Grant) => expiresAt > now
-  return grants.every(stands) ? grants : grants.filter(stands)
-}
 
 /** The services that connecting is limited to: of several grants, all of theirs, and none is a limit when one has none. */
 const connectServices = (held: Held): ReadonlyArray<string> | undefined => {

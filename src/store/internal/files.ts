@@ -26,12 +26,16 @@ const sentences = new Map([
   ["EEXIST", "the file exists already"]
 ])
 
+/** The system's code of a failure (ENOENT, EEXIST, ...). */
+const codeOf = (cause: unknown): string | undefined =>
+  cause instanceof Error && "code" in cause && typeof cause.code === "string" ? cause.code : undefined
+
 /** Runs a promise of node:fs and names what failed. */
 export const attempt = <A>(file: string, run: () => Promise<A>): Effect.Effect<A, FileProblem> =>
   Effect.tryPromise({
     try: run,
     catch: (cause) => {
-      const code = cause instanceof Error && "code" in cause && typeof cause.code === "string" ? cause.code : "EIO"
+      const code = codeOf(cause) ?? "EIO"
       return new FileProblem({ file, code, problem: sentences.get(code) ?? `it cannot be used (${code})` })
     }
   })
@@ -65,8 +69,6 @@ export const readText = (
     return yield* new FileProblem({ file, code: "ETOOBIG", problem: `larger than ${maxBytes} bytes` })
   })
 
-const codeOf = (cause: unknown) => (cause instanceof Error && "code" in cause ? cause.code : undefined)
-
 /**
  * Makes a folder and those above it, one after the other: where a system says of a folder that it is not there although
  * the one above is, as Linux does in /proc, Node's own way tries for ever.
@@ -93,8 +95,7 @@ export const makeFolderOf = (file: string): Effect.Effect<void, FileProblem> =>
   attempt(file, () => makeFolder(Path.dirname(file)))
 
 /** Some file systems (FAT, some container mounts) have no hard links. */
-const hasNoLinks = (cause: unknown) =>
-  cause instanceof Error && "code" in cause && ["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"].includes(String(cause.code))
+const hasNoLinks = (cause: unknown) => ["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"].includes(codeOf(cause) ?? "")
 
 const writeSynced = async (handle: Fs.FileHandle, text: string) => {
   try {

@@ -3,6 +3,7 @@ import {
   grantsOn,
   holdsToken,
   identityOf,
+  isAnothers,
   machinePermissions,
   machinesOf,
   makeSnapshot
@@ -56,9 +57,8 @@ export const apply = (snapshot: Snapshot, { identities, machines, revision }: Ex
     else {
       byId.set(id, { ...identity, version: identity.version ?? 1 })
       // A token that was another's all along stays that one's.
-      const before = identityOf(snapshot, id)
-      const isAnothers = before?.tokenHash === identity.tokenHash && !holdsToken(snapshot, before)
-      if (!isAnothers) byTokenHash.set(identity.tokenHash, id)
+      const { tokenHash } = identity
+      if (!isAnothers(snapshot, tokenHash, identityOf(snapshot, id))) byTokenHash.set(tokenHash, id)
     }
   }
   const everybody = byId.done()

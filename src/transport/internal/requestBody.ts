@@ -17,7 +17,8 @@ export interface NoBody {
 const tooLong: NoBody = { status: 413, error: `a request may hold at most ${HTTP_BODY_BYTES} bytes` }
 const tooSlow: NoBody = { status: 408, error: "the request did not arrive in time" }
 
-const none = Buffer.alloc(0)
+/** No body, or one that is not read here. */
+export const none = Buffer.alloc(0)
 
 /** A body that is being read. */
 interface Reading {
