@@ -51,6 +51,14 @@ const placeOf = (machine: string, here: ReadonlyArray<Grant>, everywhere: Readon
   return `${machine} and ${ANY_MACHINE}`
 }
 
+/** When what some grants give together changes: while one is unlimited, not before the last of these ends. */
+const endsOf = (grants: ReadonlyArray<Grant>): ReadonlyArray<number | undefined> => {
+  const unlimited = grants.filter(isUnlimited)
+  if (unlimited.length === 0) return grants.map(({ expiresAt }) => expiresAt)
+  const last = Math.max(...unlimited.map(({ expiresAt = Infinity }) => expiresAt))
+  return Number.isFinite(last) ? [last] : []
+}
+
 /** All services when one grant is unlimited, else the names of all grants together. */
 const servicesOf = (grants: ReadonlyArray<Grant>): ReadonlyArray<string> | undefined => {
   const names = new Map<string, string>()
@@ -87,7 +95,7 @@ const byGrants = (snapshot: Snapshot, identity: Identity, question: Question): D
   if (all.length === 0) return deny(`the ${needed} grant of ${identity.id} on ${machine} has expired`)
   const services = servicesOf(all)
   const rule = `${identity.id} has ${needed} on ${placeOf(machine, standingHere, standingEverywhere)}`
-  const until = earliest([identity.expiresAt, ...all.map((grant) => grant.expiresAt)])
+  const until = earliest([identity.expiresAt, ...endsOf(all)])
   if (services === undefined) return { ...permit(rule), ...until }
   const decision: Decision = { permit: true, rule: `${rule} for ${services.join(", ")}`, services, ...until }
   if (service !== undefined && !covers(decision, service)) {

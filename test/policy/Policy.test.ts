@@ -72,6 +72,38 @@ describe("Policy", () => {
     }
   })
 
+  it.prop("an answer stays as it is until the instant that it names", [World], ([world]) => {
+    const snapshot = makeSnapshot(1, world.identities, world.grants)
+    for (const who of world.identities) {
+      for (const permission of permissions) {
+        for (const machine of ["barn", "mill", ANY_MACHINE]) {
+          const ask = (now: number) => decide(snapshot, { identity: who, permission, machine, now })
+          const { permit, services, until } = ask(NOW)
+          if (!permit) continue
+          const { permit: later, services: then } = ask(until === undefined ? Number.MAX_SAFE_INTEGER : until - 1)
+          assert.deepStrictEqual([later, then], [permit, services])
+        }
+      }
+    }
+  })
+
+  it("does not end with a grant that another one makes needless", () => {
+    const ann = identity("ann", "user")
+    const limited: GrantEntry = {
+      id: "ann",
+      machine: "barn",
+      permission: "connect",
+      services: ["ssh"],
+      expiresAt: NOW + 1
+    }
+    const open: GrantEntry = { id: "ann", machine: ANY_MACHINE, permission: "connect" }
+    const untilOf = (...grants: ReadonlyArray<GrantEntry>) =>
+      decide(makeSnapshot(1, [ann], grants), { identity: ann, permission: "connect", machine: "barn", now: NOW }).until
+    assert.strictEqual(untilOf(limited), NOW + 1)
+    assert.isUndefined(untilOf(limited, open))
+    assert.strictEqual(untilOf(limited, { ...open, expiresAt: NOW + 5 }), NOW + 5)
+  })
+
   it("names the grant that decides, when a machine has one and every machine has another", () => {
     const grant = (machine: string, services?: ReadonlyArray<string>): GrantEntry => ({
       id: "ann",
