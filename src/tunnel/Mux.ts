@@ -22,8 +22,9 @@ import type { ByteStream } from "../transport/ByteStream.ts"
 import { CreditPool } from "./Credit.ts"
 import * as Frames from "./Frames.ts"
 import type { Linger } from "./KeepBudget.ts"
-import type { FrameSource, Link, RecordBuilder } from "./Link.ts"
+import type { FrameSource, Link } from "./Link.ts"
 import { lost, MuxStream, type StreamHost } from "./MuxStream.ts"
+import type { RecordBuilder } from "./RecordBuilder.ts"
 import { type Incoming, type Target, TunnelClosed, type TunnelHeld } from "./Tunnel.ts"
 
 /** The extensible map of an open frame: what to reach, and how much the opener allows. Unknown members are ignored. */

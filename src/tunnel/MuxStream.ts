@@ -17,7 +17,7 @@ import { ChunkQueue } from "./ChunkQueue.ts"
 import { type CreditPool, ReceiveCredit } from "./Credit.ts"
 import * as Frames from "./Frames.ts"
 import type { Linger } from "./KeepBudget.ts"
-import type { RecordBuilder } from "./Link.ts"
+import type { RecordBuilder } from "./RecordBuilder.ts"
 
 /** What a stream needs of its mux. */
 export interface StreamHost {
