@@ -1,6 +1,6 @@
 /**
  * A hub that measures itself: how long a decision takes, and how long its event loop is held. Takes the file; answers
- * `decide`, `watch` and `longest` on stdin with a line of JSON each.
+ * `decide`, `watch`, `compute` and `longest` on stdin with a line of JSON each.
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -8,6 +8,8 @@ import * as Fs from "node:fs"
 import { PerformanceObserver } from "node:perf_hooks"
 import type { PerformanceEntry } from "node:perf_hooks"
 import { createInterface } from "node:readline"
+import { setFlagsFromString } from "node:v8"
+import { youngHeap } from "../../bin/launch.mjs"
 import * as Authority from "../../src/hub/Authority.ts"
 import * as Hub from "../../src/hub/Hub.ts"
 import { identityOf } from "../../src/policy/Identity.ts"
@@ -23,24 +25,9 @@ const DECISIONS = 500_000
 /** Turns that are looked at closely take at least this long, in milliseconds. */
 const NOTED = 0.3
 
-/** Pause before each turn that is watched, in milliseconds: a loop that only turns makes garbage, whose collection is a long turn. */
-const BREATH = 0.1
-
-/** Does nothing for a while, and makes no garbage, as asking a clock would. */
-const idle = (rounds: number): number => {
-  let noise = rounds
-  for (let round = 0; round < rounds; round++) noise = (noise * 31 + round) | 0
-  return noise
-}
-
-/** How many rounds of {@link idle} take BREATH. */
-const breath = (): number => {
-  const rounds = 1e6
-  idle(rounds)
-  const started = performance.now()
-  idle(rounds)
-  return Math.ceil((rounds * BREATH) / (performance.now() - started))
-}
+/** What it computes when told to: so many turns, each so long in milliseconds, as a change has them. */
+const TURNS = 10
+const TURN = 0.8
 
 const [path = ""] = process.argv.slice(2)
 
@@ -58,89 +45,104 @@ const decision = (authority: typeof Authority.Authority.Service): number => {
   return ((performance.now() - started) * 1_000) / DECISIONS
 }
 
-/**
- * What the system tells of this thread, in milliseconds: how long it computed, and how long it was ready and had no
- * processor. Where it tells nothing, all time counts as computed. A guest whose kernel knows what its host takes does not
- * count that as computed, while every clock does: on a shared host, whole milliseconds. Whoever is asked in every turn
- * must make no garbage, or what is measured is its collection.
- */
-const accounting = () => {
-  const bytes = Buffer.alloc(4_096)
-  const times = { computed: 0, waited: 0 }
-  try {
-    const schedule = Fs.openSync("/proc/thread-self/schedstat", "r")
-    const status = Fs.openSync("/proc/thread-self/status", "r")
-    return {
-      times,
-      read: () => {
-        // Brings the account up to this moment: it is written at ticks.
-        process.cpuUsage()
-        const length = Fs.readSync(schedule, bytes, 0, bytes.length, 0)
-        let at = 0
-        const number = () => {
-          let value = 0
-          for (let digit = bytes[at++]; at <= length && digit !== undefined && digit >= 48; digit = bytes[at++]) {
-            value = value * 10 + digit - 48
-          }
-          return value / 1e6
-        }
-        times.computed = number()
-        times.waited = number()
-      },
-      /** How often this thread has given its processor away to wait for something, a disk say. */
-      pauses: () => {
-        const text = bytes.toString("latin1", 0, Fs.readSync(status, bytes, 0, bytes.length, 0))
-        return Number(/^voluntary_ctxt_switches:\s*(\d+)/m.exec(text)?.[1])
-      }
-    }
-  } catch {
-    return { times, read: () => void (times.computed = performance.now()), pauses: () => 0 }
+/** Arithmetic, and nothing else. */
+const reckon = (rounds: number): number => {
+  let result = rounds
+  for (let round = 0; round < rounds; round++) result = (result * 31 + round) | 0
+  return result
+}
+
+/** How many rounds of {@link reckon} take TURN. */
+const roundsOfTurn = (): number => {
+  const rounds = 1e7
+  reckon(rounds)
+  const started = performance.now()
+  reckon(rounds)
+  return Math.ceil((rounds * TURN) / (performance.now() - started))
+}
+
+/** Turns in which nothing is done but arithmetic: what they take longer than they should, this computer adds to any turn. */
+const compute = (rounds: number, turns: number, done: () => void): void => {
+  if (turns === 0) return done()
+  reckon(rounds)
+  setImmediate(compute, rounds, turns - 1, done)
+}
+
+/** The number whose first digit is at this place. */
+const numberAt = (text: Buffer, start: number): number => {
+  let number = 0
+  for (let at = start; ; at++) {
+    const digit = text[at]
+    if (digit === undefined || digit < 48 || digit > 57) return number
+    number = number * 10 + digit - 48
   }
 }
 
 /**
- * How long the event loop's turns take while somebody watches: it then turns without a pause, so that what is measured is
- * a turn and not how late the system wakes a process that waits. `own` is what the hub itself made others wait: what it
- * computed, and what it waited for a disk; not the time for which the system, or the host of a guest, gave its processor
- * to others, as it does to one that turns all the time. `uncollected` is the same without the collection of garbage, which
+ * What the system tells of this thread: for how many milliseconds it computed, and how often it gave its processor away to
+ * wait for something. Where it tells nothing, all time counts as computed. Whoever is asked in every turn must make no
+ * garbage, or what is measured is its collection.
+ */
+const accounting = () => {
+  const SWITCHES = "\nvoluntary_ctxt_switches:\t"
+  const bytes = Buffer.alloc(4_096)
+  try {
+    const schedule = Fs.openSync("/proc/thread-self/schedstat", "r")
+    const status = Fs.openSync("/proc/thread-self/status", "r")
+    return {
+      computed: () => {
+        // Brings the account up to this moment: it is written at ticks.
+        process.cpuUsage()
+        Fs.readSync(schedule, bytes, 0, bytes.length, 0)
+        return numberAt(bytes, 0) / 1e6
+      },
+      waits: () => {
+        Fs.readSync(status, bytes, 0, bytes.length, 0)
+        return numberAt(bytes, bytes.indexOf(SWITCHES) + SWITCHES.length)
+      }
+    }
+  } catch {
+    return { computed: () => performance.now(), waits: () => 0 }
+  }
+}
+
+/**
+ * How long the event loop's turns take while somebody watches, without the time for which it waits for something to do: it
+ * looks in whenever the loop turns, and makes it turn no faster. `own` is what the hub itself made others wait: what it
+ * computed, and what it waited for a disk; not the time for which the system gave its processor to others, nor that for
+ * which the host of a guest did, where the guest knows. `uncollected` is the same without the collection of garbage, which
  * comes once in some megabytes, whoever made them.
  */
 const watching = () => {
-  const { pauses, read, times } = accounting()
-  const rounds = breath()
+  const account = accounting()
+  const { nodeTiming } = performance
   const collections: Array<PerformanceEntry> = []
   const collector = new PerformanceObserver((list) => void collections.push(...list.getEntries()))
   collector.observe({ entryTypes: ["gc"] })
   let active = false
   let longest = { own: 0, whole: 0 }
   let noted: Array<{ readonly began: number; readonly ended: number; readonly own: number }> = []
-  let paused = 0
-  let began = 0
+  let waits = 0
   let computed = 0
-  let waited = 0
+  let idle = 0
+  let began = 0
   const begin = () => {
-    read()
+    waits = account.waits()
+    computed = account.computed()
+    idle = nodeTiming.idleTime
     began = performance.now()
-    computed = times.computed
-    waited = times.waited
+    setImmediate(next).unref()
   }
   const next = () => {
     const ended = performance.now()
-    const whole = ended - began
+    const whole = ended - began - (nodeTiming.idleTime - idle)
     if (whole > Math.min(longest.own, NOTED)) {
-      read()
-      let own = whole - (times.waited - waited)
-      const former = paused
-      paused = pauses()
-      // Nothing was waited for since somebody looked: what was not computed was the host's.
-      if (paused === former) own = Math.min(own, times.computed - computed)
+      // It waits once for something to do; had it waited for nothing else, what it did not compute was taken from it.
+      const own = account.waits() - waits > 1 ? whole : Math.min(whole, account.computed() - computed)
       longest = { own: Math.max(longest.own, own), whole: Math.max(longest.whole, whole) }
       noted.push({ began, ended, own })
     }
-    if (!active) return
-    idle(rounds)
-    begin()
-    setImmediate(next)
+    if (active) begin()
   }
   return {
     begin: () => {
@@ -148,9 +150,7 @@ const watching = () => {
       longest = { own: 0, whole: 0 }
       noted = []
       collections.length = 0
-      paused = pauses()
       begin()
-      setImmediate(next)
     },
     /** The longest turn since it began, in milliseconds. */
     end: () => {
@@ -170,12 +170,14 @@ const program = Effect.gen(function* () {
   const authority = yield* Authority.Authority
   yield* Effect.sync(() => {
     const turns = watching()
+    const rounds = roundsOfTurn()
     createInterface({ input: process.stdin }).on("line", (line) => {
       if (line === "decide") say({ micros: decision(authority) })
       if (line === "watch") {
         say({ watching: true })
         turns.begin()
       }
+      if (line === "compute") compute(rounds, TURNS, () => say({ computed: TURNS }))
       if (line === "longest") say({ longest: turns.end() })
     })
     say({ port: hub.port })
@@ -197,4 +199,6 @@ const layer = Effect.map(HubFile.load(path), ({ settings }) =>
   }).pipe(Layer.provide(Layer.merge(HubIdentities.layer(path), HubStorage.layer({ path }))))
 )
 
+// As bin/launch.mjs does once a program is loaded.
+setFlagsFromString(youngHeap)
 Effect.runFork(Scheduler.withScheduler(Effect.provide(program, Layer.unwrapEffect(layer))))

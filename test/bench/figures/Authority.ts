@@ -3,7 +3,6 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
-import { setTimeout } from "node:timers/promises"
 import { v8Flags } from "../../../bin/launch.mjs"
 import { temporaryFolder } from "../../support/temporaryFolder.ts"
 import * as HubConfig from "../../e2e/harness/HubConfig.ts"
@@ -84,10 +83,10 @@ export const authority = Effect.scoped(
       })
     const { micros } = decodeDecision(yield* told("decide", /^\{"micros".*\}$/m))
     /** The longest turn of the hub's event loop while something is done. */
-    const longestOf = (work: () => Promise<unknown>) =>
+    const longestOf = (work: Effect.Effect<unknown, Program.ProgramFailed>) =>
       Effect.gen(function* () {
         yield* told("watch", /^\{"watching".*\}$/m)
-        yield* Effect.promise(work)
+        yield* work
         return decodeLongest(yield* told("longest", /^\{"longest".*\}$/m)).longest
       })
 
@@ -101,20 +100,26 @@ export const authority = Effect.scoped(
     const changes: Array<number> = []
     const held: Array<typeof Turn.Type> = []
     const heldByReading: Array<typeof Turn.Type> = []
-    const heldInQuiet: Array<typeof Turn.Type> = []
+    const heldByArithmetic: Array<typeof Turn.Type> = []
     for (let i = 0; i < WARM_UP + CHANGES; i++) {
       const alone = yield* Effect.promise(bareChange)
       const took = yield* Effect.promise(() => change(2 * i))
       yield* Effect.sleep(PAUSE)
-      const reading = yield* longestOf(() => timed(port, owner, "GET", `access/${ManyIdentities.userOf(i * 37 + 1)}`))
-      const changing = yield* longestOf(() => change(2 * i + 1))
-      const quiet = yield* longestOf(() => setTimeout(PAUSE))
+      const reading = yield* longestOf(
+        Effect.promise(() => timed(port, owner, "GET", `access/${ManyIdentities.userOf(i * 37 + 1)}`))
+      )
+      yield* Effect.sleep(PAUSE)
+      const changing = yield* longestOf(Effect.promise(() => change(2 * i + 1)))
+      yield* Effect.sleep(PAUSE)
+      const computing = yield* longestOf(
+        Effect.all([Effect.promise(bareChange), told("compute", /^\{"computed".*\}$/m)], { concurrency: 2 })
+      )
       if (i < WARM_UP) continue
       bare.push(alone)
       changes.push(took)
       heldByReading.push(reading)
       held.push(changing)
-      heldInQuiet.push(quiet)
+      heldByArithmetic.push(computing)
     }
     const lists: Array<number> = []
     for (let i = 0; i < LISTS; i++) lists.push(yield* Effect.promise(() => timed(port, owner, "GET", "access")))
@@ -155,10 +160,10 @@ export const authority = Effect.scoped(
         bound: { atMost: 2 },
         details:
           `${spread(ownOf(held))}; a request that changes nothing ${spread(ownOf(heldByReading))}; ` +
-          `a pause ${spread(ownOf(heldInQuiet))}; without the collection of garbage ${spread(uncollectedOf(held))}, ` +
-          `${spread(uncollectedOf(heldByReading))}, ${spread(uncollectedOf(heldInQuiet))}; ` +
-          "with the time that others had the processor p99 " +
-          [held, heldByReading, heldInQuiet]
+          `nothing but arithmetic, beside a bare write ${spread(ownOf(heldByArithmetic))}; ` +
+          `without the collection of garbage ${spread(uncollectedOf(held))}, ${spread(uncollectedOf(heldByReading))}, ` +
+          `${spread(uncollectedOf(heldByArithmetic))}; with the time that others had the processor p99 ` +
+          [held, heldByReading, heldByArithmetic]
             .map((turns) =>
               quantile(
                 turns.map(({ whole }) => whole),
