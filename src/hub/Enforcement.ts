@@ -3,6 +3,9 @@
  * session that was begun with a token concerned is asked again; what is denied is over in the same turn of the event loop,
  * before whoever made the change is answered, and its peers are told why. So is every session that is over and whose link
  * may wait for its client at the agent: that one is told, at once or when it comes back.
+ *
+ * An expiry is known before it comes: a session that it will end is held EXPIRY_HOLD earlier, so that nothing of it is
+ * still under way at that instant.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -11,10 +14,11 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { holderOf, identityOf } from "../policy/Identity.ts"
 import type { Identity } from "../policy/Identity.ts"
+import { decide } from "../policy/Policy.ts"
 import { CloseCode, closeReason, Refusal } from "../protocol/Close.ts"
 import { encode } from "../protocol/Control.ts"
 import type { DetachedLink } from "../protocol/Control.ts"
-import { RECALL_SLICE, REVIEW_SLICE } from "../protocol/Limits.ts"
+import { EXPIRY_HOLD, RECALL_SLICE, REVIEW_SLICE } from "../protocol/Limits.ts"
 import { Audit } from "../store/Audit.ts"
 import type { Carrier } from "../transport/Carrier.ts"
 import type { Later } from "../transport/Slices.ts"
@@ -61,7 +65,8 @@ export const make: Effect.Effect<
   const directory = yield* Directory
   const sessions = yield* Sessions
   const audit = yield* Audit
-  const log = yield* FiberSet.makeRuntime<never>()
+  const clock = yield* Effect.clock
+  const run = yield* FiberSet.makeRuntime<never>()
 
   /** Where the agent of a machine is told of sessions, if it is there and acts on it. */
   const controlOf = (machine: string): Carrier | undefined => {
@@ -102,7 +107,7 @@ export const make: Effect.Effect<
       carrier.revoke(CloseCode.policy, message)
       const about = { target, machine: name, from: carrier.peer }
       audit.note({ action: "access-ended", ...about, outcome: "ok", why: rule, detail: "registration" })
-      log(Effect.logWarning("registration ended", { machine: name, principal: target, peer: carrier.peer, rule }))
+      run(Effect.logWarning("registration ended", { machine: name, principal: target, peer: carrier.peer, rule }))
     })
     sessions.endOfMachine(name, "registration ended")
   }
@@ -125,6 +130,7 @@ export const make: Effect.Effect<
     sessions.amend(session, { principal, services: session.services })
     const decision = authority.ask({ identity: principal, permission: "connect", machine })
     if (!decision.permit) return endSession(session, decision.rule)
+    sessions.hold(session, false)
     watch(principal.tokenHash, decision.until)
     const { services } = decision
     const isRenamed = principal.id !== before.id
@@ -219,7 +225,8 @@ export const make: Effect.Effect<
 
   /** Asks again for everything that was begun with a token; says for how much. */
   const review = (tokenHash: string): number => {
-    deadlines.delete(tokenHash)
+    ends.delete(tokenHash)
+    nears.delete(tokenHash)
     // Registrations first: the sessions of a machine that goes are over for another reason than their own.
     const machines = directory.ofToken(tokenHash)
     for (const machine of machines) reviewRegistration(machine)
@@ -241,10 +248,29 @@ export const make: Effect.Effect<
     }
   }
 
-  const deadlines = yield* Deadlines.make(review)
+  /** Whether an expiry ends a session within EXPIRY_HOLD: no other grant lets it go on. */
+  const endsSoon = ({ machine, principal }: Session): boolean => {
+    const question = { identity: renewed(principal), permission: "connect", machine } as const
+    const { until = Infinity } = authority.ask(question)
+    if (until > clock.unsafeCurrentTimeMillis() + EXPIRY_HOLD) return false
+    return !decide(authority.snapshot(), { ...question, now: until }).permit
+  }
+
+  const holdEnding = (tokenHash: string) => {
+    const ending = sessions.ofToken(tokenHash).filter(endsSoon)
+    for (const session of ending) sessions.hold(session, true)
+    // None is held for longer, even if the time of day is set meanwhile.
+    const reviewed = Effect.sync(() => void review(tokenHash))
+    if (ending.length > 0) run(Effect.delay(reviewed, EXPIRY_HOLD))
+  }
+
+  const ends = yield* Deadlines.make(review)
+  const nears = yield* Deadlines.make(holdEnding)
   /** The nearest instant of all that was begun with a token; `review` gathers them anew. */
   const watch = (tokenHash: string, until: number | undefined) => {
-    if (until !== undefined) deadlines.add(tokenHash, until)
+    if (until === undefined) return
+    ends.add(tokenHash, until)
+    nears.add(tokenHash, until - EXPIRY_HOLD)
   }
 
   authority.onChange((_snapshot, tokens) => {

@@ -49,6 +49,8 @@ const openLanes: Lanes = { toAgent: Pace.open, toClient: Pace.open }
 /** Two carriers that are joined. */
 export interface Joined {
   readonly relayed: Relayed
+  /** Whether nothing more is taken from either end for now; what has been read still passes. */
+  readonly hold: (held: boolean) => void
   /** From now on nothing passes, and `ended` is not called. */
   readonly unlink: () => void
 }
@@ -57,8 +59,9 @@ export interface Joined {
 const makeFlow = (from: Carrier, to: Carrier, lane: Pace.Lane) => {
   let isFull = false
   let isAhead = false
+  let isHeld = false
   const goOn = () => {
-    if (!isFull && !isAhead) from.resume()
+    if (!isFull && !isAhead && !isHeld) from.resume()
   }
   const turn = () => {
     isAhead = false
@@ -68,11 +71,17 @@ const makeFlow = (from: Carrier, to: Carrier, lane: Pace.Lane) => {
     passed: (hasRoom: boolean, bytes: number) => {
       if (!hasRoom) isFull = true
       if (!lane.pass(bytes, turn)) isAhead = true
-      if (isFull || isAhead) from.pause()
+      if (isFull || isAhead || isHeld) from.pause()
     },
     drained: () => {
       isFull = false
       goOn()
+    },
+    hold: (held: boolean) => {
+      if (held === isHeld) return
+      isHeld = held
+      if (held) from.pause()
+      else goOn()
     },
     to,
     stop: () => lane.leave(turn)
@@ -136,5 +145,10 @@ export const join = (client: Inbox, agent: Inbox, listener: Listener, lanes: Lan
 
   client.handOver(receiver("client", client, toAgent, toClient, (bytes) => (relayed.toAgent += bytes)))
   agent.handOver(receiver("agent", agent, toClient, toAgent, (bytes) => (relayed.toClient += bytes)))
-  return { relayed, unlink: stop }
+  const hold = (held: boolean) => {
+    if (over) return
+    toAgent.hold(held)
+    toClient.hold(held)
+  }
+  return { relayed, hold, unlink: stop }
 }

@@ -112,6 +112,8 @@ export class Sessions extends Context.Tag("tela/hub/Sessions")<
      * `later`, and `ended` is done after that. The client of one whose access ended is told the `rule`.
      */
     readonly end: (session: Session, why: Ending, rule?: string) => void
+    /** Whether nothing more is taken from either end of a session for now. */
+    readonly hold: (session: Session, held: boolean) => void
     /** Ends those of a machine; with `unjoined`, only those its agent has not joined. */
     readonly endOfMachine: (machine: string, why: Ending, options?: { readonly unjoined: boolean }) => void
     /** Those that were asked for with a token, by its SHA-256. */
@@ -318,6 +320,7 @@ export const make = (ids: SessionId.SessionIds, now: () => number = Date.now): t
       const session = byId.get(id)
       if (session !== undefined) end(session, why, rule)
     },
+    hold: ({ id }, held) => byId.get(id)?.relay?.hold(held),
     endOfMachine: (machine, why, options) => {
       for (const session of byMachine.get(machine)?.values() ?? []) {
         if (options?.unjoined !== true || session.agent === undefined) end(session, why)

@@ -242,6 +242,12 @@ export const ENDING_SLICE = 8
 /** Longest wait for the next expiry: so late, at most, is noticed that the time of day was set. */
 export const EXPIRY_LOOK = 60_000
 
+/**
+ * From when a session whose permission ends at an instant passes nothing, to that instant: long enough for what is under
+ * way, 4 MiB at most of a stream that is read fast, to arrive on a busy computer.
+ */
+export const EXPIRY_HOLD = 100
+
 /** Sessions and registrations asked again in one turn of the event loop after an edit of the file, which may concern all. */
 export const REVIEW_SLICE = 256
 

@@ -9,7 +9,7 @@ import * as TestClock from "effect/TestClock"
 import { apply, Change } from "../../src/policy/Change.ts"
 import { identityOf } from "../../src/policy/Identity.ts"
 import type { Snapshot } from "../../src/policy/Identity.ts"
-import { HUB_FILE_POLL } from "../../src/protocol/Limits.ts"
+import { EXPIRY_HOLD, HUB_FILE_POLL } from "../../src/protocol/Limits.ts"
 import { defaults } from "../../src/store/HubLimits.ts"
 import { IdentityStore } from "../../src/store/IdentityStore.ts"
 import type { TakenIn } from "../../src/store/IdentityStore.ts"
@@ -212,8 +212,30 @@ describe("a client's access", () => {
       const { hub } = yield* start
       const up = yield* session(hub, yield* agentOf(hub))
       yield* hub.change(Change.Grant({ id: "alice", machine: "*", permissions: ["connect"], expiresAt: 3_000 }))
-      yield* TestClock.adjust(3_000)
+      yield* TestClock.adjust(3_000 - EXPIRY_HOLD)
       yield* stillFlows(up)
+      yield* TestClock.adjust(EXPIRY_HOLD)
+      yield* stillFlows(up)
+    })
+  )
+
+  it.scoped("passes nothing from shortly before its expiry, and goes on when that is put off", () =>
+    Effect.gen(function* () {
+      const { hub } = yield* start
+      const { client, joined } = yield* session(hub, yield* agentOf(hub))
+      const until = (expiresAt: number) => hub.change(Change.Update({ id: "alice", expiresAt }))
+      yield* until(3_000)
+      yield* TestClock.adjust(3_000 - EXPIRY_HOLD - 1)
+      yield* stillFlows({ client, joined })
+      yield* TestClock.adjust(1)
+      client.frame(frame(Buffer.from("held")))
+      const arrived = yield* Effect.fork(joined.binary)
+      for (let i = 0; i < 50; i++) yield* turn
+      assert.isNull(arrived.unsafePoll())
+      yield* until(9_000)
+      assert.strictEqual((yield* arrived).subarray(7).toString(), "held")
+      yield* TestClock.adjust(3_000)
+      yield* stillFlows({ client, joined })
     })
   )
 })

@@ -105,6 +105,27 @@ describe("Relay", () => {
     })
   )
 
+  it.effect("takes nothing from either end while it is held, and loses nothing", () =>
+    Effect.gen(function* () {
+      const [clientEnd, client] = MemoryCarrier.pair()
+      const [agentEnd, agent] = MemoryCarrier.pair()
+      const { hold } = Relay.join(Inbox.make(client), Inbox.make(agent), { ended: () => {} })
+      const received: Array<string> = []
+      for (const end of [clientEnd, agentEnd]) {
+        const take = (message: Uint8Array) => received.push(Buffer.from(message).toString("latin1", 7))
+        end.receive({ binary: take, text: () => {}, drain: () => {}, closed: () => {} })
+      }
+      hold(true)
+      clientEnd.send(frame(Buffer.from("to the agent")))
+      agentEnd.send(frame(Buffer.from("to the client")))
+      for (let i = 0; i < 4; i++) yield* turn
+      assert.deepStrictEqual(received, [])
+      hold(false)
+      for (let i = 0; i < 4; i++) yield* turn
+      assert.deepStrictEqual(received.toSorted(), ["to the agent", "to the client"])
+    })
+  )
+
   it.effect("passes nothing once it is unlinked, not even what had arrived by then", () =>
     Effect.gen(function* () {
       const [clientEnd, client] = MemoryCarrier.pair()

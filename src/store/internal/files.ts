@@ -240,6 +240,9 @@ const putInPlace = (handle: Fs.FileHandle, temporary: string, { target, text }: 
 const heldOpen = (target: string): Promise<Fs.FileHandle | undefined> =>
   process.platform === "win32" ? Promise.resolve(undefined) : Fs.open(target, "r").catch(() => undefined)
 
+/** The file that was replaced last, being let go, which takes milliseconds: nobody waits for it but the next that needs its room. */
+let released: Promise<void> = Promise.resolve()
+
 /**
  * Replaces a file that is there, by a temporary file of one fixed name: what a crash leaves goes first. The file keeps
  * its mode and, where the system lets it, its owner. Only one program may do so at a time; should somebody else have
@@ -253,6 +256,7 @@ export const replaceSeen = (
   attempt(seen.target, async () => {
     const { target } = seen
     const temporary = `${target}.tmp`
+    await released
     const replaced = heldOpen(target)
     // What a crash left may be another user's, or a link.
     const cleared = Fs.rm(temporary, { force: true })
@@ -275,6 +279,7 @@ export const replaceSeen = (
       await Fs.rm(temporary, { force: true }).catch(() => {})
       throw cause
     } finally {
-      await Promise.all([close(handle), replaced.then(close)])
+      released = replaced.then(close)
+      await close(handle)
     }
   })
