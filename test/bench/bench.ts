@@ -8,6 +8,9 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { parseArgs } from "node:util"
+import { setFlagsFromString } from "node:v8"
+import { v8Flags, youngHeap } from "../../bin/launch.mjs"
+import * as Scheduler from "../../src/telemetry/Scheduler.ts"
 import { authority } from "./figures/Authority.ts"
 import { before } from "./figures/Before.ts"
 import * as Contenders from "./figures/Contenders.ts"
@@ -140,7 +143,9 @@ const main = Effect.gen(function* () {
   return figures.every(holds)
 })
 
-const fiber = Effect.runFork(main)
+// The client whose access ends is in this process: it runs as tela does.
+for (const flag of [v8Flags, youngHeap]) setFlagsFromString(flag)
+const fiber = Effect.runFork(Scheduler.withScheduler(main))
 // contenders are other processes: Ctrl-C ends them too, by ending their scopes
 process.once("SIGINT", () => fiber.unsafeInterruptAsFork(fiber.id()))
 fiber.addObserver((exit) => {
