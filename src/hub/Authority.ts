@@ -170,47 +170,49 @@ export const make: Effect.Effect<typeof Authority.Service, never, IdentityStore 
     const whatever = (recording: Effect.Effect<void>) =>
       Effect.catchAllDefect(recording, (defect) => Effect.logError("recording a change failed", defect))
 
-    const takeIn = ({ changes, snapshot }: TakenIn): Effect.Effect<void> =>
-      Effect.gen(function* () {
-        if (snapshot.revision === current.revision && changes.length === 0) return
-        for (const { how, text } of changes) yield* how === "tool" ? Effect.logInfo(text) : Effect.logWarning(text)
-        // A tool of ours has recorded what it did.
-        const gone = changes.flatMap(({ how, id }) =>
-          id !== undefined && how !== "tool" && identityOf(snapshot, id) === undefined ? [identityOf(current, id)] : []
-        )
-        yield* whatever(
-          Effect.gen(function* () {
-            yield* audit.record(eventsOf(changes), snapshot.revision)
-            for (const identity of gone) if (identity !== undefined) yield* audit.removed(identity.id, identity.version)
-          })
-        )
-        yield* publish(snapshot, "all")
-      })
+    const takeIn = Effect.fnUntraced(function* ({ changes, snapshot }: TakenIn) {
+      if (snapshot.revision === current.revision && changes.length === 0) return
+      for (const { how, text } of changes) yield* how === "tool" ? Effect.logInfo(text) : Effect.logWarning(text)
+      // A tool of ours has recorded what it did.
+      const gone = changes.flatMap(({ how, id }) =>
+        id !== undefined && how !== "tool" && identityOf(snapshot, id) === undefined ? [identityOf(current, id)] : []
+      )
+      yield* whatever(
+        Effect.gen(function* () {
+          yield* audit.record(eventsOf(changes), snapshot.revision)
+          for (const identity of gone) if (identity !== undefined) yield* audit.removed(identity.id, identity.version)
+        })
+      )
+      yield* publish(snapshot, "all")
+    })
 
     /** In the order of the requests: what came before a rename is recorded under the former name. */
-    const record = (pending: ReadonlyArray<Pending>, { outcomes }: Batch, revision: number) =>
-      Effect.gen(function* () {
-        let events: Array<AuditEvent> = []
-        for (const [index, { request }] of pending.entries()) {
-          const outcome = outcomes[index]
-          if (outcome === undefined) continue
-          const event = eventOf(request, outcome)
-          if (event !== undefined) events.push(event)
-          if (Either.isLeft(outcome)) continue
-          const { id } = request.change
-          const { identity } = outcome.right
-          const isRemoved = request.change._tag === "Remove"
-          if (!isRemoved && identity.id === id) continue
-          yield* audit.record(events)
-          events = []
-          yield* isRemoved ? audit.removed(id, identity.version) : audit.renamed(id, identity.id, identity.version)
-        }
-        if (events.length > 0 || outcomes.some(Either.isRight)) yield* audit.record(events, revision)
-      })
+    const record = Effect.fnUntraced(function* (
+      pending: ReadonlyArray<Pending>,
+      { outcomes }: Batch,
+      revision: number
+    ) {
+      let events: Array<AuditEvent> = []
+      for (const [index, { request }] of pending.entries()) {
+        const outcome = outcomes[index]
+        if (outcome === undefined) continue
+        const event = eventOf(request, outcome)
+        if (event !== undefined) events.push(event)
+        if (Either.isLeft(outcome)) continue
+        const { id } = request.change
+        const { identity } = outcome.right
+        const isRemoved = request.change._tag === "Remove"
+        if (!isRemoved && identity.id === id) continue
+        yield* audit.record(events)
+        events = []
+        yield* isRemoved ? audit.removed(id, identity.version) : audit.renamed(id, identity.id, identity.version)
+      }
+      if (events.length > 0 || outcomes.some(Either.isRight)) yield* audit.record(events, revision)
+    })
 
     /** One round: in the file, in the record, in force, answered; what is relayed gets its turn in between. */
-    const round = (pending: ReadonlyArray<Pending>): Effect.Effect<void> =>
-      Effect.gen(function* () {
+    const round = Effect.fnUntraced(
+      function* (pending: ReadonlyArray<Pending>) {
         yield* turn
         let outside: TakenIn | undefined
         let made: Snapshot | undefined
@@ -248,15 +250,16 @@ export const make: Effect.Effect<typeof Authority.Service, never, IdentityStore 
           const outcome = batch.outcomes[index]
           if (outcome !== undefined) yield* Deferred.complete(answer, outcome)
         }
-      }).pipe(
-        // A bug of ours must not leave a caller waiting for ever, nor end the only fiber that can take access away.
-        Effect.catchAllDefect((defect) =>
+      },
+      // A bug of ours must not leave a caller waiting for ever, nor end the only fiber that can take access away.
+      (done, pending) =>
+        Effect.catchAllDefect(done, (defect) =>
           Effect.zipRight(
             Effect.logError("a change of identities failed", defect),
             Effect.forEach(pending, ({ answer }) => Deferred.die(answer, defect), { discard: true })
           )
         )
-      )
+    )
 
     yield* Effect.gen(function* () {
       const [pending] = yield* inbox.takeAll
@@ -278,12 +281,11 @@ export const make: Effect.Effect<typeof Authority.Service, never, IdentityStore 
       ask: (question) => decide(current, { ...question, now: clock.unsafeCurrentTimeMillis() }),
       snapshot: () => current,
       limits: store.limits,
-      change: (request) =>
-        Effect.gen(function* () {
-          const answer = yield* Deferred.make<Applied, ChangeRefused | StoreFailure>()
-          if (!(yield* inbox.offer({ request, answer }))) return yield* busy
-          return yield* Deferred.await(answer)
-        }),
+      change: Effect.fnUntraced(function* (request: ChangeRequest) {
+        const answer = yield* Deferred.make<Applied, ChangeRefused | StoreFailure>()
+        if (!(yield* inbox.offer({ request, answer }))) return yield* busy
+        return yield* Deferred.await(answer)
+      }),
       onChange: (listener) => void listeners.push(listener)
     }
   }

@@ -84,6 +84,38 @@ const make: Effect.Effect<AuditLog.AuditLog, DatabaseError, Database> = Effect.g
     sql`DELETE FROM renames WHERE number IN
       (SELECT number FROM (SELECT number, after FROM renames ORDER BY number LIMIT ${most}) WHERE after < ${before})`
 
+  /** Removes `excess` of the oldest of its kind, and of those up to `expired` as many as `batch` says. */
+  const statements = Effect.fnUntraced(function* (
+    events: ReadonlyArray<AuditLog.StampedEvent>,
+    flag: number,
+    revision: number | undefined,
+    expired: number,
+    excess: number,
+    batch: number
+  ) {
+    if (events.length > 0) {
+      yield* sql`INSERT INTO events (at, action, actor, target, machine, origin, outcome, why, detail, noted)
+          SELECT value->>'at', value->>'action', value->>'actor', value->>'target', value->>'machine',
+            value->>'from', value->>'outcome', value->>'why', value->>'detail', ${flag}
+          FROM json_each(${JSON.stringify(events)})`
+    }
+    if (revision !== undefined) yield* sql`UPDATE recorded SET revision = ${revision}`
+    if (excess > 0) {
+      yield* sql`DELETE FROM events WHERE sequence IN
+          (SELECT sequence FROM events WHERE noted = ${flag} ORDER BY sequence LIMIT ${excess})`
+    }
+    const gone =
+      expired < oldest
+        ? []
+        : yield* sql<{ readonly noted: number }>`DELETE FROM events WHERE sequence IN
+              (SELECT sequence FROM events WHERE sequence <= ${expired} ORDER BY sequence LIMIT ${batch})
+              RETURNING noted`
+    if (oldest !== NONE && excess === 0 && gone.length === 0) return { gone, least: oldest }
+    const least = yield* first
+    yield* prune(least, 2 * batch)
+    return { gone, least }
+  })
+
   /** Appends, and removes as many of the oldest as keeps the number, a batch at a time. */
   const append: AuditLog.AuditLog["append"] = (events, { expired, noted, revision }) =>
     Effect.suspend(() => {
@@ -91,30 +123,7 @@ const make: Effect.Effect<AuditLog.AuditLog, DatabaseError, Database> = Effect.g
       const flag = noted ? 1 : 0
       const batch = Math.max(events.length, 2 * AUDIT_WRITE_EVENTS)
       const excess = Math.max(0, Math.min(kept[kind] - AUDIT_EVENTS, batch))
-      const statements = Effect.gen(function* () {
-        if (events.length > 0) {
-          yield* sql`INSERT INTO events (at, action, actor, target, machine, origin, outcome, why, detail, noted)
-            SELECT value->>'at', value->>'action', value->>'actor', value->>'target', value->>'machine',
-              value->>'from', value->>'outcome', value->>'why', value->>'detail', ${flag}
-            FROM json_each(${JSON.stringify(events)})`
-        }
-        if (revision !== undefined) yield* sql`UPDATE recorded SET revision = ${revision}`
-        if (excess > 0) {
-          yield* sql`DELETE FROM events WHERE sequence IN
-            (SELECT sequence FROM events WHERE noted = ${flag} ORDER BY sequence LIMIT ${excess})`
-        }
-        const gone =
-          expired < oldest
-            ? []
-            : yield* sql<{ readonly noted: number }>`DELETE FROM events WHERE sequence IN
-                (SELECT sequence FROM events WHERE sequence <= ${expired} ORDER BY sequence LIMIT ${batch})
-                RETURNING noted`
-        if (oldest !== NONE && excess === 0 && gone.length === 0) return { gone, least: oldest }
-        const least = yield* first
-        yield* prune(least, 2 * batch)
-        return { gone, least }
-      })
-      return Effect.map(write(statements), ({ gone, least }) => {
+      return Effect.map(write(statements(events, flag, revision, expired, excess, batch)), ({ gone, least }) => {
         kept[kind] += events.length - excess
         for (const each of gone) kept[each.noted === 1 ? "noted" : "recorded"] -= 1
         oldest = least

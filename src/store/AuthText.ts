@@ -191,14 +191,13 @@ export const change = (
 })
 
 /** Encodes what was never written, in turns with others: the first time this is the whole file. */
-export const encoded = (file: AuthText): Effect.Effect<void> =>
-  Effect.gen(function* () {
-    const blocks = [...file.identities.blocks, ...file.machines.blocks].filter(({ bytes }) => bytes === undefined)
-    for (const [index, block] of blocks.entries()) {
-      bytesOf(block)
-      if (index % TURN_BLOCKS === TURN_BLOCKS - 1) yield* turn
-    }
-  })
+export const encoded = Effect.fnUntraced(function* (file: AuthText): Effect.fn.Return<void> {
+  const blocks = [...file.identities.blocks, ...file.machines.blocks].filter(({ bytes }) => bytes === undefined)
+  for (const [index, block] of blocks.entries()) {
+    bytesOf(block)
+    if (index % TURN_BLOCKS === TURN_BLOCKS - 1) yield* turn
+  }
+})
 
 /** The pieces of the whole file. */
 export const pieces = (file: AuthText): ReadonlyArray<Uint8Array> =>

@@ -15,7 +15,7 @@ import * as HubCheck from "./HubCheck.ts"
 import type { HubFile } from "./HubFile.ts"
 import * as HubState from "./HubState.ts"
 import { IdentityStore, StoreFailure } from "./IdentityStore.ts"
-import type { OutsideChange, TakenIn } from "./IdentityStore.ts"
+import type { Edited, OutsideChange, TakenIn } from "./IdentityStore.ts"
 import * as Exclusive from "./internal/exclusive.ts"
 import * as Files from "./internal/files.ts"
 
@@ -43,16 +43,15 @@ const REPLACE_TRIES = 5
 const TURN_LINES = 128
 
 /** The text with a version in every line, in turns with others: once in the life of a file, it is all of them. */
-const withVersions = ({ bare, snapshot, text }: HubState.HubState): Effect.Effect<AuthText.AuthText> =>
-  Effect.gen(function* () {
-    let made = text
-    for (let at = 0; at < bare.length; at += TURN_LINES) {
-      const bodies = AuthText.bodiesOf(snapshot, { identities: bare.slice(at, at + TURN_LINES), machines: [] })
-      made = AuthText.change(made, { revision: text.revision, ...bodies })
-      yield* turn
-    }
-    return made
-  })
+const withVersions = Effect.fnUntraced(function* ({ bare, snapshot, text }: HubState.HubState) {
+  let made = text
+  for (let at = 0; at < bare.length; at += TURN_LINES) {
+    const bodies = AuthText.bodiesOf(snapshot, { identities: bare.slice(at, at + TURN_LINES), machines: [] })
+    made = AuthText.change(made, { revision: text.revision, ...bodies })
+    yield* turn
+  }
+  return made
+})
 
 /** The store of a file that was loaded. */
 export const makeFrom = (
@@ -96,44 +95,46 @@ export const makeFrom = (
         return taken?.state
       })
 
-    const write = (made: HubState.HubState, triesLeft = REPLACE_TRIES): Effect.Effect<void, StoreFailure> =>
-      Effect.gen(function* () {
-        const next = { ...made, text: yield* withVersions(made), bare: [] }
-        if (next.converted && !(yield* HubState.isFaithful(path, next))) {
-          return yield* new StoreFailure({
-            kind: "unreadable",
-            message: `${path}: it is written in a way that cannot be kept; write every key of it, and of auth:, in lines of its own`
-          })
-        }
-        if (next.deployed !== undefined) {
-          yield* Files.createOnce(`${next.seen.target}.deployed`, next.deployed).pipe(
-            Effect.catchIf(
-              ({ code }) => code === "EEXIST",
-              () => Effect.void
-            ),
-            Effect.mapError((problem) => writeFailure(path, problem))
-          )
-        }
-        // What was decided, and the making of the text, took a turn already.
-        yield* turn
-        yield* AuthText.encoded(next.text)
-        const pieces = AuthText.pieces(next.text)
-        if (pieces.reduce((sum, piece) => sum + piece.length, 0) > HUB_FILE_BYTES) {
-          return yield* new StoreFailure({
-            kind: "full",
-            message: `${path}: it would be larger than ${HUB_FILE_BYTES} bytes, the most that is read; remove identities or grants`
-          })
-        }
-        const seen = yield* Effect.either(Files.replaceSeen(next.seen, pieces))
-        if (seen._tag === "Right") {
-          put({ ...next, seen: seen.right, isAhead: false, deployed: undefined, converted: false })
-          return
-        }
-        if (seen.left.code !== "ECHANGED" || triesLeft === 0) return yield* writeFailure(path, seen.left)
-        // Somebody wrote it in these milliseconds. What is being made counts as acknowledged already.
-        keep(next.snapshot.revision, next.snapshot)
-        yield* write((yield* merged(next)) ?? next, triesLeft - 1)
-      })
+    const write = Effect.fnUntraced(function* (
+      made: HubState.HubState,
+      triesLeft = REPLACE_TRIES
+    ): Effect.fn.Return<void, StoreFailure> {
+      const next = { ...made, text: yield* withVersions(made), bare: [] }
+      if (next.converted && !(yield* HubState.isFaithful(path, next))) {
+        return yield* new StoreFailure({
+          kind: "unreadable",
+          message: `${path}: it is written in a way that cannot be kept; write every key of it, and of auth:, in lines of its own`
+        })
+      }
+      if (next.deployed !== undefined) {
+        yield* Files.createOnce(`${next.seen.target}.deployed`, next.deployed).pipe(
+          Effect.catchIf(
+            ({ code }) => code === "EEXIST",
+            () => Effect.void
+          ),
+          Effect.mapError((problem) => writeFailure(path, problem))
+        )
+      }
+      // What was decided, and the making of the text, took a turn already.
+      yield* turn
+      yield* AuthText.encoded(next.text)
+      const pieces = AuthText.pieces(next.text)
+      if (pieces.reduce((sum, piece) => sum + piece.length, 0) > HUB_FILE_BYTES) {
+        return yield* new StoreFailure({
+          kind: "full",
+          message: `${path}: it would be larger than ${HUB_FILE_BYTES} bytes, the most that is read; remove identities or grants`
+        })
+      }
+      const seen = yield* Effect.either(Files.replaceSeen(next.seen, pieces))
+      if (seen._tag === "Right") {
+        put({ ...next, seen: seen.right, isAhead: false, deployed: undefined, converted: false })
+        return
+      }
+      if (seen.left.code !== "ECHANGED" || triesLeft === 0) return yield* writeFailure(path, seen.left)
+      // Somebody wrote it in these milliseconds. What is being made counts as acknowledged already.
+      keep(next.snapshot.revision, next.snapshot)
+      yield* write((yield* merged(next)) ?? next, triesLeft - 1)
+    })
 
     const tell = (): TakenIn => {
       const changes = untold
@@ -181,31 +182,30 @@ export const makeFrom = (
     const locked = <A>(use: Effect.Effect<A, StoreFailure>): Effect.Effect<A, StoreFailure> =>
       Effect.catchTag(exclusively(state.seen.target, use), "FileProblem", (problem) => lockFailure(path, problem))
 
+    const edited = Effect.fnUntraced(function* <A>(
+      takenIn: (taken: TakenIn) => void,
+      edit: (base: Snapshot) => Edited<A>
+    ): Effect.fn.Return<A, StoreFailure> {
+      yield* takeIn
+      if (untold.length > 0 || told !== state.snapshot) takenIn(tell())
+      const { identities, machines, renamed, result, snapshot } = edit(state.snapshot)
+      if (identities.size === 0 && machines.size === 0) return result
+      const text = AuthText.change(state.text, {
+        revision: snapshot.revision,
+        renamed,
+        ...AuthText.bodiesOf(snapshot, { identities, machines })
+      })
+      yield* Effect.uninterruptible(write({ ...state, snapshot, text }))
+      told = snapshot
+      return result
+    })
+
     yield* takeIn
     told = state.snapshot
     return {
       current: () => state.snapshot,
       limits: () => state.settings.limits,
-      update: (takenIn, edit) =>
-        Effect.suspend(() =>
-          locked(
-            Effect.gen(function* () {
-              yield* takeIn
-              if (untold.length > 0 || told !== state.snapshot) takenIn(tell())
-              const edited = edit(state.snapshot)
-              if (edited.identities.size === 0 && edited.machines.size === 0) return edited.result
-              const { renamed, snapshot } = edited
-              const text = AuthText.change(state.text, {
-                revision: snapshot.revision,
-                renamed,
-                ...AuthText.bodiesOf(snapshot, edited)
-              })
-              yield* Effect.uninterruptible(write({ ...state, snapshot, text }))
-              told = snapshot
-              return edited.result
-            })
-          )
-        ).pipe(turns.withPermits(1)),
+      update: (takenIn, edit) => turns.withPermits(1)(Effect.suspend(() => locked(edited(takenIn, edit)))),
       refresh: Effect.gen(function* () {
         const now = yield* Effect.either(Files.signatureOf(path))
         const same = now._tag === "Right" && now.right.text === state.seen.text

@@ -161,18 +161,17 @@ export const load = (path: string, options: Options): Effect.Effect<Taken, Store
   )
 
 /** Takes in what others have written since; undefined when nobody has. */
-export const takeIn = (
+export const takeIn = Effect.fnUntraced(function* (
   path: string,
   before: Before,
   options: Options
-): Effect.Effect<Taken | undefined, StoreFailure> =>
-  Effect.gen(function* () {
-    const now = yield* Effect.mapError(Files.signatureOf(path), ({ problem }) =>
-      unreadable(`${path}: ${problem}; put the file back, then changes are taken again`)
-    )
-    if (now.text === before.state.seen.text) return undefined
-    return yield* readFrom(path, yield* settled(path), before, options)
-  })
+): Effect.fn.Return<Taken | undefined, StoreFailure> {
+  const now = yield* Effect.mapError(Files.signatureOf(path), ({ problem }) =>
+    unreadable(`${path}: ${problem}; put the file back, then changes are taken again`)
+  )
+  if (now.text === before.state.seen.text) return undefined
+  return yield* readFrom(path, yield* settled(path), before, options)
+})
 
 /** Whether a text, read anew, says what the snapshot does: asked before a file in another form is replaced. */
 export const isFaithful = (

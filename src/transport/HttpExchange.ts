@@ -92,14 +92,14 @@ const write = (
  * Answers one request; `address` is whose it is, for the app, and `transfer` is there where files are passed. Done when the
  * answer was handed to Node.
  */
-export const answer = (
-  app: HttpApp.Default,
-  request: IncomingMessage,
-  response: ServerResponse,
-  address: string,
-  transfer?: Transfer
-): Effect.Effect<void> =>
-  Effect.gen(function* () {
+export const answer = Effect.fnUntraced(
+  function* (
+    app: HttpApp.Default,
+    request: IncomingMessage,
+    response: ServerResponse,
+    address: string,
+    transfer?: Transfer
+  ) {
     if (!request.url?.startsWith("/")) return refuse(response, 400, "no path")
     // A HEAD is a GET whose answer is not shown.
     const method = request.method === "HEAD" ? "GET" : (request.method ?? "GET")
@@ -119,8 +119,9 @@ export const answer = (
     yield* write(request, response, answered, transfer)
     // What nobody wanted of an upload is dropped, for as long as the guard lets the socket be.
     if (transfer !== undefined && !request.complete) request.resume()
-  }).pipe(
-    Effect.catchAllCause((cause) =>
+  },
+  (answering, _app, _request, response) =>
+    Effect.catchAllCause(answering, (cause) =>
       Effect.zipRight(
         Cause.isInterruptedOnly(cause) ? Effect.void : Effect.logError("an HTTP request failed", cause),
         Effect.sync(() => {
@@ -129,4 +130,4 @@ export const answer = (
         })
       )
     )
-  )
+)

@@ -22,21 +22,20 @@ const noToken = "no token was given; send one as Authorization: Bearer <token>"
 const unknownToken = "this hub does not know the token: it is wrong, revoked or expired"
 
 /** Records an attempt of somebody who may not. */
-const denying = (request: HttpServerRequest) =>
-  Effect.gen(function* () {
-    const audit = yield* Audit
-    const { route } = yield* HttpRouter.RouteContext
-    return (why: string, actor?: string) =>
-      audit.note({
-        action: "admin-denied",
-        from: addressOf(request),
-        outcome: "denied",
-        why,
-        // The route, not the path: people put tokens where an id belongs.
-        detail: `${request.method} ${route.path}`,
-        ...(actor !== undefined && { actor })
-      })
-  })
+const denying = Effect.fnUntraced(function* (request: HttpServerRequest) {
+  const audit = yield* Audit
+  const { route } = yield* HttpRouter.RouteContext
+  return (why: string, actor?: string) =>
+    audit.note({
+      action: "admin-denied",
+      from: addressOf(request),
+      outcome: "denied",
+      why,
+      // The route, not the path: people put tokens where an id belongs.
+      detail: `${request.method} ${route.path}`,
+      ...(actor !== undefined && { actor })
+    })
+})
 
 /** Notes that somebody came with a token that is nobody's: guessing is to be seen, wherever it is tried. */
 export const unknown = (
@@ -46,43 +45,40 @@ export const unknown = (
   token === undefined ? Effect.void : Effect.map(denying(request), (deny) => deny(unknownToken))
 
 /** Anybody whose token is valid; 401 for others, of whom those are recorded who came with a token. */
-export const somebody = (
+export const somebody = Effect.fnUntraced(function* (
   request: HttpServerRequest
-): Effect.Effect<Caller, Problem, Authority | Audit | HttpRouter.RouteContext> =>
-  Effect.gen(function* () {
-    const token = headerToken(request)
-    const identity = (yield* Authority).identify(token)
-    if (identity !== undefined) return { identity, from: addressOf(request) }
-    yield* unknown(request, token)
-    return yield* unknownCaller(token === undefined ? noToken : unknownToken)
-  })
+): Effect.fn.Return<Caller, Problem, Authority | Audit | HttpRouter.RouteContext> {
+  const token = headerToken(request)
+  const identity = (yield* Authority).identify(token)
+  if (identity !== undefined) return { identity, from: addressOf(request) }
+  yield* unknown(request, token)
+  return yield* unknownCaller(token === undefined ? noToken : unknownToken)
+})
 
 /** Somebody who may administer the hub; 401 or 403 for others, whose attempt is recorded. */
-export const administrator = (
+export const administrator = Effect.fnUntraced(function* (
   request: HttpServerRequest
-): Effect.Effect<Caller, Problem, Authority | Audit | HttpRouter.RouteContext> =>
-  Effect.gen(function* () {
-    const authority = yield* Authority
-    const deny = yield* denying(request)
-    // Here without a token, too.
-    if (headerToken(request) === undefined) deny(noToken)
-    const caller = yield* somebody(request)
-    const decision = authority.ask({ identity: caller.identity, permission: "admin" })
-    if (decision.permit) return caller
-    deny(decision.rule, caller.identity.id)
-    return yield* forbidden(`${decision.rule}; this needs the token of an owner or admin`)
-  })
+): Effect.fn.Return<Caller, Problem, Authority | Audit | HttpRouter.RouteContext> {
+  const authority = yield* Authority
+  const deny = yield* denying(request)
+  // Here without a token, too.
+  if (headerToken(request) === undefined) deny(noToken)
+  const caller = yield* somebody(request)
+  const decision = authority.ask({ identity: caller.identity, permission: "admin" })
+  if (decision.permit) return caller
+  deny(decision.rule, caller.identity.id)
+  return yield* forbidden(`${decision.rule}; this needs the token of an owner or admin`)
+})
 
 /** An owner; 401 or 403 for others, admins included, whose attempt is recorded. `what` ends the sentence about that. */
-export const owner = (
+export const owner = Effect.fnUntraced(function* (
   request: HttpServerRequest,
   what: string
-): Effect.Effect<Caller, Problem, Authority | Audit | HttpRouter.RouteContext> =>
-  Effect.gen(function* () {
-    const caller = yield* administrator(request)
-    if (caller.identity.role === "owner") return caller
-    const why = `only an owner may ${what}`
-    const deny = yield* denying(request)
-    deny(why, caller.identity.id)
-    return yield* forbidden(why)
-  })
+): Effect.fn.Return<Caller, Problem, Authority | Audit | HttpRouter.RouteContext> {
+  const caller = yield* administrator(request)
+  if (caller.identity.role === "owner") return caller
+  const why = `only an owner may ${what}`
+  const deny = yield* denying(request)
+  deny(why, caller.identity.id)
+  return yield* forbidden(why)
+})

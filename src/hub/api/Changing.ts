@@ -33,20 +33,19 @@ const ifVersion = (request: HttpServerRequest, current: Identity | undefined): n
   return current !== undefined && versionsOf(header).includes(current.version) ? current.version : NO_VERSION
 }
 
-const stale = (id: string): Effect.Effect<Problem, never, Authority> =>
-  Effect.gen(function* () {
-    const snapshot = (yield* Authority).snapshot()
-    const identity = identityOf(snapshot, id)
-    if (identity === undefined) return notFound(`no identity is called ${id}`)
-    const current = accessEntry(snapshot, identity, yield* Clock.currentTimeMillis)
-    const { version } = identity
-    return new Problem({
-      status: 412,
-      error: `${id} has changed since you read it: it is at version ${version} now; read it again and decide anew`,
-      more: { id, version, current },
-      headers: { etag: `"${version}"` }
-    })
+const stale = Effect.fnUntraced(function* (id: string): Effect.fn.Return<Problem, never, Authority> {
+  const snapshot = (yield* Authority).snapshot()
+  const identity = identityOf(snapshot, id)
+  if (identity === undefined) return notFound(`no identity is called ${id}`)
+  const current = accessEntry(snapshot, identity, yield* Clock.currentTimeMillis)
+  const { version } = identity
+  return new Problem({
+    status: 412,
+    error: `${id} has changed since you read it: it is at version ${version} now; read it again and decide anew`,
+    more: { id, version, current },
+    headers: { etag: `"${version}"` }
   })
+})
 
 /** 412 unless If-Match, if there is one, names the version of an identity as it stands. */
 export const checkVersion = (
@@ -56,20 +55,19 @@ export const checkVersion = (
   ifVersion(request, identity) === NO_VERSION ? Effect.flip(stale(identity.id)) : Effect.void
 
 /** Makes a change. It is on disk, recorded and in force when this succeeds; nothing has changed when it fails. */
-export const make = (
+export const make = Effect.fnUntraced(function* (
   request: HttpServerRequest,
   by: Caller,
   change: Change,
   event: ChangeRequest["event"]
-): Effect.Effect<Applied, Problem, Authority> =>
-  Effect.gen(function* () {
-    const authority = yield* Authority
-    const version = change._tag === "Add" ? undefined : ifVersion(request, identityOf(authority.snapshot(), change.id))
-    return yield* authority.change({ change, by, event, ifVersion: version }).pipe(
-      Effect.catchTags({
-        StoreFailure: (failure) => ofStore(failure),
-        ChangeRefused: (refused) =>
-          refused.kind === "stale" ? Effect.flip(stale(change.id)) : Effect.fail(ofChange(refused))
-      })
-    )
-  })
+): Effect.fn.Return<Applied, Problem, Authority> {
+  const authority = yield* Authority
+  const version = change._tag === "Add" ? undefined : ifVersion(request, identityOf(authority.snapshot(), change.id))
+  return yield* authority.change({ change, by, event, ifVersion: version }).pipe(
+    Effect.catchTags({
+      StoreFailure: (failure) => ofStore(failure),
+      ChangeRefused: (refused) =>
+        refused.kind === "stale" ? Effect.flip(stale(change.id)) : Effect.fail(ofChange(refused))
+    })
+  )
+})

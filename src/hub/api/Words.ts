@@ -18,12 +18,13 @@ export const newId = (text: string): Effect.Effect<string, Problem> =>
   isNewName(text) && text !== ANY_MACHINE ? Effect.succeed(text) : bad(`the id ${quoted(text)} ${nameRule}`)
 
 /** A machine that permissions are given on: any that is known, `*`, or one that may yet come. */
-export const machineName = (text: string): Effect.Effect<string, Problem, Authority | Directory> =>
-  Effect.gen(function* () {
-    const known = (yield* Directory).find(text) !== undefined || grantsOn((yield* Authority).snapshot(), text)
-    if (text === ANY_MACHINE || isNewName(text) || known) return text
-    return yield* bad(`the machine name ${quoted(text)} ${nameRule}`)
-  })
+export const machineName = Effect.fnUntraced(function* (
+  text: string
+): Effect.fn.Return<string, Problem, Authority | Directory> {
+  const known = (yield* Directory).find(text) !== undefined || grantsOn((yield* Authority).snapshot(), text)
+  if (text === ANY_MACHINE || isNewName(text) || known) return text
+  return yield* bad(`the machine name ${quoted(text)} ${nameRule}`)
+})
 
 /** A role that can be given; the empty word is a user's. */
 export const assignableRole = (text: string | undefined): Effect.Effect<AssignableRole, Problem> => {

@@ -55,24 +55,23 @@ export const make: Effect.Effect<Exclusive, never, Scope.Scope> = Effect.gen(fun
   })
   yield* Effect.addFinalizer(() => close)
 
-  const open = (lock: string, file: string) =>
-    Effect.gen(function* () {
-      yield* create(lock, file)
-      const { ino: inode } = yield* attempt(lock, () => Fs.promises.stat(lock, { bigint: true }))
-      if (held?.lock === lock && held.inode === inode) return held.sql
-      yield* close
-      const scope = yield* Scope.make()
-      const opened = yield* Effect.exit(Scope.extend(Sqlite.connect({ filename: lock, disableWAL: true }), scope))
-      if (Exit.isFailure(opened)) {
-        yield* Scope.close(scope, opened)
-        return yield* opened
-      }
-      held = { lock, inode, sql: opened.value, scope }
-      return opened.value
-    })
+  const open = Effect.fnUntraced(function* (lock: string, file: string) {
+    yield* create(lock, file)
+    const { ino: inode } = yield* attempt(lock, () => Fs.promises.stat(lock, { bigint: true }))
+    if (held?.lock === lock && held.inode === inode) return held.sql
+    yield* close
+    const scope = yield* Scope.make()
+    const opened = yield* Effect.exit(Scope.extend(Sqlite.connect({ filename: lock, disableWAL: true }), scope))
+    if (Exit.isFailure(opened)) {
+      yield* Scope.close(scope, opened)
+      return yield* opened
+    }
+    held = { lock, inode, sql: opened.value, scope }
+    return opened.value
+  })
 
-  const acquire = (lock: string, file: string) =>
-    Effect.gen(function* () {
+  const acquire = Effect.fnUntraced(
+    function* (lock: string, file: string) {
       const sql = yield* open(lock, file)
       const deadline = (yield* Clock.currentTimeMillis) + HUB_LOCK_TIMEOUT
       while (true) {
@@ -91,9 +90,14 @@ export const make: Effect.Effect<Exclusive, never, Scope.Scope> = Effect.gen(fun
         }
         yield* Effect.interruptible(Effect.sleep(HUB_LOCK_RETRY))
       }
-    }).pipe(
-      Effect.catchTag("DatabaseError", ({ code, message }) => new FileProblem({ file: lock, code, problem: message }))
-    )
+    },
+    (taking, lock) =>
+      Effect.catchTag(
+        taking,
+        "DatabaseError",
+        ({ code, message }) => new FileProblem({ file: lock, code, problem: message })
+      )
+  )
 
   return (file, use) =>
     Effect.acquireUseRelease(
