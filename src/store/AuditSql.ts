@@ -84,7 +84,7 @@ const make: Effect.Effect<AuditLog.AuditLog, DatabaseError, Database> = Effect.g
     sql`DELETE FROM renames WHERE number IN
       (SELECT number FROM (SELECT number, after FROM renames ORDER BY number LIMIT ${most}) WHERE after < ${before})`
 
-  /** Removes `excess` of the oldest of its kind, and of those up to `expired` as many as `batch` says. */
+  /** Appends events, and removes the `excess` oldest of their kind and, of those up to `expired`, as many as `batch` says. */
   const statements = Effect.fnUntraced(function* (
     events: ReadonlyArray<AuditLog.StampedEvent>,
     flag: number,
