@@ -4,12 +4,12 @@
  *
  * Run it on a computer that does nothing else; `npm run bench -- --help` says what can be chosen.
  */
+// The client whose access ends is in this process.
+import "./figures/asPrograms.ts"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { parseArgs } from "node:util"
-import { setFlagsFromString } from "node:v8"
-import { v8Flags, youngHeap } from "../../bin/launch.mjs"
 import * as Scheduler from "../../src/telemetry/Scheduler.ts"
 import { authority } from "./figures/Authority.ts"
 import { before } from "./figures/Before.ts"
@@ -143,8 +143,6 @@ const main = Effect.gen(function* () {
   return figures.every(holds)
 })
 
-// The client whose access ends is in this process: it runs as tela does.
-for (const flag of [v8Flags, youngHeap]) setFlagsFromString(flag)
 const fiber = Effect.runFork(Scheduler.withScheduler(main))
 // contenders are other processes: Ctrl-C ends them too, by ending their scopes
 process.once("SIGINT", () => fiber.unsafeInterruptAsFork(fiber.id()))

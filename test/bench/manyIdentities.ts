@@ -2,14 +2,13 @@
  * A hub that measures itself: how long a decision takes, and how long its event loop is held. Takes the file; answers
  * `decide`, `watch`, `compute` and `longest` on stdin with a line of JSON each.
  */
+import "./figures/asPrograms.ts"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Fs from "node:fs"
 import { PerformanceObserver } from "node:perf_hooks"
 import type { PerformanceEntry } from "node:perf_hooks"
 import { createInterface } from "node:readline"
-import { setFlagsFromString } from "node:v8"
-import { youngHeap } from "../../bin/launch.mjs"
 import * as Authority from "../../src/hub/Authority.ts"
 import * as Hub from "../../src/hub/Hub.ts"
 import { identityOf } from "../../src/policy/Identity.ts"
@@ -68,6 +67,8 @@ const compute = (rounds: number, turns: number, done: () => void): void => {
   setImmediate(compute, rounds, turns - 1, done)
 }
 
+const SPACE = 32
+
 /** The number whose first digit is at this place. */
 const numberAt = (text: Buffer, start: number): number => {
   let number = 0
@@ -79,30 +80,26 @@ const numberAt = (text: Buffer, start: number): number => {
 }
 
 /**
- * What the system tells of this thread: for how many milliseconds it computed, and how often it gave its processor away to
- * wait for something. Where it tells nothing, all time counts as computed. Whoever is asked in every turn must make no
- * garbage, or what is measured is its collection.
+ * What the system tells of this thread: for how many milliseconds it computed, and for how many it could have but its
+ * processor was given to others. Where it tells nothing, all time counts as computed. Whoever is asked in every turn must
+ * make no garbage, or what is measured is its collection.
  */
 const accounting = () => {
-  const SWITCHES = "\nvoluntary_ctxt_switches:\t"
-  const bytes = Buffer.alloc(4_096)
+  const bytes = Buffer.alloc(256)
   try {
     const schedule = Fs.openSync("/proc/thread-self/schedstat", "r")
-    const status = Fs.openSync("/proc/thread-self/status", "r")
     return {
-      computed: () => {
-        // Brings the account up to this moment: it is written at ticks.
+      /** Reads the account as it is at this moment. */
+      read: () => {
+        // Brings it up to date: it is written at ticks.
         process.cpuUsage()
         Fs.readSync(schedule, bytes, 0, bytes.length, 0)
-        return numberAt(bytes, 0) / 1e6
       },
-      waits: () => {
-        Fs.readSync(status, bytes, 0, bytes.length, 0)
-        return numberAt(bytes, bytes.indexOf(SWITCHES) + SWITCHES.length)
-      }
+      computed: () => numberAt(bytes, 0) / 1e6,
+      delayed: () => numberAt(bytes, bytes.indexOf(SPACE) + 1) / 1e6
     }
   } catch {
-    return { computed: () => performance.now(), waits: () => 0 }
+    return { read: () => {}, computed: () => performance.now(), delayed: () => 0 }
   }
 }
 
@@ -122,13 +119,14 @@ const watching = () => {
   let active = false
   let longest = { own: 0, whole: 0 }
   let noted: Array<{ readonly began: number; readonly ended: number; readonly own: number }> = []
-  let waits = 0
+  let delayed = 0
   let computed = 0
   let idle = 0
   let began = 0
   const begin = () => {
-    waits = account.waits()
+    account.read()
     computed = account.computed()
+    delayed = account.delayed()
     idle = nodeTiming.idleTime
     began = performance.now()
     setImmediate(next).unref()
@@ -137,8 +135,10 @@ const watching = () => {
     const ended = performance.now()
     const whole = ended - began - (nodeTiming.idleTime - idle)
     if (whole > Math.min(longest.own, NOTED)) {
-      // It waits once for something to do; had it waited for nothing else, what it did not compute was taken from it.
-      const own = account.waits() - waits > 1 ? whole : Math.min(whole, account.computed() - computed)
+      account.read()
+      // What it waited for a processor after it was woken counts as waiting for something to do already, and is taken off
+      // once more: that can hide so much of a wait for something else, and nothing of what it computed.
+      const own = Math.min(whole, Math.max(account.computed() - computed, whole - (account.delayed() - delayed)))
       longest = { own: Math.max(longest.own, own), whole: Math.max(longest.whole, whole) }
       noted.push({ began, ended, own })
     }
@@ -199,6 +199,4 @@ const layer = Effect.map(HubFile.load(path), ({ settings }) =>
   }).pipe(Layer.provide(Layer.merge(HubIdentities.layer(path), HubStorage.layer({ path }))))
 )
 
-// As bin/launch.mjs does once a program is loaded.
-setFlagsFromString(youngHeap)
 Effect.runFork(Scheduler.withScheduler(Effect.provide(program, Layer.unwrapEffect(layer))))

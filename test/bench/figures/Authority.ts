@@ -3,7 +3,6 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Fs from "node:fs"
 import * as Path from "node:path"
-import { v8Flags } from "../../../bin/launch.mjs"
 import { temporaryFolder } from "../../support/temporaryFolder.ts"
 import * as HubConfig from "../../e2e/harness/HubConfig.ts"
 import * as Program from "../../e2e/harness/Program.ts"
@@ -69,9 +68,7 @@ export const authority = Effect.scoped(
     Fs.writeFileSync(file, text, { mode: 0o600 })
     const starts = yield* Effect.forEach(Array.from({ length: STARTS }), () => startOf(file))
 
-    const measured = script("manyIdentities", [file])
-    // As telahubd itself runs.
-    const hub = yield* Program.start({ ...measured, args: [v8Flags, ...(measured.args ?? [])], talks: true })
+    const hub = yield* Program.start({ ...script("manyIdentities", [file]), talks: true })
     const [line] = yield* hub.expect(/^\{"port":\d+\}$/m, { on: "stdout" })
     const { port } = decodePort(line)
     const told = (word: string, answer: RegExp) =>
