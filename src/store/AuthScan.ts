@@ -139,7 +139,7 @@ const makeScanner = (known: AuthText.AuthText) => {
     }
     if (seen[section].has(key)) duplicate ??= { key, line: number }
     seen[section].add(key)
-    entries[section].push({ ...parsed, lead: leadOf() })
+    entries[section].push({ key, body, trail: parsed.trail, lead: leadOf() })
     return true
   }
 

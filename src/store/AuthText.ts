@@ -132,20 +132,24 @@ const changeSection = (section: Section, changes: Changes, renamed: ReadonlyMap<
     const body = changes.get(key)
     const found = find(former)
     if (body === undefined || found === undefined || find(key) !== undefined) continue
-    open(found.place)[found.index] = { ...found.entry, key, body }
+    const { lead, trail } = found.entry
+    open(found.place)[found.index] = { key, body, trail, lead }
     places.set(key, found.place)
   }
   for (const [key, body] of changes) {
     const found = find(key)
     if (found !== undefined) {
       if (body === undefined) open(found.place).splice(found.index, 1)
-      else if (body !== found.entry.body) open(found.place)[found.index] = { ...found.entry, body }
+      else if (body !== found.entry.body) {
+        const { lead, trail } = found.entry
+        open(found.place)[found.index] = { key, body, trail, lead }
+      }
     } else if (body !== undefined) {
       let last = Math.max(0, blocks.length - 1)
       if ((touched.get(last) ?? blocks[last]?.entries ?? []).length >= HUB_FILE_BLOCK_LINES) {
         last = blocks.push({ entries: [] }) - 1
       }
-      open(last).push({ key, body, lead: "", trail: "" })
+      open(last).push({ key, body, trail: "", lead: "" })
       places.set(key, last)
     }
   }

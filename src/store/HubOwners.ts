@@ -1,7 +1,7 @@
 /**
  * The owners of a hub's file: one stands always, whom no expiry takes away, and a hub never runs without.
  */
-import { hasLastingOwner, holdsToken, identityOf, invalidity } from "../policy/Identity.ts"
+import { hasLastingOwner, holdsToken, identityOf, invalidity, withVersion } from "../policy/Identity.ts"
 import type { Identity, Snapshot } from "../policy/Identity.ts"
 import * as PersistentMap from "../policy/PersistentMap.ts"
 import * as Quote from "../protocol/Quote.ts"
@@ -48,7 +48,7 @@ export const hasOwner = (reading: Reading, known: Snapshot, now: number): boolea
   for (const id of reading.ids) {
     const identity = reading.identities.get(id)?.value ?? identityOf(known, id)
     if (identity?.role !== "owner") continue
-    if (invalidity({ ...identity, version: identity.version ?? 1 }, now) === undefined) return true
+    if (invalidity(withVersion(identity), now) === undefined) return true
   }
   return false
 }

@@ -6,7 +6,8 @@ import {
   isAnothers,
   machinePermissions,
   machinesOf,
-  makeSnapshot
+  makeSnapshot,
+  withVersion
 } from "../../policy/Identity.ts"
 import type { MachineGrants, MachinePermission, Snapshot, StoredIdentity } from "../../policy/Identity.ts"
 import * as PersistentMap from "../../policy/PersistentMap.ts"
@@ -55,7 +56,7 @@ export const apply = (snapshot: Snapshot, { identities, machines, revision }: Ex
   for (const [id, identity] of identities) {
     if (identity === undefined) byId.remove(id)
     else {
-      byId.set(id, { ...identity, version: identity.version ?? 1 })
+      byId.set(id, withVersion(identity))
       // A token that was another's all along stays that one's.
       const { tokenHash } = identity
       if (!isAnothers(snapshot, tokenHash, identityOf(snapshot, id))) byTokenHash.set(tokenHash, id)
