@@ -20,6 +20,7 @@ import { quoted } from "../protocol/Printable.ts"
 import type { Audit } from "../store/Audit.ts"
 import type { PairCodes } from "../store/PairCodes.ts"
 import type { Hosting } from "../system/release/Hosting.ts"
+import { turn } from "../transport/Slices.ts"
 import * as Access from "./api/Access.ts"
 import * as Agents from "./api/Agents.ts"
 import { json, ofProblem } from "./api/Answer.ts"
@@ -209,6 +210,8 @@ export const make = (options: ApiOptions): Effect.Effect<HttpApp.Default, never,
       const methods = Routes.methodsOf(path)
       if (request.method === "OPTIONS" && methods.length > 0 && Routes.hasPreflight(path))
         return preflight(path, methods)
+      // Nothing is decided yet that could change meanwhile.
+      yield* turn
       return yield* app.pipe(
         Effect.provideService(
           HttpServerRequest.HttpServerRequest,

@@ -98,6 +98,7 @@ const make: Effect.Effect<AuditLog.AuditLog, DatabaseError, Database> = Effect.g
           SELECT value->>'at', value->>'action', value->>'actor', value->>'target', value->>'machine',
             value->>'from', value->>'outcome', value->>'why', value->>'detail', ${flag}
           FROM json_each(${JSON.stringify(events)})`
+      yield* turn
     }
     if (revision !== undefined) yield* sql`UPDATE recorded SET revision = ${revision}`
     if (excess > 0) {

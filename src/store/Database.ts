@@ -84,8 +84,8 @@ export const make = (file: string): Effect.Effect<typeof Database.Service, Sqlit
       write: (statements) =>
         Sqlite.retried(
           file,
-          // What it takes to commit, a write to the disk among it, has a turn of its own.
-          sql.withTransaction(Effect.zipLeft(statements, turn)).pipe(
+          // What it takes to begin has a turn of its own, and so has what it takes to commit, a write to the disk among it.
+          sql.withTransaction(turn.pipe(Effect.zipRight(statements), Effect.zipLeft(turn))).pipe(
             // The library leaves a transaction open whose commit failed, for example on a full disk.
             Effect.tapDefect(() => Effect.ignore(sql`ROLLBACK`))
           )

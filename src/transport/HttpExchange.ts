@@ -106,7 +106,7 @@ export const answer = Effect.fnUntraced(
     if (!isAsSent(request.url)) {
       return refuse(response, 400, "the path has . or .. as a part, or a character that must be encoded")
     }
-    // A request takes a millisecond in all: what is relayed gets its turn in the middle of it.
+    // A request takes a millisecond in all: what is relayed gets its turn before it is dealt with, and before it is answered.
     const body = transfer === undefined ? yield* RequestBody.read(request) : yield* Effect.as(turn, RequestBody.none)
     if (!Buffer.isBuffer(body)) return refuse(response, body.status, body.error)
     const serverRequest = ServerRequest.make(request, { method, url: request.url, body, address })
@@ -116,6 +116,7 @@ export const answer = Effect.fnUntraced(
         ? (running) => running
         : Effect.provideService(Upload, { bytes: FileTransfer.receive(request, transfer.moved) })
     )
+    yield* turn
     yield* write(request, response, answered, transfer)
     // What nobody wanted of an upload is dropped, for as long as the guard lets the socket be.
     if (transfer !== undefined && !request.complete) request.resume()

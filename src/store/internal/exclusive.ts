@@ -11,6 +11,7 @@ import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import { HUB_LOCK_RETRY, HUB_LOCK_TIMEOUT } from "../../protocol/Limits.ts"
+import { turn } from "../../transport/Slices.ts"
 import { attempt, FileProblem } from "./files.ts"
 import * as Sqlite from "./sqlite.ts"
 
@@ -57,7 +58,7 @@ export const make: Effect.Effect<Exclusive, never, Scope.Scope> = Effect.gen(fun
 
   const open = Effect.fnUntraced(function* (lock: string, file: string) {
     yield* create(lock, file)
-    const { ino: inode } = yield* attempt(lock, () => Fs.promises.stat(lock, { bigint: true }))
+    const { ino: inode } = yield* attempt(lock, async () => Fs.statSync(lock, { bigint: true }))
     if (held?.lock === lock && held.inode === inode) return held.sql
     yield* close
     const scope = yield* Scope.make()
@@ -102,8 +103,13 @@ export const make: Effect.Effect<Exclusive, never, Scope.Scope> = Effect.gen(fun
   return (file, use) =>
     Effect.acquireUseRelease(
       acquire(lockOf(file), file),
-      () => use,
+      // What it takes to lock, what is done meanwhile, and what it takes to unlock have turns of their own.
+      () => Effect.zipRight(turn, use),
       // A transaction that cannot be ended goes with its connection.
-      (sql) => Effect.catchAllCause(sql.unsafe("ROLLBACK"), () => close)
+      (sql) =>
+        Effect.zipRight(
+          turn,
+          Effect.catchAllCause(sql.unsafe("ROLLBACK"), () => close)
+        )
     )
 })

@@ -33,7 +33,8 @@ export const createServer = (tls: TlsMaterial | undefined, passesFiles = false):
   }
   const server = tls === undefined ? Http.createServer(options) : Https.createServer({ ...options, ...tls })
   server.maxRequestsPerSocket = Limits.HTTP_REQUESTS_PER_SOCKET
-  return server
+  // Who ends its half once it has asked, as `nc -N` does, is answered all the same; Node's own types do not know this.
+  return Object.assign(server, { httpAllowHalfOpen: true })
 }
 
 const tryListen = (server: Http.Server, { fd, host, port }: Address): Effect.Effect<void, ListenError> =>

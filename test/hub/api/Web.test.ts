@@ -250,6 +250,42 @@ describe("requests that no endpoint takes", () => {
   )
 })
 
+describe("who ends their half of the connection", () => {
+  const head = "host: hub\r\nauthorization: Bearer olga-token\r\n"
+
+  it.scoped("once they have asked are answered, those who change something too", () =>
+    Effect.gen(function* () {
+      const hub = yield* start()
+      const port = Number(new URL(hub.url).port)
+      const reading = yield* tcp({ port })
+      reading.socket.end(`GET /api/admin/access/alice HTTP/1.1\r\n${head}\r\n`)
+      assert.match(yield* reading.ended, /^HTTP\/1\.1 200 [^]*"id":"alice"/)
+      const changing = yield* tcp({ port })
+      const body = JSON.stringify({ permissions: ["connect"] })
+      changing.socket.end(
+        `PUT /api/admin/access/alice/machines/mill HTTP/1.1\r\n${head}content-length: ${body.length}\r\n\r\n${body}`
+      )
+      assert.match(yield* changing.ended, /^HTTP\/1\.1 200 [^]*"updated"/)
+    })
+  )
+
+  it.scoped("before they have asked are let go", () =>
+    Effect.gen(function* () {
+      const hub = yield* start()
+      const port = Number(new URL(hub.url).port)
+      for (const begun of [
+        "",
+        "GET /api/admin",
+        `PUT /api/admin/access/alice HTTP/1.1\r\n${head}content-length: 9\r\n\r\n{`
+      ]) {
+        const peer = yield* tcp({ port })
+        peer.socket.end(begun)
+        assert.notMatch(yield* peer.ended, /^HTTP\/1\.1 2/, begun)
+      }
+    })
+  )
+})
+
 describe("how often", () => {
   it.scoped("an identity is answered by its own rate, whatever its address", () =>
     Effect.gen(function* () {
