@@ -153,12 +153,16 @@ export interface Signature {
 }
 
 /**
- * How a file looks at this moment, without reading it. Asked in this turn, as all is that asks the system for what it
- * knows without the disk: that takes microseconds. A thread takes longer, and who asks several threads at once may have to
- * wait, in place, until the first has a processor (glibc's pthread_cond_signal), which holds everybody for milliseconds.
+ * How a file looks at this moment, without reading it. One thread is asked after the other, here and in all that is done
+ * for a change: who asks several at once may have to wait, in place, until the first has a processor (glibc's
+ * pthread_cond_signal), which holds everybody for milliseconds.
  */
 export const signatureOf = (file: string): Effect.Effect<Signature, FileProblem> =>
-  attempt(file, async () => look(file))
+  attempt(file, async () => {
+    const target = await Fs.realpath(file)
+    const stat = await Fs.stat(target, { bigint: true })
+    return signature(target, stat, stat.ctimeNs)
+  })
 
 /** What a write leaves of itself, in numbers; a rename changes none of them. */
 type Written = Pick<FsNow.BigIntStats, "ino" | "size" | "mtimeNs">
@@ -169,7 +173,8 @@ const signature = (target: string, { ino, mtimeNs, size }: Written, changed: big
   text: [target, ino, size, mtimeNs, changed ?? "unknown"].join(" ")
 })
 
-const look = (file: string): Signature => {
+/** The same in this turn, which takes microseconds but where a file system is on another computer. */
+const lookNow = (file: string): Signature => {
   const target = FsNow.realpathSync.native(file)
   const stat = FsNow.statSync(target, { bigint: true })
   return signature(target, stat, stat.ctimeNs)
@@ -226,7 +231,7 @@ const changedOf = (handle: Fs.FileHandle, written: Written): bigint | undefined 
  */
 const putInPlace = (handle: Fs.FileHandle, temporary: string, { target, text }: Signature): Signature => {
   const written = FsNow.fstatSync(handle.fd, { bigint: true })
-  if (look(target).text !== text) throw Object.assign(new Error("changed"), { code: "ECHANGED" })
+  if (lookNow(target).text !== text) throw Object.assign(new Error("changed"), { code: "ECHANGED" })
   FsNow.renameSync(temporary, target)
   return signature(target, written, changedOf(handle, written))
 }
