@@ -108,6 +108,9 @@ const tidied = (section: Section): Section => {
   return { ...section, places: new Map(places) }
 }
 
+/** An entry in place of another, which leaves it the comments around it. Without a spread, as policy/Identity.withVersion says why. */
+const changed = ({ lead, trail }: Entry, key: string, body: string): Entry => ({ key, body, trail, lead })
+
 const changeSection = (section: Section, changes: Changes, renamed: ReadonlyMap<string, string>): Section => {
   if (changes.size === 0) return section
   const { places } = section
@@ -132,18 +135,14 @@ const changeSection = (section: Section, changes: Changes, renamed: ReadonlyMap<
     const body = changes.get(key)
     const found = find(former)
     if (body === undefined || found === undefined || find(key) !== undefined) continue
-    const { lead, trail } = found.entry
-    open(found.place)[found.index] = { key, body, trail, lead }
+    open(found.place)[found.index] = changed(found.entry, key, body)
     places.set(key, found.place)
   }
   for (const [key, body] of changes) {
     const found = find(key)
     if (found !== undefined) {
       if (body === undefined) open(found.place).splice(found.index, 1)
-      else if (body !== found.entry.body) {
-        const { lead, trail } = found.entry
-        open(found.place)[found.index] = { key, body, trail, lead }
-      }
+      else if (body !== found.entry.body) open(found.place)[found.index] = changed(found.entry, key, body)
     } else if (body !== undefined) {
       let last = Math.max(0, blocks.length - 1)
       if ((touched.get(last) ?? blocks[last]?.entries ?? []).length >= HUB_FILE_BLOCK_LINES) {
