@@ -8,7 +8,7 @@ import { AUDIT_EVENTS, AUDIT_SEARCH_EVENTS, AUDIT_WRITE_EVENTS, REMEMBERED_VERSI
 import { turn } from "../transport/Slices.ts"
 import { Audit, auditActions } from "./Audit.ts"
 import type { AuditRecord } from "./Audit.ts"
-import { Database, type DatabaseError } from "./Database.ts"
+import { Database, type DatabaseError, type Run } from "./Database.ts"
 import * as AuditLog from "./internal/auditLog.ts"
 import type { Rename, Span } from "./internal/names.ts"
 
@@ -71,13 +71,11 @@ const make: Effect.Effect<AuditLog.AuditLog, DatabaseError, Database> = Effect.g
   const countOf = (noted: number) => counts.find((each) => each.noted === noted)?.events ?? 0
   const kept = { noted: countOf(1), recorded: countOf(0) }
 
+  const first = sql<{ readonly least: number | null }>`SELECT min(sequence) AS least FROM events`
   /** A sequence before which there are no events. */
-  const first = Effect.map(
-    sql<{ readonly least: number | null }>`SELECT min(sequence) AS least FROM events`,
-    ([found]) => found?.least ?? NONE
-  )
+  const leastOf = ([found]: ReadonlyArray<{ readonly least: number | null }>) => found?.least ?? NONE
 
-  let oldest = yield* read(first)
+  let oldest = leastOf(yield* read(first))
 
   /** Removes renames that no event needs, as many as given. */
   const prune = (before: number, most: number) =>
@@ -86,6 +84,7 @@ const make: Effect.Effect<AuditLog.AuditLog, DatabaseError, Database> = Effect.g
 
   /** Appends events, and removes the `excess` oldest of their kind and, of those up to `expired`, as many as `batch` says. */
   const statements = Effect.fnUntraced(function* (
+    run: Run,
     events: ReadonlyArray<AuditLog.StampedEvent>,
     flag: number,
     revision: number | undefined,
@@ -94,26 +93,31 @@ const make: Effect.Effect<AuditLog.AuditLog, DatabaseError, Database> = Effect.g
     batch: number
   ) {
     if (events.length > 0) {
-      yield* sql`INSERT INTO events (at, action, actor, target, machine, origin, outcome, why, detail, noted)
+      yield* run(
+        sql`INSERT INTO events (at, action, actor, target, machine, origin, outcome, why, detail, noted)
           SELECT value->>'at', value->>'action', value->>'actor', value->>'target', value->>'machine',
             value->>'from', value->>'outcome', value->>'why', value->>'detail', ${flag}
           FROM json_each(${JSON.stringify(events)})`
-      yield* turn
+      )
     }
-    if (revision !== undefined) yield* sql`UPDATE recorded SET revision = ${revision}`
+    if (revision !== undefined) yield* run(sql`UPDATE recorded SET revision = ${revision}`)
     if (excess > 0) {
-      yield* sql`DELETE FROM events WHERE sequence IN
+      yield* run(
+        sql`DELETE FROM events WHERE sequence IN
           (SELECT sequence FROM events WHERE noted = ${flag} ORDER BY sequence LIMIT ${excess})`
+      )
     }
     const gone =
       expired < oldest
         ? []
-        : yield* sql<{ readonly noted: number }>`DELETE FROM events WHERE sequence IN
+        : yield* run(
+            sql<{ readonly noted: number }>`DELETE FROM events WHERE sequence IN
               (SELECT sequence FROM events WHERE sequence <= ${expired} ORDER BY sequence LIMIT ${batch})
               RETURNING noted`
+          )
     if (oldest !== NONE && excess === 0 && gone.length === 0) return { gone, least: oldest }
-    const least = yield* first
-    yield* prune(least, 2 * batch)
+    const least = leastOf(yield* run(first))
+    yield* run(prune(least, 2 * batch))
     return { gone, least }
   })
 
@@ -124,12 +128,15 @@ const make: Effect.Effect<AuditLog.AuditLog, DatabaseError, Database> = Effect.g
       const flag = noted ? 1 : 0
       const batch = Math.max(events.length, 2 * AUDIT_WRITE_EVENTS)
       const excess = Math.max(0, Math.min(kept[kind] - AUDIT_EVENTS, batch))
-      return Effect.map(write(statements(events, flag, revision, expired, excess, batch)), ({ gone, least }) => {
-        kept[kind] += events.length - excess
-        for (const each of gone) kept[each.noted === 1 ? "noted" : "recorded"] -= 1
-        oldest = least
-        return least
-      })
+      return Effect.map(
+        write((run) => statements(run, events, flag, revision, expired, excess, batch)),
+        ({ gone, least }) => {
+          kept[kind] += events.length - excess
+          for (const each of gone) kept[each.noted === 1 ? "noted" : "recorded"] -= 1
+          oldest = least
+          return least
+        }
+      )
     })
 
   const search: AuditLog.AuditLog["search"] = (asked) =>
@@ -162,24 +169,28 @@ const make: Effect.Effect<AuditLog.AuditLog, DatabaseError, Database> = Effect.g
     append,
     search,
     rename: (former, current) =>
-      write(
-        sql<Rename>`INSERT INTO renames (after, former, current)
-          SELECT coalesce(max(sequence), 0), ${former}, ${current} FROM events
-          RETURNING after, former, current`
+      write((run) =>
+        run(
+          sql<Rename>`INSERT INTO renames (after, former, current)
+            SELECT coalesce(max(sequence), 0), ${former}, ${current} FROM events
+            RETURNING after, former, current`
+        )
       ).pipe(Effect.map(([rename]) => rename ?? { after: 0, former, current })),
-    renames: Effect.flatMap(read(first), (least) =>
+    renames: Effect.flatMap(read(first), (found) =>
       Effect.zipRight(
         // Hubs before this one kept all. What cannot be removed now is only read in vain.
-        Effect.ignore(write(prune(least, Number.MAX_SAFE_INTEGER))),
+        Effect.ignore(write((run) => run(prune(leastOf(found), Number.MAX_SAFE_INTEGER)))),
         read(sql<Rename>`SELECT after, former, current FROM renames ORDER BY number`)
       )
     ),
     remove: (id, version) =>
-      write(
+      write((run) =>
         Effect.zipRight(
-          sql`INSERT OR REPLACE INTO removed (id, version)
-            SELECT ${id}, max(${version}, coalesce((SELECT version FROM removed WHERE id = ${id}), 0))`,
-          sql`DELETE FROM removed WHERE number <= (SELECT max(number) FROM removed) - ${REMEMBERED_VERSIONS}`
+          run(
+            sql`INSERT OR REPLACE INTO removed (id, version)
+              SELECT ${id}, max(${version}, coalesce((SELECT version FROM removed WHERE id = ${id}), 0))`
+          ),
+          run(sql`DELETE FROM removed WHERE number <= (SELECT max(number) FROM removed) - ${REMEMBERED_VERSIONS}`)
         )
       ),
     removedSince: (number) =>

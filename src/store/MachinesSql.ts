@@ -33,13 +33,15 @@ const make: Effect.Effect<typeof Machines.Service, DatabaseError, Database | Sco
   let failing = false
 
   const append = (machines: ReadonlyArray<SeenMachine>) =>
-    write(
-      sql`INSERT INTO machines (name, about, registered_by, registered_at, last_seen)
-        SELECT value->>'name', value->>'about', value->>'registeredBy', value->>'registeredAt', value->>'lastSeen'
-        FROM json_each(${JSON.stringify(machines)}) WHERE true
-        ON CONFLICT (name) DO UPDATE SET about = excluded.about, registered_by = excluded.registered_by,
-          registered_at = excluded.registered_at, last_seen = excluded.last_seen
-        WHERE excluded.registered_at >= registered_at`
+    write((run) =>
+      run(
+        sql`INSERT INTO machines (name, about, registered_by, registered_at, last_seen)
+          SELECT value->>'name', value->>'about', value->>'registeredBy', value->>'registeredAt', value->>'lastSeen'
+          FROM json_each(${JSON.stringify(machines)}) WHERE true
+          ON CONFLICT (name) DO UPDATE SET about = excluded.about, registered_by = excluded.registered_by,
+            registered_at = excluded.registered_at, last_seen = excluded.last_seen
+          WHERE excluded.registered_at >= registered_at`
+      )
     )
 
   /** The machine that is offline longest goes first. */
@@ -47,9 +49,11 @@ const make: Effect.Effect<typeof Machines.Service, DatabaseError, Database | Sco
     const [row] = yield* read(sql<{ readonly count: number }>`SELECT count(*) AS count FROM machines`)
     const excess = (row?.count ?? 0) - DIRECTORY_MACHINES
     if (excess <= 0) return
-    yield* write(
-      sql`DELETE FROM machines WHERE name IN
-        (SELECT name FROM machines ORDER BY coalesce(last_seen, 9e15), registered_at LIMIT ${excess})`
+    yield* write((run) =>
+      run(
+        sql`DELETE FROM machines WHERE name IN
+          (SELECT name FROM machines ORDER BY coalesce(last_seen, 9e15), registered_at LIMIT ${excess})`
+      )
     )
   })
 
@@ -80,7 +84,9 @@ const make: Effect.Effect<typeof Machines.Service, DatabaseError, Database | Sco
     }
   })
 
-  const running = Effect.flatMap(Clock.currentTimeMillis, (now) => attempt(write(sql`UPDATE running SET at = ${now}`)))
+  const running = Effect.flatMap(Clock.currentTimeMillis, (now) =>
+    attempt(write((run) => run(sql`UPDATE running SET at = ${now}`)))
+  )
 
   yield* prune
   const [before] = yield* read(sql<{ readonly at: number }>`SELECT at FROM running`)

@@ -44,15 +44,19 @@ const make = (key: Redacted.Redacted<Uint8Array>): Effect.Effect<typeof PairCode
     // What cannot be read is a defect: the request ends.
     return {
       add: (secret, about) =>
-        write(
+        write((run) =>
           Effect.zipRight(
-            sql`DELETE FROM pair_codes
-              WHERE max(expires_at, coalesce(spent_at, 0)) < ${about.createdAt - PAIR_CODE_KEPT}`,
-            sql<{ readonly id: number }>`INSERT INTO pair_codes
-              (digest, type, machines, role, created_by, created_with, created_at, expires_at)
-              VALUES (${digest(secret)}, ${about.type}, ${JSON.stringify(about.machines)}, ${about.role},
-                ${about.createdBy}, ${about.createdWith}, ${about.createdAt}, ${about.expiresAt})
-              RETURNING id`
+            run(
+              sql`DELETE FROM pair_codes
+                WHERE max(expires_at, coalesce(spent_at, 0)) < ${about.createdAt - PAIR_CODE_KEPT}`
+            ),
+            run(
+              sql<{ readonly id: number }>`INSERT INTO pair_codes
+                (digest, type, machines, role, created_by, created_with, created_at, expires_at)
+                VALUES (${digest(secret)}, ${about.type}, ${JSON.stringify(about.machines)}, ${about.role},
+                  ${about.createdBy}, ${about.createdWith}, ${about.createdAt}, ${about.expiresAt})
+                RETURNING id`
+            )
           )
         ).pipe(
           Effect.map(([row]) => ({ ...about, id: String(row?.id) })),
@@ -70,21 +74,23 @@ const make = (key: Redacted.Redacted<Uint8Array>): Effect.Effect<typeof PairCode
           Effect.orDie
         ),
       spend: (id, identity, now) =>
-        write(
-          sql`UPDATE pair_codes SET spent_at = ${now}, spent_for = ${identity}
-            WHERE id = ${id} AND ${redeemable(now)} RETURNING id`
+        write((run) =>
+          run(
+            sql`UPDATE pair_codes SET spent_at = ${now}, spent_for = ${identity}
+              WHERE id = ${id} AND ${redeemable(now)} RETURNING id`
+          )
         ).pipe(
           Effect.map((spent) => spent.length === 1),
           Effect.tap((spent) => (spent ? synced : Effect.void)),
           Effect.mapError(failure)
         ),
       giveBack: (id) =>
-        write(sql`UPDATE pair_codes SET spent_at = NULL, spent_for = NULL WHERE id = ${id}`).pipe(
+        write((run) => run(sql`UPDATE pair_codes SET spent_at = NULL, spent_for = NULL WHERE id = ${id}`)).pipe(
           Effect.mapError(failure),
           Effect.asVoid
         ),
       settle: (id) =>
-        write(sql`DELETE FROM pair_codes WHERE id = ${id} AND spent_at IS NOT NULL`).pipe(
+        write((run) => run(sql`DELETE FROM pair_codes WHERE id = ${id} AND spent_at IS NOT NULL`)).pipe(
           Effect.mapError(failure),
           Effect.asVoid
         ),
@@ -93,7 +99,7 @@ const make = (key: Redacted.Redacted<Uint8Array>): Effect.Effect<typeof PairCode
       ).pipe(Effect.flatMap(decodeSpent), Effect.orDie),
       cancel: (id) =>
         Effect.flatMap(Clock.currentTimeMillis, (now) =>
-          write(sql`DELETE FROM pair_codes WHERE id = ${id} AND ${redeemable(now)} RETURNING id`)
+          write((run) => run(sql`DELETE FROM pair_codes WHERE id = ${id} AND ${redeemable(now)} RETURNING id`))
         ).pipe(
           Effect.map((cancelled) => cancelled.length === 1),
           Effect.mapError(failure)

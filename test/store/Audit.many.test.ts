@@ -28,14 +28,18 @@ const fill = (
   renames: ReadonlyArray<{ readonly after: number; readonly times: number }>
 ) =>
   inDatabase(folder, ({ sql, write }) =>
-    write(
+    write((run) =>
       Effect.gen(function* () {
-        yield* sql`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ${events.upTo})
-          INSERT INTO events (sequence, at, action, actor, outcome, noted)
-          SELECT i, i, 'client-connect', 'ali', 'ok', ${events.noted} FROM n`
+        yield* run(
+          sql`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ${events.upTo})
+            INSERT INTO events (sequence, at, action, actor, outcome, noted)
+            SELECT i, i, 'client-connect', 'ali', 'ok', ${events.noted} FROM n`
+        )
         for (const { after, times } of renames) {
-          yield* sql`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ${times})
-            INSERT INTO renames (after, former, current) SELECT ${after}, 'ali', ${removedName("ali")} FROM n`
+          yield* run(
+            sql`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ${times})
+              INSERT INTO renames (after, former, current) SELECT ${after}, 'ali', ${removedName("ali")} FROM n`
+          )
         }
       })
     )
@@ -116,7 +120,7 @@ describe("The record of names that come and go", () => {
         { after: 5, times: 300 },
         { after: 10, times: 1 }
       ])
-      yield* inDatabase(folder, ({ sql, write }) => write(sql`DELETE FROM events WHERE sequence < 8`))
+      yield* inDatabase(folder, ({ sql, write }) => write((run) => run(sql`DELETE FROM events WHERE sequence < 8`)))
       yield* Effect.asVoid(Audit).pipe(Effect.provide(inFolder(folder)))
       assert.strictEqual(yield* countIn(folder, "renames"), 1)
     })

@@ -84,7 +84,7 @@ describe("Database", () => {
     Effect.gen(function* () {
       const file = yield* inFolder
       yield* Effect.flatMap(Database.make(file), ({ sql, write }) =>
-        write(sql`INSERT INTO migrations (migration_id, name) VALUES (99, 'later')`)
+        write((run) => run(sql`INSERT INTO migrations (migration_id, name) VALUES (99, 'later')`))
       ).pipe(Effect.scoped)
       assert.match((yield* refusal(file)).message, /a newer telahubd has written it \(schema 99.*update telahubd/)
     })
@@ -104,7 +104,7 @@ describe("Database", () => {
       const [one, other] = [yield* Database.make(file), yield* Database.make(file)]
       const holder = yield* Effect.scoped(one.sql.reserve)
       yield* holder.executeUnprepared("BEGIN IMMEDIATE", [], undefined)
-      const written = yield* Effect.fork(other.write(other.sql`UPDATE recorded SET revision = 5`))
+      const written = yield* Effect.fork(other.write((run) => run(other.sql`UPDATE recorded SET revision = 5`)))
       // Timers go on: the wait is not in SQLite.
       yield* Effect.sleep(20)
       assert.strictEqual(written.unsafePoll(), null)
@@ -119,12 +119,14 @@ describe("Database", () => {
     Effect.gen(function* () {
       const { read, sql, write } = yield* Database.make(yield* inFolder)
       const failed = yield* Effect.flip(
-        write(Effect.zipRight(sql`UPDATE recorded SET revision = 5`, sql`INSERT INTO removed (id) VALUES ('x')`))
+        write((run) =>
+          Effect.zipRight(run(sql`UPDATE recorded SET revision = 5`), run(sql`INSERT INTO removed (id) VALUES ('x')`))
+        )
       )
       assert.match(failed.message, /cannot be used \(SQLITE_CONSTRAINT/)
       const [row] = yield* read(sql<{ readonly revision: number }>`SELECT revision FROM recorded`)
       assert.strictEqual(row?.revision, 0)
-      yield* write(sql`UPDATE recorded SET revision = 6`)
+      yield* write((run) => run(sql`UPDATE recorded SET revision = 6`))
     })
   )
 
@@ -134,7 +136,7 @@ describe("Database", () => {
       const { sql, write } = yield* Database.make(file)
       const size = Fs.statSync(file).size
       const grown = Effect.suspend(() => (Fs.statSync(file).size > size ? Effect.void : Effect.fail("not yet")))
-      const add = write(sql`INSERT INTO events (at, action, outcome, noted) VALUES (1, 'pair', 'ok', 1)`)
+      const add = write((run) => run(sql`INSERT INTO events (at, action, outcome, noted) VALUES (1, 'pair', 'ok', 1)`))
       yield* Effect.replicateEffect(add, DATABASE_CHECKPOINT_WRITES - 1, { discard: true })
       assert.strictEqual(Fs.statSync(file).size, size)
       yield* add
@@ -188,10 +190,12 @@ describe("Audit in SQLite", () => {
       const file = yield* inFolder
       const database = yield* Database.make(file)
       const { read, sql, write } = database
-      yield* write(sql`INSERT INTO events (at, action, outcome, noted) VALUES (1, 'token-add', 'ok', 0)`)
-      yield* write(
-        sql`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ${AUDIT_EVENTS})
-          INSERT INTO events (at, action, outcome, noted) SELECT i, 'client-connect', 'ok', 1 FROM n`
+      yield* write((run) => run(sql`INSERT INTO events (at, action, outcome, noted) VALUES (1, 'token-add', 'ok', 0)`))
+      yield* write((run) =>
+        run(
+          sql`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ${AUDIT_EVENTS})
+            INSERT INTO events (at, action, outcome, noted) SELECT i, 'client-connect', 'ok', 1 FROM n`
+        )
       )
       yield* Effect.gen(function* () {
         const audit = yield* Audit

@@ -4,7 +4,7 @@
  * Programs that go without SQLite use {@link file://./lock.ts}.
  */
 import * as Fs from "node:fs"
-import type { SqlClient } from "@effect/sql/SqlClient"
+import type { Connection } from "@effect/sql/SqlConnection"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -15,15 +15,20 @@ import { turn } from "../../transport/Slices.ts"
 import { attempt, FileProblem } from "./files.ts"
 import * as Sqlite from "./sqlite.ts"
 
-/** Creates the database empty, for the owner of the file that it guards: root may be first, and a hub without its rights next. */
-const create = (lock: string, file: string) =>
+/**
+ * Which file the database is. Created empty if it is not there, for the owner of the file that it guards: root may be
+ * first, and a hub without its rights next.
+ */
+const inodeOf = (lock: string, file: string): Effect.Effect<bigint, FileProblem> =>
   attempt(lock, async () => {
-    if (Fs.existsSync(lock)) return
+    const found = Fs.statSync(lock, { bigint: true, throwIfNoEntry: false })
+    if (found !== undefined) return found.ino
     const { gid, uid } = Fs.statSync(file)
     // In one turn: closing a file takes away what this process holds of it, so nobody of this process may hold it yet.
     const fd = Fs.openSync(lock, "a", 0o600)
     try {
       if (process.getuid?.() === 0) Fs.fchownSync(fd, uid, gid)
+      return Fs.fstatSync(fd, { bigint: true }).ino
     } finally {
       Fs.closeSync(fd)
     }
@@ -36,9 +41,15 @@ const lockOf = (file: string): string => `${file.replace(/\.ya?ml$/, "")}.lock`
 interface Held {
   readonly lock: string
   readonly inode: bigint
-  readonly sql: SqlClient
+  readonly connection: Connection
   readonly scope: Scope.CloseableScope
 }
+
+/** Its only connection, kept for as long as the scope: asking for it each time takes more than the statement. */
+const connected = (lock: string): Effect.Effect<Connection, Sqlite.DatabaseError, Scope.Scope> =>
+  Effect.flatMap(Sqlite.connect({ filename: lock, disableWAL: true }), ({ reserve }) =>
+    Effect.mapError(reserve, Sqlite.errorOf(lock))
+  )
 
 /** Runs something while no other program runs something so for the same file. Its owner calls it once at a time. */
 export type Exclusive = <A, E>(file: string, use: Effect.Effect<A, E>) => Effect.Effect<A, E | FileProblem>
@@ -57,27 +68,27 @@ export const make: Effect.Effect<Exclusive, never, Scope.Scope> = Effect.gen(fun
   yield* Effect.addFinalizer(() => close)
 
   const open = Effect.fnUntraced(function* (lock: string, file: string) {
-    yield* create(lock, file)
-    const { ino: inode } = yield* attempt(lock, async () => Fs.statSync(lock, { bigint: true }))
-    if (held?.lock === lock && held.inode === inode) return held.sql
+    const inode = yield* inodeOf(lock, file)
+    if (held?.lock === lock && held.inode === inode) return held.connection
     yield* close
     const scope = yield* Scope.make()
-    const opened = yield* Effect.exit(Scope.extend(Sqlite.connect({ filename: lock, disableWAL: true }), scope))
+    const opened = yield* Effect.exit(Scope.extend(connected(lock), scope))
     if (Exit.isFailure(opened)) {
       yield* Scope.close(scope, opened)
       return yield* opened
     }
-    held = { lock, inode, sql: opened.value, scope }
+    held = { lock, inode, connection: opened.value, scope }
     return opened.value
   })
 
   const acquire = Effect.fnUntraced(
     function* (lock: string, file: string) {
-      const sql = yield* open(lock, file)
+      const connection = yield* open(lock, file)
       const deadline = (yield* Clock.currentTimeMillis) + HUB_LOCK_TIMEOUT
       while (true) {
-        const taken = yield* Effect.either(Effect.mapError(sql.unsafe("BEGIN IMMEDIATE"), Sqlite.errorOf(lock)))
-        if (Either.isRight(taken)) return sql
+        const begun = connection.execute("BEGIN IMMEDIATE", [], undefined)
+        const taken = yield* Effect.either(Effect.mapError(begun, Sqlite.errorOf(lock)))
+        if (Either.isRight(taken)) return connection
         if (!taken.left.code.startsWith("SQLITE_BUSY")) {
           yield* close
           return yield* taken.left
@@ -106,10 +117,10 @@ export const make: Effect.Effect<Exclusive, never, Scope.Scope> = Effect.gen(fun
       // What it takes to lock, what is done meanwhile, and what it takes to unlock have turns of their own.
       () => Effect.zipRight(turn, use),
       // A transaction that cannot be ended goes with its connection.
-      (sql) =>
+      ({ execute }) =>
         Effect.zipRight(
           turn,
-          Effect.catchAllCause(sql.unsafe("ROLLBACK"), () => close)
+          Effect.catchAllCause(execute("ROLLBACK", [], undefined), () => close)
         )
     )
 })

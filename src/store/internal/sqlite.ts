@@ -60,10 +60,14 @@ export const errorOf =
 
 const isBusy = (error: SqlError): boolean => codeOf(error)?.startsWith("SQLITE_BUSY") === true
 
-/** Runs statements, again while another program writes. */
+const again = Schedule.upTo(Schedule.spaced(DATABASE_RETRY), DATABASE_TIMEOUT)
+
+/** Runs statements, again while another program writes. A schedule is set up only when it does. */
 export const retried = <A>(file: string, statements: Effect.Effect<A, SqlError>): Effect.Effect<A, DatabaseError> =>
   statements.pipe(
-    Effect.retry({ while: isBusy, schedule: Schedule.upTo(Schedule.spaced(DATABASE_RETRY), DATABASE_TIMEOUT) }),
+    Effect.catchIf(isBusy, () =>
+      Effect.delay(Effect.retry(statements, { while: isBusy, schedule: again }), DATABASE_RETRY)
+    ),
     Effect.catchAllDefect((defect) => Effect.fail(defect)),
     Effect.mapError(errorOf(file))
   )
