@@ -51,7 +51,7 @@ describe("Files", () => {
       FsNow.writeFileSync(file, "old")
       const seen = yield* Files.signatureOf(file)
       // First the new file is synced, and then, when it is in its place, the folder.
-      yield* onSync(Path.dirname(file), (before) => {
+      yield* onSync((before) => {
         if (before === 1) edit(file)
       })
       const placed = yield* Files.replaceSeen(seen, [Buffer.from("ours")])
@@ -79,7 +79,7 @@ describe("Files", () => {
       const file = Path.join(yield* temporaryFolder, "x.yaml")
       FsNow.writeFileSync(file, "old")
       const seen = yield* Files.signatureOf(file)
-      yield* onSync(Path.dirname(file), (before) => {
+      yield* onSync((before) => {
         if (before === 0) FsNow.writeFileSync(file, "new")
       })
       const problem = yield* Effect.flip(Files.replaceSeen(seen, [Buffer.from("ours")]))
@@ -94,7 +94,7 @@ describe("Files", () => {
       const file = Path.join(yield* temporaryFolder, "x.yaml")
       FsNow.writeFileSync(file, "old")
       const seen = yield* Files.signatureOf(file)
-      yield* onSync(Path.dirname(file), (before) => {
+      yield* onSync((before) => {
         if (before === 1) FsNow.renameSync(file, `${file}.aside`)
       })
       const placed = yield* Files.replaceSeen(seen, [Buffer.from("ours")])

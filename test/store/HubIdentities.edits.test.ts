@@ -1,6 +1,5 @@
 /** People who save the hub's file at the very moment at which the hub writes it. */
 import * as FsNow from "node:fs"
-import * as Path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { Change } from "../../src/policy/Change.ts"
@@ -45,7 +44,7 @@ const editing = (path: string) =>
       due = undefined
       edit()
     }
-    yield* onSync(Path.dirname(path), () => reach(FsNow.existsSync(`${path}.tmp`) ? "before" : "after"))
+    yield* onSync(() => reach(FsNow.existsSync(`${path}.tmp`) ? "before" : "after"))
     return {
       next: (at: Moment, how: keyof typeof save, change: (text: string) => string) => {
         due = {
@@ -127,7 +126,7 @@ describe("HubIdentities, edited while it writes", () => {
     Effect.gen(function* () {
       const path = yield* fileOf(example)
       const store = yield* HubIdentities.make(path)
-      yield* onSync(Path.dirname(path), () => {
+      yield* onSync(() => {
         if (!FsNow.existsSync(`${path}.tmp`) && FsNow.existsSync(path)) FsNow.renameSync(path, `${path}.aside`)
       })
       yield* change(store, add("carl"))

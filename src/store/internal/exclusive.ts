@@ -47,9 +47,12 @@ interface Held {
 
 /** Its only connection, kept for as long as the scope: asking for it each time takes more than the statement. */
 const connected = (lock: string): Effect.Effect<Connection, Sqlite.DatabaseError, Scope.Scope> =>
-  Effect.flatMap(Sqlite.connect({ filename: lock, disableWAL: true }), ({ reserve }) =>
-    Effect.mapError(reserve, Sqlite.errorOf(lock))
-  )
+  Effect.gen(function* () {
+    const sql = yield* Sqlite.connect({ filename: lock, disableWAL: true })
+    // Nothing is ever written in it, so that there is nothing to keep in a file beside it.
+    yield* sql`PRAGMA journal_mode = MEMORY`
+    return yield* sql.reserve
+  }).pipe(Effect.mapError(Sqlite.errorOf(lock)))
 
 /** Runs something while no other program runs something so for the same file. Its owner calls it once at a time. */
 export type Exclusive = <A, E>(file: string, use: Effect.Effect<A, E>) => Effect.Effect<A, E | FileProblem>
