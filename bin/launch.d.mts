@@ -13,6 +13,3 @@ export declare const launch: (program: string) => Promise<void>
 
 /** What V8 is told before a program is loaded. */
 export declare const v8Flags: string
-
-/** What V8 is told once a program is loaded. */
-export declare const youngHeap: string

@@ -53,9 +53,10 @@ export const codeFile = (file, source) => file.replace(/\.cjs$/, `-${digestOf(so
 /**
  * What V8 is told before anything else. Every record is 64 KiB outside a heap of 10 MiB, and V8 answers that by marking the
  * whole heap once in 8 MiB received: half of all processor time. Without the head start of incremental marking, scavenges
- * free them instead. And the young heap stays at 1 MiB, where one of those holds every connection half as long as at 8.
+ * free them instead. And the young heap stays at 1 MiB, where one of those holds every connection half as long as at 8; a
+ * hub has it collected between two turns of its work, by V8's own function.
  */
-export const v8Flags = "--no-incremental-marking --semi-space-growth-factor=1"
+export const v8Flags = "--no-incremental-marking --semi-space-growth-factor=1 --expose-gc"
 
 /**
  * Runs a program's file. Code compiled beforehand saves a third of the start; V8 refuses what another version of it

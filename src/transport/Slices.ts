@@ -1,13 +1,15 @@
 /** Work that may wait a few turns of the event loop, done in small portions, so that much of it holds nobody up. */
 import * as Effect from "effect/Effect"
 import { ENDING_SLICE } from "../protocol/Limits.ts"
+import { collectIfFull } from "./YoungHeap.ts"
 
 /**
  * The next turn: what was ready, sockets and timers included, is served first. Whoever is interrupted meanwhile goes at
  * once; nothing is taken back, for that takes ten steps of a fiber and the turn comes anyway.
  */
 export const turn: Effect.Effect<void> = Effect.async<void>((resume) => {
-  setImmediate(() => resume(Effect.void))
+  const go = () => resume(Effect.void)
+  setImmediate(() => (collectIfFull() ? setImmediate(go) : go()))
 })
 
 /** Does what it is given at the end of this turn, or in one of the next, in order. */
