@@ -11,5 +11,8 @@ export declare const codeFile: (file: string, source: string) => string
 /** Answers `version`, or loads the program's bundled file. */
 export declare const launch: (program: string) => Promise<void>
 
-/** What V8 is told before a program is loaded. */
+/** What V8 is told once a program is loaded. */
 export declare const v8Flags: string
+
+/** What V8 goes by before that. */
+export declare const v8Defaults: string

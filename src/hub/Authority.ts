@@ -22,7 +22,6 @@ import { HUB_FILE_POLL, PENDING_CHANGES } from "../protocol/Limits.ts"
 import { Audit } from "../store/Audit.ts"
 import type { AuditEvent } from "../store/Audit.ts"
 import { turn } from "../transport/Slices.ts"
-import { collectApart } from "../transport/YoungHeap.ts"
 import type { HubLimits } from "../store/HubLimits.ts"
 import { eventsOf, IdentityStore, StoreFailure } from "../store/IdentityStore.ts"
 import type { Edited, TakenIn } from "../store/IdentityStore.ts"
@@ -144,8 +143,6 @@ export const make: Effect.Effect<typeof Authority.Service, never, IdentityStore 
     const store = yield* IdentityStore
     const audit = yield* Audit
     const clock = yield* Effect.clock
-    // What is stored has been read by now: only from here on do others wait for turns.
-    collectApart()
     /** Rounds and the taking in of what others wrote come one after the other, so that no older state follows a newer one. */
     const turns = yield* Effect.makeSemaphore(1)
     const inbox = yield* Mailbox.make<Pending>({ capacity: PENDING_CHANGES, strategy: "dropping" })

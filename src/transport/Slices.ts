@@ -1,7 +1,7 @@
 /** Work that may wait a few turns of the event loop, done in small portions, so that much of it holds nobody up. */
 import * as Effect from "effect/Effect"
 import { ENDING_SLICE } from "../protocol/Limits.ts"
-import { collectIfFull } from "./YoungHeap.ts"
+import { collectIfUsed } from "./YoungHeap.ts"
 
 /**
  * The next turn: what was ready, sockets and timers included, is served first. Whoever is interrupted meanwhile goes at
@@ -9,7 +9,7 @@ import { collectIfFull } from "./YoungHeap.ts"
  */
 export const turn: Effect.Effect<void> = Effect.async<void>((resume) => {
   const go = () => resume(Effect.void)
-  setImmediate(() => (collectIfFull() ? setImmediate(go) : go()))
+  setImmediate(() => (collectIfUsed() ? setImmediate(go) : go()))
 })
 
 /** Does what it is given at the end of this turn, or in one of the next, in order. */

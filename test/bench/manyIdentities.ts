@@ -17,6 +17,7 @@ import * as HubFile from "../../src/store/HubFile.ts"
 import * as HubIdentities from "../../src/store/HubIdentities.ts"
 import * as HubStorage from "../../src/store/HubStorage.ts"
 import * as Scheduler from "../../src/telemetry/Scheduler.ts"
+import * as YoungHeap from "../../src/transport/YoungHeap.ts"
 import { machineOf, userOf } from "./figures/ManyIdentities.ts"
 
 const DECISIONS = 500_000
@@ -180,15 +181,16 @@ const program = Effect.gen(function* () {
       if (line === "compute") compute(rounds, TURNS, () => say({ computed: TURNS }))
       if (line === "longest") say({ longest: turns.end() })
     })
+    YoungHeap.collectApart()
     say({ port: hub.port })
   })
   return yield* Effect.never
 })
 
-const layer = Effect.map(HubFile.load(path), ({ settings }) =>
+const layer = Effect.map(HubFile.load(path), (file) =>
   Hub.layer({
     config: {
-      hubId: settings.hubId ?? "",
+      hubId: file.settings.hubId ?? "",
       name: "bench",
       host: "127.0.0.1",
       port: 0,
@@ -196,7 +198,7 @@ const layer = Effect.map(HubFile.load(path), ({ settings }) =>
       trustedProxies: []
     },
     version: "bench"
-  }).pipe(Layer.provide(Layer.merge(HubIdentities.layer(path), HubStorage.layer({ path }))))
+  }).pipe(Layer.provide(Layer.provideMerge(HubIdentities.layerFrom(file), HubStorage.layer({ path }))))
 )
 
 Effect.runFork(Scheduler.withScheduler(Effect.provide(program, Layer.unwrapEffect(layer))))

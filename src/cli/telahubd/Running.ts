@@ -14,6 +14,7 @@ import * as HubFile from "../../store/HubFile.ts"
 import * as HubUpdateStore from "../../store/HubUpdateStore.ts"
 import type { Trial } from "../../system/release/Trial.ts"
 import * as Notify from "../../system/service/Notify.ts"
+import * as YoungHeap from "../../transport/YoungHeap.ts"
 import { ExitCode, Exits, type Failure } from "../Failure.ts"
 import * as Keeper from "../Keeper.ts"
 import { Shell } from "../Shell.ts"
@@ -73,6 +74,7 @@ export const run = <E extends Failure>(
       Effect.gen(function* () {
         const hub = yield* Hub.Hub
         yield* Effect.logInfo(`listening on ${hub.url}`, { config: path })
+        YoungHeap.collectApart()
         const notify = yield* Notify.make({ env, status: statusOf(hub) })
         yield* notify.ready
         // That it listens is what a hub is there for.
