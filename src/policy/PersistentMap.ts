@@ -36,7 +36,8 @@ const bareBranch: Branch<never> = Array.from({ length: WIDTH }, () => bare)
 export const empty: PersistentMap<never> = { size: 0, branches: Array.from({ length: WIDTH }, () => bareBranch) }
 
 /** What a name stands for. */
-export const get = <A>({ branches }: PersistentMap<A>, name: string): A | undefined => {
+export const get = <A>({ branches, size }: PersistentMap<A>, name: string): A | undefined => {
+  if (size === 0) return undefined
   const hash = hashOf(name)
   return branches[branchOf(hash)]?.[leafOf(hash)]?.get(name)
 }

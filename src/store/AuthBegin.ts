@@ -4,12 +4,19 @@
  */
 import { following } from "../policy/Change.ts"
 import { grantsOf, identityOf } from "../policy/Identity.ts"
-import type { StoredIdentity } from "../policy/Identity.ts"
+import type { MachineGrants, StoredIdentity } from "../policy/Identity.ts"
 import { digestOf } from "./AuthLine.ts"
+import type { WrittenIdentity } from "./AuthLine.ts"
 import type { Merged } from "./AuthMerge.ts"
 import type { Reading } from "./HubReader.ts"
 import type { OutsideChange } from "./IdentityStore.ts"
 import * as Snapshots from "./internal/snapshots.ts"
+
+const withoutDigest = (written: WrittenIdentity): StoredIdentity => {
+  if (written.digest === undefined) return written
+  const { digest: _, ...identity } = written
+  return identity
+}
 
 /** Reads a file as the first thing that is known. */
 export const begin = (path: string, reading: Reading): Merged => {
@@ -17,11 +24,11 @@ export const begin = (path: string, reading: Reading): Merged => {
   const identities = new Map<string, StoredIdentity>()
   const bare: Array<string> = []
   for (const [id, { value }] of reading.identities) {
-    const { digest: _, ...identity } = value
-    identities.set(id, identity)
-    if (identity.version === undefined) bare.push(id)
+    identities.set(id, withoutDigest(value))
+    if (value.version === undefined) bare.push(id)
   }
-  const machines = new Map(Array.from(reading.machines, ([machine, { value }]) => [machine, value] as const))
+  const machines = new Map<string, MachineGrants>()
+  for (const [machine, { value }] of reading.machines) machines.set(machine, value)
   const said = Snapshots.apply(Snapshots.empty, { revision, identities, machines })
 
   const edited = new Map<string, StoredIdentity>()

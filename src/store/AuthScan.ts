@@ -118,9 +118,11 @@ const makeScanner = (known: AuthText.AuthText) => {
       if (line.trim() !== "") comments.push({ line: number, text: `    ${line.trim()}\n` })
   }
   const leadOf = () =>
-    takeWaiting()
-      .map((line) => `${line}\n`)
-      .join("")
+    waiting.length === 0
+      ? ""
+      : takeWaiting()
+          .map((line) => `${line}\n`)
+          .join("")
 
   const readEntry = (section: SectionName, line: string, number: number): boolean => {
     const parsed = AuthLine.parse(line)
@@ -256,8 +258,9 @@ export const scan = (content: string, known: AuthText.AuthText): Effect.Effect<S
     const endsWithNewline = lines.at(-1) === ""
     if (endsWithNewline) lines.pop()
     const scanner = makeScanner(known)
+    let number = 0
     for (let at = 0; at < lines.length; at += TURN_LINES) {
-      for (const [index, line] of lines.slice(at, at + TURN_LINES).entries()) scanner.read(line, at + index + 1)
+      for (const line of lines.slice(at, at + TURN_LINES)) scanner.read(line, ++number)
       yield* turn
     }
     return scanner.end(endsWithNewline)

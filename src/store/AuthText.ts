@@ -69,10 +69,14 @@ const blocksOf = (entries: ReadonlyArray<Entry>): ReadonlyArray<Block> => {
   return blocks
 }
 
-const sectionOf = (entries: ReadonlyArray<Entry>): Section => ({
-  blocks: blocksOf(entries),
-  places: new Map(entries.map(({ key }, index) => [key, Math.floor(index / HUB_FILE_BLOCK_LINES)] as const))
-})
+const sectionOf = (entries: ReadonlyArray<Entry>): Section => {
+  const places = new Map<string, number>()
+  for (let at = 0; at < entries.length; at++) {
+    const key = entries[at]?.key
+    if (key !== undefined) places.set(key, Math.floor(at / HUB_FILE_BLOCK_LINES))
+  }
+  return { blocks: blocksOf(entries), places }
+}
 
 /** A file of its parts and entries. */
 export const make = (options: {

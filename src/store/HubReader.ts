@@ -58,13 +58,14 @@ const noAuth = { revision: 0, tokens: [], identities: {}, machines: {} }
 /** What the entries in other forms mean, among those in ours. */
 const meaning = (decoded: Decoded, scanned: Scanned, known: Known): Interpreted => {
   const inText = scanned.named.identities
-  const changedHolders = new Map(
-    [...scanned.changedIdentities].map(([id, { value }]) => [value.tokenHash, id] as const)
-  )
+  let holders: ReadonlyMap<string, string> | undefined
+  /** Who has which token among what was read; asked only for entries in other forms, of which there are mostly none. */
+  const changedHolders = () =>
+    (holders ??= new Map([...scanned.changedIdentities].map(([id, { value }]) => [value.tokenHash, id] as const)))
   return interpret(decoded.value.auth ?? noAuth, {
     has: (id) => inText.has(id),
     holderOf: (hash) => {
-      const changed = changedHolders.get(hash)
+      const changed = changedHolders().get(hash)
       if (changed !== undefined) return changed
       const holder = holderOf(known.snapshot, hash)?.id
       return holder !== undefined && inText.has(holder) && !scanned.changedIdentities.has(holder) ? holder : undefined
@@ -86,7 +87,9 @@ const doubtsOf = (
   const nobodies = new Map<string, string>()
   for (const [machine, { value }] of machines) {
     for (const permission of machinePermissions) {
-      for (const id of value[permission].keys()) if (!ids.has(id) && !nobodies.has(id)) nobodies.set(id, machine)
+      value[permission].forEach((_, id) => {
+        if (!ids.has(id) && !nobodies.has(id)) nobodies.set(id, machine)
+      })
     }
   }
   for (const [id, machine] of [...nobodies].slice(0, SHOWN_DOUBTS)) {
@@ -110,6 +113,15 @@ const oddOf = <A>(placed: ReadonlyMap<string, Placed<A>>, problemAt: Decoded["pr
     value,
     line: at === undefined ? Number.MAX_SAFE_INTEGER : (problemAt(at, "").line ?? 0)
   }))
+
+type Odd<A> = ReadonlyArray<Found<A> & { readonly key: string }>
+
+/** What is in our form and what is not; most files have thousands of the one and nothing of the other. */
+const withOdd = <A>(changed: ReadonlyMap<string, Found<A>>, odd: Odd<A>): ReadonlyMap<string, Found<A>> =>
+  odd.length === 0 ? changed : new Map([...changed, ...odd.map((each) => [each.key, each] as const)])
+
+const withKeys = (named: ReadonlySet<string>, odd: Odd<unknown>): ReadonlySet<string> =>
+  odd.length === 0 ? named : new Set([...named, ...odd.map(({ key }) => key)])
 
 /** Reads the text of a file; `path` names it in messages. */
 export const read = (path: string, content: string, known: Known): Effect.Effect<Reading, YamlFile.YamlFileError> =>
@@ -147,11 +159,11 @@ export const read = (path: string, content: string, known: Known): Effect.Effect
       machines: ownLines
     })
     const found = {
-      identities: new Map([...scanned.changedIdentities, ...identities.map((odd) => [odd.key, odd] as const)]),
-      machines: new Map([...scanned.changedMachines, ...machines.map((odd) => [odd.key, odd] as const)])
+      identities: withOdd(scanned.changedIdentities, identities),
+      machines: withOdd(scanned.changedMachines, machines)
     }
-    const ids = new Set([...named.identities, ...identities.map(({ key }) => key)])
-    const onMachines = new Set([...named.machines, ...ownLines.map(({ key }) => key)])
+    const ids = withKeys(named.identities, identities)
+    const onMachines = withKeys(named.machines, ownLines)
     const settings = settingsOf(path, value)
     const noId = `no hubId, so each start makes one up; to keep one, add the line: hubId: ${Crypto.randomUUID()}`
     const strangers = [...settings.limits.identities.keys()].filter((id) => !ids.has(id)).slice(0, SHOWN_DOUBTS)

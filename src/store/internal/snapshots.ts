@@ -24,7 +24,7 @@ export interface Exchange {
 export const empty: Snapshot = makeSnapshot(0, [], [])
 
 const eachHolder = (on: MachineGrants, use: (id: string) => void): void => {
-  for (const permission of machinePermissions) for (const id of on[permission].keys()) use(id)
+  for (const permission of machinePermissions) on[permission].forEach((_, id) => use(id))
 }
 
 const withoutHolder = (on: MachineGrants, id: string): MachineGrants => {
@@ -74,7 +74,9 @@ export const apply = (snapshot: Snapshot, { identities, machines, revision }: Ex
   const onMachines = PersistentMap.draft(snapshot.machines)
   const changedOf = new Map<string, Set<string>>()
   const machinesOf = (id: string): Set<string> => {
-    const names = changedOf.get(id) ?? new Set(PersistentMap.get(snapshot.machinesOf, id))
+    const known = changedOf.get(id)
+    if (known !== undefined) return known
+    const names = new Set(PersistentMap.get(snapshot.machinesOf, id))
     changedOf.set(id, names)
     return names
   }
