@@ -1,5 +1,5 @@
 /** The record in SQLite. */
-import type { SqlClient } from "@effect/sql/SqlClient"
+import type { Constructor } from "@effect/sql/Statement"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -31,7 +31,7 @@ const Row = Schema.Struct({
 const decodeRow = Schema.decodeUnknownOption(Row)
 
 /** Events in which one identity has a part. */
-const ofIdentity = (sql: SqlClient, spans: ReadonlyArray<Span>) =>
+const ofIdentity = (sql: Constructor, spans: ReadonlyArray<Span>) =>
   sql.or(
     spans.map(
       ({ after, name, upTo }) =>
@@ -40,11 +40,11 @@ const ofIdentity = (sql: SqlClient, spans: ReadonlyArray<Span>) =>
   )
 
 /** However many they are, one parameter. */
-const among = (sql: SqlClient, texts: ReadonlyArray<string>) =>
+const among = (sql: Constructor, texts: ReadonlyArray<string>) =>
   sql`IN (SELECT value FROM json_each(${JSON.stringify(texts)}))`
 
 /** Which of the events to take. */
-const condition = (sql: SqlClient, { machine, reader, spans }: AuditLog.Search) =>
+const condition = (sql: Constructor, { machine, reader, spans }: AuditLog.Search) =>
   sql.and([
     ...(machine === undefined ? [] : [sql`machine = ${machine}`]),
     ...(spans === undefined ? [] : [ofIdentity(sql, spans)]),

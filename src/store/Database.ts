@@ -8,8 +8,9 @@
  */
 import * as Fs from "node:fs/promises"
 import * as SqlClient from "@effect/sql/SqlClient"
+import type { Connection } from "@effect/sql/SqlConnection"
 import type { SqlError } from "@effect/sql/SqlError"
-import type { Statement } from "@effect/sql/Statement"
+import * as Statement from "@effect/sql/Statement"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -23,17 +24,20 @@ import * as Sqlite from "./internal/sqlite.ts"
 export { available, DatabaseError } from "./internal/sqlite.ts"
 
 /**
- * Runs a statement of a transaction and succeeds with its rows, in a dozen steps of a fiber in place of the eighty that a
- * statement takes by itself.
+ * Runs a statement and succeeds with its rows. On the connection itself, in a dozen steps of a fiber: a statement that
+ * looks for a connection first takes eighty, which is most of what it costs.
  */
-export type Run = <A extends object>(statement: Statement<A>) => Effect.Effect<ReadonlyArray<A>, SqlError>
+export type Run = <A extends object>(statement: Statement.Statement<A>) => Effect.Effect<ReadonlyArray<A>, SqlError>
 
 export class Database extends Context.Tag("tela/store/Database")<
   Database,
   {
-    readonly sql: SqlClient.SqlClient
+    /** Makes statements for the two below; they are not run by themselves. */
+    readonly sql: Statement.Constructor
     /** Runs a statement that reads. */
-    readonly read: <A>(statement: Effect.Effect<A, SqlError>) => Effect.Effect<A, Sqlite.DatabaseError>
+    readonly read: <A extends object>(
+      statement: Statement.Statement<A>
+    ) => Effect.Effect<ReadonlyArray<A>, Sqlite.DatabaseError>
     /** Runs statements as one transaction, again while another program writes. Nothing among them may wait. */
     readonly write: <A>(statements: (run: Run) => Effect.Effect<A, SqlError>) => Effect.Effect<A, Sqlite.DatabaseError>
     /** Succeeds when everything written before is on disk, whatever becomes of the machine. */
@@ -62,29 +66,43 @@ const upToDate = (file: string, sql: SqlClient.SqlClient): Effect.Effect<void, S
     }
   })
 
-/** Statements as one transaction of the client's connection, which is nobody else's meanwhile. */
-const transaction =
-  ({ reserve }: SqlClient.SqlClient) =>
-  <A>(statements: (run: Run) => Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> =>
-    Effect.flatMap(reserve, (connection) => {
-      const run: Run = (statement) => connection.execute(...statement.compile(), undefined)
-      const say = (word: string) => connection.execute(word, [], undefined)
-      // What it takes to commit, a write to the disk among it, has a turn of its own.
-      const committed = Effect.zipLeft(statements(run), Effect.zipRight(turn, say("COMMIT")))
-      return Effect.zipRight(
-        say("BEGIN IMMEDIATE"),
-        Effect.onError(committed, () => Effect.ignore(say("ROLLBACK")))
-      )
-    }).pipe(Effect.scoped, Effect.uninterruptible)
+const sql = Statement.make(
+  Effect.dieMessage("a statement on telahubd.db is run by read or write"),
+  Statement.makeCompilerSqlite(),
+  [],
+  undefined
+)
+
+/** Runs what reads at once, and transactions one after the other, on a connection that is only theirs. */
+const runner = ({ execute }: Connection) => {
+  const turns = Effect.unsafeMakeSemaphore(1)
+  let isWriting = false
+  const run: Run = (statement) => execute(...statement.compile(), undefined)
+  const say = (word: string) => execute(word, [], undefined)
+  const begin = Effect.tap(say("BEGIN IMMEDIATE"), () => Effect.sync(() => (isWriting = true)))
+  const rollBack = Effect.ignore(say("ROLLBACK"))
+  return {
+    say,
+    /** Sees nothing of a transaction that is not committed. */
+    read: <A extends object>(statement: Statement.Statement<A>) =>
+      Effect.suspend(() => (isWriting ? turns.withPermits(1)(run(statement)) : run(statement))),
+    transaction: <A>(statements: (run: Run) => Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> => {
+      // What it takes to begin has a turn of its own, and so has what it takes to commit, a write to the disk among it.
+      const made = turn.pipe(Effect.zipRight(statements(run)), Effect.zipLeft(turn), Effect.zipLeft(say("COMMIT")))
+      const ended = Effect.onError(made, () => rollBack).pipe(Effect.ensuring(Effect.sync(() => (isWriting = false))))
+      return Effect.uninterruptible(turns.withPermits(1)(Effect.zipRight(begin, ended)))
+    }
+  }
+}
 
 /** Opens the database, which is made at the first use, and brings its tables up to date. Closed with the scope. */
 export const make = (file: string): Effect.Effect<typeof Database.Service, Sqlite.DatabaseError, Scope.Scope> =>
   Effect.gen(function* () {
-    const sql = yield* Sqlite.open(file)
-    yield* upToDate(file, sql)
-    yield* Sqlite.retried(file, Effect.all([sql`PRAGMA synchronous = NORMAL`, sql`PRAGMA wal_autocheckpoint = 0`]))
+    const client = yield* Sqlite.open(file)
+    yield* upToDate(file, client)
+    const { read, say, transaction } = runner(yield* Effect.mapError(client.reserve, Sqlite.errorOf(file)))
+    yield* Sqlite.retried(file, Effect.zip(say("PRAGMA synchronous = NORMAL"), say("PRAGMA wal_autocheckpoint = 0")))
 
-    const committed = transaction(sql)
     let writes = 0
     const due = yield* Effect.makeLatch()
     const counted = Effect.suspend(() => (++writes % DATABASE_CHECKPOINT_WRITES === 0 ? due.open : Effect.void))
@@ -94,14 +112,14 @@ export const make = (file: string): Effect.Effect<typeof Database.Service, Sqlit
       // Then it is done in place, as by SQLite's own rule.
       Effect.tapError((cause) => Effect.logDebug("no thread moves the log of the database", cause)),
       Effect.forever,
-      Effect.catchAll(() => Effect.ignore(sql`PRAGMA wal_autocheckpoint = 1000`)),
+      Effect.catchAll(() => Effect.ignore(say("PRAGMA wal_autocheckpoint = 1000"))),
       Effect.forkScoped
     )
 
     return {
       sql,
-      read: (statement) => Sqlite.retried(file, statement),
-      write: (statements) => Effect.zipLeft(Sqlite.retried(file, committed(statements)), counted),
+      read: (statement) => Sqlite.retried(file, read(statement)),
+      write: (statements) => Effect.zipLeft(Sqlite.retried(file, transaction(statements)), counted),
       synced: Effect.tryPromise({
         try: async () => {
           const log = await Fs.open(`${file}-wal`, "r+")

@@ -9,6 +9,8 @@ import type { AuditEvent } from "../../src/store/Audit.ts"
 import * as AuditSql from "../../src/store/AuditSql.ts"
 import * as Database from "../../src/store/Database.ts"
 import * as HubStorage from "../../src/store/HubStorage.ts"
+import * as Sqlite from "../../src/store/internal/sqlite.ts"
+import { turn } from "../../src/transport/Slices.ts"
 import { logLines } from "../support/logLines.ts"
 import { temporaryFolder } from "../support/temporaryFolder.ts"
 
@@ -101,17 +103,39 @@ describe("Database", () => {
   it.scopedLive("waits for another program that writes, and holds up nobody else meanwhile", () =>
     Effect.gen(function* () {
       const file = yield* inFolder
-      const [one, other] = [yield* Database.make(file), yield* Database.make(file)]
-      const holder = yield* Effect.scoped(one.sql.reserve)
-      yield* holder.executeUnprepared("BEGIN IMMEDIATE", [], undefined)
-      const written = yield* Effect.fork(other.write((run) => run(other.sql`UPDATE recorded SET revision = 5`)))
+      const { read, sql, write } = yield* Database.make(file)
+      const other = yield* Sqlite.connect({ filename: file })
+      yield* other`BEGIN IMMEDIATE`
+      const written = yield* Effect.fork(write((run) => run(sql`UPDATE recorded SET revision = 5`)))
       // Timers go on: the wait is not in SQLite.
       yield* Effect.sleep(20)
       assert.strictEqual(written.unsafePoll(), null)
-      yield* holder.executeUnprepared("COMMIT", [], undefined)
+      yield* other`COMMIT`
       yield* written.await
-      const [row] = yield* one.read(one.sql<{ readonly revision: number }>`SELECT revision FROM recorded`)
+      const [row] = yield* read(sql<{ readonly revision: number }>`SELECT revision FROM recorded`)
       assert.strictEqual(row?.revision, 5)
+    })
+  )
+
+  it.scopedLive("reads nothing that is not committed, and meanwhile waits for it", () =>
+    Effect.gen(function* () {
+      const { read, sql, write } = yield* Database.make(yield* inFolder)
+      const revision = Effect.map(
+        read(sql<{ readonly revision: number }>`SELECT revision FROM recorded`),
+        ([row]) => row?.revision
+      )
+      const failed = write((run) =>
+        run(sql`UPDATE recorded SET revision = 5`).pipe(
+          Effect.zipRight(turn),
+          Effect.zipRight(run(sql`INSERT INTO removed (id) VALUES ('x')`))
+        )
+      )
+      const [, before] = yield* Effect.all([Effect.flip(failed), revision], { concurrency: 2 })
+      assert.strictEqual(before, 0)
+      const [, after] = yield* Effect.all([write((run) => run(sql`UPDATE recorded SET revision = 6`)), revision], {
+        concurrency: 2
+      })
+      assert.strictEqual(after, 6)
     })
   )
 
@@ -150,14 +174,14 @@ describe("Audit in SQLite", () => {
   it.scopedLive("says once that the disk is full, how much was lost when it is not, and never fails anybody", () =>
     Effect.gen(function* () {
       const database = yield* Database.make(yield* inFolder)
-      const { sql } = database
+      const { read, sql } = database
       const { layer, until } = yield* logLines
       yield* Effect.gen(function* () {
         const audit = yield* Audit
         const long: AuditEvent = { ...event, why: "x".repeat(500) }
         yield* audit.record([long], 1)
-        const [pages] = yield* sql<{ readonly page_count: number }>`PRAGMA page_count`
-        yield* sql.unsafe(`PRAGMA max_page_count = ${pages?.page_count}`)
+        const [pages] = yield* read(sql<{ readonly page_count: number }>`PRAGMA page_count`)
+        yield* read(sql.unsafe(`PRAGMA max_page_count = ${pages?.page_count}`))
         // More than the last page has room for.
         yield* audit.record(
           Array.from({ length: 20 }, () => long),
@@ -166,7 +190,7 @@ describe("Audit in SQLite", () => {
         for (let i = 0; i < 20; i++) audit.note(long)
         assert.strictEqual((yield* audit.list({ limit: 100 })).length, 1)
         assert.strictEqual(yield* audit.revision, 1)
-        yield* sql`PRAGMA max_page_count = 100000`
+        yield* read(sql`PRAGMA max_page_count = 100000`)
         yield* audit.record([event], 3)
         assert.strictEqual((yield* audit.list({ limit: 100 })).length, 2)
       }).pipe(

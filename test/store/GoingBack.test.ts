@@ -129,8 +129,8 @@ describe("a hub that goes back to the version before", () => {
   it.scopedLive("can do so from this version too", () =>
     Effect.gen(function* () {
       const { file } = yield* inFolder
-      const { sql } = yield* Database.make(file)
-      const [said] = yield* sql<{ readonly user_version: number }>`PRAGMA user_version`
+      const { read, sql } = yield* Database.make(file)
+      const [said] = yield* read(sql<{ readonly user_version: number }>`PRAGMA user_version`)
       // The first release has three. Who raises this says which release cannot be gone back to any more.
       assert.isAtMost(said?.user_version || LATEST, 3)
     })

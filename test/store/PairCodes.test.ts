@@ -113,7 +113,7 @@ describe("PairCodes in SQLite", () => {
   it.scoped("say that the disk is full, and change nothing", () =>
     Effect.gen(function* () {
       const database = yield* Database.make(Path.join(yield* temporaryFolder, "telahubd.db"))
-      const { sql } = database
+      const { read, sql } = database
       const storage = Layer.provide(
         PairCodesSql.layer(Redacted.make(Buffer.alloc(32))),
         Layer.succeed(Database.Database, database)
@@ -121,15 +121,15 @@ describe("PairCodes in SQLite", () => {
       yield* Effect.gen(function* () {
         const codes = yield* PairCodes
         yield* codes.add(Codes.generate(), about)
-        const [pages] = yield* sql<{ readonly page_count: number }>`PRAGMA page_count`
-        yield* sql.unsafe(`PRAGMA max_page_count = ${pages?.page_count}`)
+        const [pages] = yield* read(sql<{ readonly page_count: number }>`PRAGMA page_count`)
+        yield* read(sql.unsafe(`PRAGMA max_page_count = ${pages?.page_count}`))
         // More than the last page has room for.
         const long = { ...about, machines: ["m".repeat(20_000)] }
         const full = yield* Effect.flip(codes.add(Codes.generate(), long))
         assert.strictEqual(full.kind, "full")
         assert.match(full.message, /telahubd\.db: no space left on the device; make room there$/)
         assert.strictEqual(yield* codes.count(now), 1)
-        yield* sql`PRAGMA max_page_count = 100000`
+        yield* read(sql`PRAGMA max_page_count = 100000`)
         yield* codes.add(Codes.generate(), long)
         assert.strictEqual(yield* codes.count(now), 2)
       }).pipe(Effect.provide(storage))
