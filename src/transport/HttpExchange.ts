@@ -110,8 +110,7 @@ export const answer = Effect.fnUntraced(
     const body = transfer === undefined ? yield* RequestBody.read(request) : yield* Effect.as(turn, RequestBody.none)
     if (!Buffer.isBuffer(body)) return refuse(response, body.status, body.error)
     const serverRequest = ServerRequest.make(request, { method, url: request.url, body, address })
-    const answered = yield* Effect.scoped(app).pipe(
-      Effect.provideService(HttpServerRequest.HttpServerRequest, serverRequest),
+    const answered = yield* Effect.provideService(app, HttpServerRequest.HttpServerRequest, serverRequest).pipe(
       transfer === undefined
         ? (running) => running
         : Effect.provideService(Upload, { bytes: FileTransfer.receive(request, transfer.moved) })
