@@ -53,8 +53,8 @@ export const codeFile = (file, source) => file.replace(/\.cjs$/, `-${digestOf(so
 /**
  * What V8 is told once a program is loaded. Every record is 64 KiB outside a heap of 10 MiB, and V8 answers that by marking
  * the whole heap once in 8 MiB received: half of all processor time. Without the head start of incremental marking,
- * scavenges free them instead. And the young heap grows no more, for one of those holds every connection half as long at
- * 1 MiB as at 8; a hub has it collected between two turns of its work, by V8's own function.
+ * scavenges free them instead. And the young heap grows no more; a hub has it collected by V8's own function
+ * (src/transport/YoungHeap.ts).
  */
 export const v8Flags = "--no-incremental-marking --semi-space-growth-factor=1 --expose-gc"
 

@@ -783,8 +783,8 @@ export const CHANNEL_RELEASES = 1_000
 export const FILE_WRITE_BYTES = 1 * MiB
 
 /**
- * Of V8's young heap, 1 MiB at least: when so much is used, it is collected before the next turn of a hub's work. Such a
- * turn allocates 200 KiB, and V8 collects by itself from four fifths on.
+ * Of V8's young heap, which is 1 MiB at least: when so much is used, it is collected before the next turn of a hub's work,
+ * which allocates 200 KiB.
  */
 export const YOUNG_HEAP_USED = 416 * KiB
 

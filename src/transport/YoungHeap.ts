@@ -16,7 +16,7 @@ let collector: Collector | undefined
 
 /**
  * Collects what was made until now, and from now on with {@link collectIfUsed}, where V8 lets it. A process that never
- * asks for it has V8's own ways.
+ * asks for this has V8's own ways.
  */
 export const collectApart = (): void => {
   // It is given to contexts that are made after the flag was set.

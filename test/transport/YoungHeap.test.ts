@@ -10,7 +10,7 @@ const used = () =>
 
 /** Makes garbage until the young heap has more than enough of it. */
 const litter = () => {
-  for (let tries = 0; tries < 1_000 && used() < YOUNG_HEAP_USED; tries++) new Array(1_000).fill(tries)
+  for (let tries = 0; tries < 1_000 && used() < YOUNG_HEAP_USED; tries++) Array.from({ length: 1_000 }, () => tries)
   assert.isAtLeast(used(), YOUNG_HEAP_USED)
 }
 
