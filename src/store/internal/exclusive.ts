@@ -50,7 +50,7 @@ const connected = (lock: string): Effect.Effect<Connection, Sqlite.DatabaseError
   Effect.gen(function* () {
     const sql = yield* Sqlite.connect({ filename: lock, disableWAL: true })
     // Nothing is ever written in it, so that there is nothing to keep in a file beside it.
-    yield* sql`PRAGMA journal_mode = MEMORY`
+    yield* Sqlite.retried(lock, sql`PRAGMA journal_mode = MEMORY`)
     return yield* sql.reserve
   }).pipe(Effect.mapError(Sqlite.errorOf(lock)))
 
