@@ -786,7 +786,7 @@ export const FILE_WRITE_BYTES = 1 * MiB
  * Of V8's young heap, which is 1 MiB at least: when so much is used, it is collected before the next turn of a hub's work,
  * which allocates 200 KiB.
  */
-export const YOUNG_HEAP_USED = 416 * KiB
+export const YOUNG_HEAP_USED = 560 * KiB
 
 /** Largest configuration or state file read whole, unless its reader says otherwise. */
 export const CONFIG_FILE_BYTES = MiB
